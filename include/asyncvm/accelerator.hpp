@@ -1,0 +1,61 @@
+/// What runs the guest's instructions.
+#pragma once
+
+#include <asyncvm/exit.hpp>
+#include <asyncvm/guest_memory.hpp>
+#include <asyncvm/registers.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+namespace asyncvm {
+
+/// One vCPU. All functions but kick() are called on one thread at a time: the vCPU's own once it runs.
+class Cpu {
+public:
+    Cpu() = default;
+    Cpu(const Cpu&) = delete;
+    Cpu& operator=(const Cpu&) = delete;
+    virtual ~Cpu() = default;
+
+    /// Enters the guest and returns at its next exit. A read that the previous exit asked for is completed first, with what
+    /// is in its data.
+    [[nodiscard]] virtual Exit run() = 0;
+
+    /// Completes the previous exit (the guest sees the data of its read, RIP moves past the instruction) without running the
+    /// guest any further. Call it before registers() after an exit, and before the last owner lets the vCPU go.
+    virtual void complete_exit() = 0;
+
+    /// Any thread: makes a run() that is under way, or else the next one, return Interrupted soon. Never lost.
+    virtual void kick() noexcept = 0;
+
+    /// Throws Error(host).
+    [[nodiscard]] virtual Registers registers() = 0;
+    virtual void set_registers(const Registers& registers) = 0;
+
+    /// RIP as it was at the last exit, without a system call; 0 where the accelerator can't tell.
+    [[nodiscard]] virtual std::uint64_t exit_rip() const noexcept = 0;
+};
+
+class Accelerator {
+public:
+    Accelerator() = default;
+    Accelerator(const Accelerator&) = delete;
+    Accelerator& operator=(const Accelerator&) = delete;
+    virtual ~Accelerator() = default;
+
+    /// "kvm", "unicorn".
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+    /// Makes all regions of `memory` visible to the guest. Once, before the first vCPU. `memory` must outlive the object.
+    virtual void map(const GuestMemory& memory) = 0;
+
+    /// `index` counts from 0 and is the vCPU's initial APIC ID. Throws Error(host).
+    [[nodiscard]] virtual std::unique_ptr<Cpu> create_cpu(unsigned index) = 0;
+};
+
+/// Opens /dev/kvm (or `path`) and makes a virtual machine. Throws Error(host) that says what to do.
+[[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const char* path = "/dev/kvm");
+
+}  // namespace asyncvm

@@ -1,0 +1,63 @@
+/// One address space of a machine, and the devices in it.
+#pragma once
+
+#include <asyncvm/access.hpp>
+#include <asyncvm/asio.hpp>
+#include <asyncvm/device.hpp>
+#include <asyncvm/exit.hpp>
+#include <asyncvm/log.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace asyncvm {
+
+struct AddressRange {
+    std::uint64_t first = 0;
+    std::uint64_t size = 1;
+};
+
+/// Finds the device of an access, keeps accesses to one device apart, and answers for absent devices: reads give all-ones,
+/// writes vanish.
+class Bus {
+public:
+    /// Devices with Affinity::device_loop are called on `device_loop`. `log` is told of devices that fail.
+    Bus(Space space, asio::io_context& device_loop, Log log);
+    ~Bus();
+    Bus(const Bus&) = delete;
+    Bus& operator=(const Bus&) = delete;
+
+    /// Before the guest runs. Ranges of one bus may not overlap; a device may have several. Throws Error(usage) that names
+    /// both devices.
+    void attach(AddressRange range, std::shared_ptr<Device> device);
+
+    /// Carries one exit of vCPU `cpu` out, on that vCPU's executor. Accesses that cross a range's end, or wider ones than
+    /// the device's max_access_size(), are split, lowest address first. Throws only operation_aborted.
+    [[nodiscard]] awaitable<void> perform(Transaction& transaction, unsigned cpu);
+
+    /// Every device once, in the order of attachment.
+    [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const;
+
+    /// The name of the device at `address`, or an empty view.
+    [[nodiscard]] std::string_view device_name(std::uint64_t address) const noexcept;
+
+    /// Accesses that found no device. Any thread.
+    [[nodiscard]] std::uint64_t unclaimed() const noexcept { return unclaimed_.load(std::memory_order_relaxed); }
+
+private:
+    struct Seat;
+    struct Mapping;
+    [[nodiscard]] const Mapping* find(std::uint64_t address) const noexcept;
+    [[nodiscard]] awaitable<void> perform_bytes(Transaction& transaction, unsigned cpu);
+
+    Space space_;
+    asio::io_context& device_loop_;
+    Log log_;
+    std::vector<std::shared_ptr<Seat>> seats_;
+    std::vector<Mapping> mappings_;
+    std::atomic<std::uint64_t> unclaimed_ = 0;
+};
+
+}  // namespace asyncvm

@@ -1,0 +1,67 @@
+/// Where a byte device's output goes and its input comes from: a socket, a terminal, a file.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/event.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace asyncvm {
+
+/// Two bounded byte queues between a device (any thread) and the world (the device loop).
+///
+/// The functions that a device calls never block and never fail: whatever goes wrong on the other side is the chardev's own
+/// to report and to mend. Nothing that was accepted is lost while the chardev lives, unless its options say so
+/// (full=drop, linger).
+class Chardev {
+public:
+    Chardev() = default;
+    Chardev(const Chardev&) = delete;
+    Chardev& operator=(const Chardev&) = delete;
+    virtual ~Chardev() = default;
+
+    /// Takes as much of `data` as there is room for, from its start, and returns how much that was. Any thread.
+    virtual std::size_t write_some(std::span<const std::byte> data) noexcept = 0;
+
+    /// Whether write_some() would take something. Once the queue was full this becomes true only when a fair part of it is
+    /// free again, so that a guest that fills it is not woken for each byte. Any thread.
+    [[nodiscard]] virtual bool writable() const noexcept = 0;
+
+    /// Takes up to `data.size()` bytes of input. Any thread.
+    virtual std::size_t read_some(std::span<std::byte> data) noexcept = 0;
+
+    /// Whether read_some() would return something. Any thread.
+    [[nodiscard]] virtual bool readable() const noexcept = 0;
+
+    /// Whether somebody is at the other end. Files and the null device: always. Any thread.
+    [[nodiscard]] virtual bool connected() const noexcept = 0;
+
+    /// Notified when writable(), readable() or connected() has changed, except where this side's own write_some() or
+    /// read_some() changed it.
+    [[nodiscard]] Event& changed() noexcept { return changed_; }
+
+    /// Writes all of `data`, waiting for room as often as it takes. Any executor.
+    [[nodiscard]] awaitable<void> write(std::span<const std::byte> data);
+
+    /// Completes when the guest may start: with `wait` when the first client is there, else at once. Device loop.
+    [[nodiscard]] virtual awaitable<void> ready() = 0;
+
+    /// The guest has ended: completes when everything that was accepted has been delivered, the peer's close included
+    /// where there is one, or when `linger` has passed. Tells on the log what is being waited for. Returns the number of
+    /// bytes that remain undelivered: 0 unless `linger` cut it short. Device loop; may be cancelled.
+    [[nodiscard]] virtual awaitable<std::uint64_t> drain() = 0;
+
+    /// Closes sockets, removes socket files, restores terminals. Idempotent; the destructor does it too. Device loop.
+    virtual void close() noexcept = 0;
+
+    /// For messages and reports: "tcp:127.0.0.1:4444".
+    [[nodiscard]] virtual std::string description() const = 0;
+
+private:
+    Event changed_;
+};
+
+}  // namespace asyncvm

@@ -1,0 +1,66 @@
+/// What the author of a device writes.
+#pragma once
+
+#include <asyncvm/access.hpp>
+#include <asyncvm/asio.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace asyncvm {
+
+/// Where the accesses to a device run.
+enum class Affinity {
+    in_place,     ///< on the thread of the vCPU that makes the access: no thread switch
+    device_loop,  ///< on the device loop, as run() does: all of the device's code is single-threaded, at the price of a hop
+};
+
+/// A device on a port range or a memory range. Each access is a coroutine: it may co_await whatever it likes before it
+/// answers, and only the vCPU that made the access waits.
+///
+/// The bus calls write() and read() for one access at a time, whatever the number of vCPUs: a second access waits, in
+/// order, until the first has been answered. A device without run() therefore needs no lock. State that run() shares with
+/// accesses in place sits behind a mutex that is never held across a co_await.
+///
+/// A device can't end the machine by an exception: the access is then answered with all-ones, the device is reported once
+/// and is detached. std::system_error(operation_aborted), which a cancelled co_await throws, should be let through.
+class Device {
+public:
+    Device() = default;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+    virtual ~Device() = default;
+
+    /// Short and in the field's words: "uart16550", "counter". Shown in messages and reports.
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+    /// Asked once, when the device is attached to a bus.
+    [[nodiscard]] virtual Affinity affinity() const noexcept { return Affinity::in_place; }
+
+    /// The widest access that the device understands: 1, 2, 4 or 8 bytes. The bus splits wider ones, lowest address first.
+    /// Asked once, when the device is attached to a bus.
+    [[nodiscard]] virtual unsigned max_access_size() const noexcept { return 8; }
+
+    /// The guest has written access.data. `access` lives until the coroutine ends.
+    [[nodiscard]] virtual awaitable<void> write(const Access& access) = 0;
+
+    /// The guest reads: fill access.data. Left alone it reads as 0. `access` lives until the coroutine ends.
+    [[nodiscard]] virtual awaitable<void> read(Access& access) = 0;
+
+    /// REP OUTS: `data` holds consecutive elements of `first.size` bytes for the same address. The default calls write()
+    /// for each. KVM may deliver a string in one piece or in many.
+    [[nodiscard]] virtual awaitable<void> write_string(const Access& first, std::span<const std::byte> data);
+
+    /// REP INS: fill `data` with consecutive elements of `first.size` bytes. The default calls read() for each.
+    [[nodiscard]] virtual awaitable<void> read_string(const Access& first, std::span<std::byte> data);
+
+    /// Background work on the device loop, from before the guest starts until it has ended; then it is cancelled.
+    /// The default ends at once.
+    [[nodiscard]] virtual awaitable<void> run();
+
+    /// Back to the state after power-on. Called while no access is under way.
+    virtual void reset() {}
+};
+
+}  // namespace asyncvm

@@ -1,0 +1,59 @@
+/// A virtual machine: vCPUs, memory, two buses and the devices on them.
+#pragma once
+
+#include <asyncvm/accelerator.hpp>
+#include <asyncvm/asio.hpp>
+#include <asyncvm/bus.hpp>
+#include <asyncvm/log.hpp>
+#include <asyncvm/outcome.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace asyncvm {
+
+struct MachineConfig {
+    std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
+    unsigned cpus = 1;
+    Log log{};
+};
+
+/// One machine; a process may hold many, which may share a device loop. Made, run and destroyed on the device loop's thread
+/// (or before it runs); stop() and finish() come from any thread.
+class Machine {
+public:
+    /// Throws Error(host).
+    Machine(MachineConfig config, std::unique_ptr<Accelerator> accelerator, asio::io_context& device_loop);
+    /// A machine that still runs is stopped first, and its threads are joined.
+    ~Machine();
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    [[nodiscard]] GuestMemory& memory() noexcept;
+    [[nodiscard]] Bus& ports() noexcept;
+    [[nodiscard]] Bus& mmio() noexcept;
+    [[nodiscard]] unsigned cpus() const noexcept;
+
+    /// Before run().
+    [[nodiscard]] Registers registers(unsigned cpu);
+    void set_registers(unsigned cpu, const Registers& registers);
+
+    /// Runs the devices' background work and the guest until it ends or stop() is called. Once for each machine. On the
+    /// device loop. When it returns no thread of the machine is left and each pending access has been completed.
+    /// Cancelling it stops the machine.
+    [[nodiscard]] awaitable<Outcome> run();
+
+    /// Any thread, any state, also before run(): ends the run with Outcome::stopped. Never blocks, never lost.
+    void stop() noexcept;
+
+    /// Any thread: ends the run with `outcome`, unless it already has one. For devices such as the exit port: the access
+    /// that calls it is the last that its vCPU makes.
+    void finish(Outcome outcome) noexcept;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace asyncvm

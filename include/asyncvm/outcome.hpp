@@ -1,0 +1,37 @@
+/// How a run ended, and the exit code of the program for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace asyncvm {
+
+struct Outcome {
+    enum class Kind {
+        halted,        ///< every vCPU has executed HLT, or the guest asked its platform to power off
+        exited,        ///< the guest wrote to an exit port; guest_code is what it said
+        triple_fault,  ///< KVM_EXIT_SHUTDOWN
+        failed,        ///< the accelerator can't go on: see the report
+        crashed,       ///< the guest reported its own crash, or asked for a reset (KVM_EXIT_SYSTEM_EVENT)
+        stopped,       ///< Machine::stop(): a signal, a person, an embedder
+    };
+    Kind kind = Kind::halted;
+    int guest_code = 0;   ///< exited: 0 to 255
+    std::string summary;  ///< one line: what happened, where
+    std::string report;   ///< several lines for a person: registers, code, last exits; empty where nothing went wrong
+};
+
+/// The program's exit codes: docs/exit-codes.md. All of our own are even: QEMU's (value << 1) | 1, which the exit port
+/// gives by default, is always odd.
+namespace exit_code {
+inline constexpr int success = 0;
+inline constexpr int usage = 64;        ///< a wrong option
+inline constexpr int guest_image = 66;  ///< the guest's file can't be read or does not fit
+inline constexpr int kvm_failure = 70;  ///< KVM can't run this guest
+inline constexpr int host = 72;         ///< the host lacks something: /dev/kvm, memory, a socket's address
+inline constexpr int triple_fault = 80;
+inline constexpr int crashed = 82;       ///< the guest reported its crash or asked for a reset
+inline constexpr int signal_base = 128;  ///< plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM
+}  // namespace exit_code
+
+}  // namespace asyncvm

@@ -1,0 +1,150 @@
+#include <asyncvm/event.hpp>
+
+#include <asio/execution_context.hpp>
+
+#include <unordered_set>
+#include <utility>
+
+namespace asyncvm {
+
+/// The waits that are under way on one execution context. Shared with the OneShots, so that one which completes while its
+/// context is being destroyed finds it still there.
+struct WaitRegistry {
+    std::mutex mutex;
+    std::unordered_set<OneShot*> waiting;
+};
+
+/// A suspended coroutine is owned by its handler, the handler by the OneShot, and the OneShot by the coroutine. This service
+/// breaks the circle when the context is destroyed, as Asio's own operations do.
+class WaitService : public asio::execution_context::service {
+public:
+    using key_type = WaitService;
+    static asio::execution_context::id id;
+
+    explicit WaitService(asio::execution_context& context) : asio::execution_context::service(context) {}
+
+    [[nodiscard]] const std::shared_ptr<WaitRegistry>& registry() const noexcept { return registry_; }
+
+private:
+    void shutdown() noexcept override {
+        std::vector<std::shared_ptr<OneShot>> abandoned;
+        {
+            const std::lock_guard lock(registry_->mutex);
+            for (OneShot* const shot : registry_->waiting) {
+                if (auto alive = shot->weak_from_this().lock()) abandoned.push_back(std::move(alive));
+            }
+            registry_->waiting.clear();
+        }
+        for (const auto& shot : abandoned) {
+            const std::unique_lock lock(shot->mutex_);
+            shot->done_ = true;
+        }
+        for (const auto& shot : abandoned) {
+            // Destroys the coroutine, whose locals may complete or leave other waits.
+            const auto handler = shot->take_handler();
+        }
+    }
+
+    std::shared_ptr<WaitRegistry> registry_ = std::make_shared<WaitRegistry>();
+};
+
+asio::execution_context::id WaitService::id;
+
+std::optional<OneShot::Handler> OneShot::take_handler() noexcept {
+    std::optional<Handler> taken;
+    std::shared_ptr<WaitRegistry> registry;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!handler_) return taken;
+        taken.emplace(std::move(*handler_));
+        handler_.reset();
+        registry = std::move(registry_);
+    }
+    const std::lock_guard lock(registry->mutex);
+    registry->waiting.erase(this);
+    return taken;
+}
+
+void OneShot::start(Handler handler) {
+    const auto executor = asio::get_associated_executor(handler);
+    std::unique_lock lock(mutex_);
+    if (done_) {
+        const auto error = error_;
+        lock.unlock();
+        asio::post(executor, [handler = std::move(handler), error]() mutable { std::move(handler)(error); });
+        return;
+    }
+    if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected()) {
+        slot.assign([weak = weak_from_this()](asio::cancellation_type) {
+            if (const auto self = weak.lock()) self->complete(asio::error::operation_aborted);
+        });
+    }
+    registry_ = asio::use_service<WaitService>(asio::query(executor, asio::execution::context)).registry();
+    handler_.emplace(std::move(handler));
+    const std::lock_guard registry_lock(registry_->mutex);
+    registry_->waiting.insert(this);
+}
+
+awaitable<void> OneShot::wait() {
+    const auto self = shared_from_this();
+    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(std::error_code)>(
+        [&self](Handler handler) { self->start(std::move(handler)); }, use_awaitable);
+}
+
+bool OneShot::complete(std::error_code error) noexcept {
+    {
+        const std::lock_guard lock(mutex_);
+        if (done_) return false;
+        done_ = true;
+        error_ = error;
+    }
+    if (auto handler = take_handler()) {
+        const auto executor = asio::get_associated_executor(*handler);
+        asio::post(executor, [handler = std::move(*handler), error]() mutable { std::move(handler)(error); });
+    }
+    return true;
+}
+
+void Event::notify() noexcept {
+    std::vector<std::shared_ptr<OneShot>> woken;
+    {
+        const std::lock_guard lock(mutex_);
+        generation_.fetch_add(1, std::memory_order_release);
+        woken.swap(waiters_);
+    }
+    for (const auto& waiter : woken) waiter->complete();
+}
+
+awaitable<bool> Event::wait(std::uint64_t seen, std::chrono::steady_clock::duration limit) {
+    const auto waiter = std::make_shared<OneShot>();
+    {
+        const std::lock_guard lock(mutex_);
+        if (generation() != seen) co_return true;
+        waiters_.push_back(waiter);
+    }
+    // Also when the wait is cancelled or the coroutine is destroyed: the list must not grow with waits that have ended.
+    struct Leave {
+        Event& event;
+        const std::shared_ptr<OneShot>& waiter;
+        Leave(Event& e, const std::shared_ptr<OneShot>& w) : event(e), waiter(w) {}
+        Leave(const Leave&) = delete;
+        Leave& operator=(const Leave&) = delete;
+        ~Leave() {
+            const std::lock_guard lock(event.mutex_);
+            std::erase(event.waiters_, waiter);
+        }
+    };
+    const Leave leave(*this, waiter);
+    if (limit == no_limit) {
+        co_await waiter->wait();
+    } else {
+        asio::steady_timer timer(co_await asio::this_coro::executor, limit);
+        timer.async_wait([waiter](std::error_code error) {
+            if (!error) waiter->complete();
+        });
+        co_await waiter->wait();
+    }
+    co_return generation() != seen;
+}
+
+}  // namespace asyncvm
