@@ -50,7 +50,9 @@ private:
     struct Seat;
     struct Mapping;
     [[nodiscard]] const Mapping* find(std::uint64_t address) const noexcept;
-    [[nodiscard]] awaitable<void> perform_bytes(Transaction& transaction, unsigned cpu);
+    /// Whether a device begins behind `address`, within `size` bytes.
+    [[nodiscard]] bool reaches_device(std::uint64_t address, std::uint64_t size) const noexcept;
+    [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
 
     Space space_;
     asio::io_context& device_loop_;

@@ -1,0 +1,181 @@
+#include <asyncvm/bus.hpp>
+#include <asyncvm/error.hpp>
+
+#include "bus/turn.hpp"
+#include "bus/visit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <exception>
+#include <utility>
+
+namespace asyncvm {
+
+/// A device on this bus, however many ranges it has.
+struct Bus::Seat {
+    std::shared_ptr<Device> device;
+    Affinity affinity = Affinity::in_place;
+    unsigned max_size = 8;
+    Turn turn;
+    std::atomic<bool> detached = false;
+};
+
+struct Bus::Mapping {
+    AddressRange range;
+    Seat* seat = nullptr;
+};
+
+namespace {
+
+std::string describe(Space space, AddressRange range) {
+    const char* const what = space == Space::port ? "port" : "memory";
+    if (range.size == 1) return fmt::format("{} {:#x}", what, range.first);
+    return fmt::format("{}s {:#x} to {:#x}", space == Space::port ? "port" : "addresse", range.first,
+                       range.first + range.size - 1);
+}
+
+void fill_with_ones(Transaction& transaction) {
+    if (transaction.direction == Direction::read) std::ranges::fill(transaction.data, std::byte{0xff});
+}
+
+std::string reason_of(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+        return error.what();
+    } catch (...) {
+        return "unknown exception";
+    }
+}
+
+}  // namespace
+
+Bus::Bus(Space space, asio::io_context& device_loop, Log log)
+    : space_(space), device_loop_(device_loop), log_(std::move(log)) {}
+
+Bus::~Bus() = default;
+
+void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
+    const std::uint64_t last_address = space_ == Space::port ? 0xffff : ~std::uint64_t{0};
+    if (range.size == 0 || range.first > last_address || range.size - 1 > last_address - range.first) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("cannot attach {} at {}: {}", device->name(), describe(space_, range),
+                                space_ == Space::port ? "ports are 0 to 0xffff" : "it ends past the address space"));
+    }
+    const std::uint64_t last = range.first + (range.size - 1);
+    for (const Mapping& other : mappings_) {
+        const std::uint64_t other_last = other.range.first + (other.range.size - 1);
+        if (range.first <= other_last && other.range.first <= last) {
+            throw Error(ErrorKind::usage,
+                        fmt::format("cannot attach {} at {}: {} is already at {}", device->name(), describe(space_, range),
+                                    other.seat->device->name(), describe(space_, other.range)));
+        }
+    }
+    auto seat = std::ranges::find(seats_, device, [](const auto& s) { return s->device; });
+    if (seat == seats_.end()) {
+        auto made = std::make_shared<Seat>();
+        made->affinity = device->affinity();
+        made->max_size = std::clamp(std::bit_floor(device->max_access_size()), 1u, 8u);
+        made->device = std::move(device);
+        seats_.push_back(std::move(made));
+        seat = std::prev(seats_.end());
+    }
+    const auto place = std::ranges::upper_bound(mappings_, range.first, {}, [](const Mapping& m) { return m.range.first; });
+    mappings_.insert(place, Mapping{range, seat->get()});
+}
+
+const Bus::Mapping* Bus::find(std::uint64_t address) const noexcept {
+    const auto after = std::ranges::upper_bound(mappings_, address, {}, [](const Mapping& m) { return m.range.first; });
+    if (after == mappings_.begin()) return nullptr;
+    const Mapping& mapping = *std::prev(after);
+    return address - mapping.range.first < mapping.range.size ? &mapping : nullptr;
+}
+
+bool Bus::reaches_device(std::uint64_t address, std::uint64_t size) const noexcept {
+    const auto after = std::ranges::upper_bound(mappings_, address, {}, [](const Mapping& m) { return m.range.first; });
+    return after != mappings_.end() && after->range.first - address < size;
+}
+
+awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
+    const Mapping* const mapping = find(transaction.address);
+    if (mapping == nullptr && !reaches_device(transaction.address, transaction.size)) {
+        unclaimed_.fetch_add(1, std::memory_order_relaxed);
+        fill_with_ones(transaction);
+        co_return;
+    }
+    const std::uint64_t offset = mapping == nullptr ? 0 : transaction.address - mapping->range.first;
+    if (mapping == nullptr || transaction.size > mapping->seat->max_size || !std::has_single_bit(transaction.size) ||
+        transaction.size > mapping->range.size - offset) {
+        co_await perform_split(transaction, cpu);
+        co_return;
+    }
+    Seat& seat = *mapping->seat;
+    if (!seat.turn.try_take()) co_await seat.turn.take();
+    const HeldTurn held(seat.turn);
+    if (seat.detached.load(std::memory_order_relaxed)) {
+        fill_with_ones(transaction);
+        co_return;
+    }
+    Access access;
+    access.space = space_;
+    access.size = transaction.size;
+    access.cpu = cpu;
+    access.address = transaction.address;
+    access.offset = offset;
+    std::exception_ptr failure;
+    try {
+        if (seat.affinity == Affinity::in_place) {
+            co_await visit(*seat.device, access, transaction);
+        } else {
+            co_await visit_on_loop(device_loop_, seat.device, access, transaction);
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (!failure) co_return;
+    fill_with_ones(transaction);
+    // Only the vCPU's own cancellation ends the access without an answer; everything else is the device's fault.
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none) std::rethrow_exception(failure);
+    if (!seat.detached.exchange(true)) {
+        tell(log_, fmt::format("device {} failed at {} and is detached: {}", seat.device->name(),
+                               describe(space_, {transaction.address, 1}), reason_of(failure)));
+    }
+}
+
+awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
+    for (std::size_t element = 0; element < transaction.data.size(); element += transaction.size) {
+        for (unsigned done = 0; done < transaction.size;) {
+            Transaction part;
+            part.space = transaction.space;
+            part.direction = transaction.direction;
+            part.address = transaction.address + done;
+            if (space_ == Space::port) part.address &= 0xffff;
+            unsigned step = 1;
+            if (const Mapping* const mapping = find(part.address); mapping != nullptr) {
+                const std::uint64_t room = mapping->range.size - (part.address - mapping->range.first);
+                step = static_cast<unsigned>(std::min<std::uint64_t>(
+                    std::bit_floor(room), std::min(mapping->seat->max_size, std::bit_floor(transaction.size - done))));
+            }
+            part.size = static_cast<std::uint8_t>(step);
+            part.data = transaction.data.subspan(element + done, step);
+            co_await perform(part, cpu);
+            done += step;
+        }
+    }
+}
+
+std::vector<std::shared_ptr<Device>> Bus::devices() const {
+    std::vector<std::shared_ptr<Device>> devices;
+    for (const auto& seat : seats_) devices.push_back(seat->device);
+    return devices;
+}
+
+std::string_view Bus::device_name(std::uint64_t address) const noexcept {
+    const Mapping* const mapping = find(address);
+    return mapping == nullptr ? std::string_view() : mapping->seat->device->name();
+}
+
+}  // namespace asyncvm

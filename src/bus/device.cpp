@@ -1,0 +1,27 @@
+#include <asyncvm/device.hpp>
+
+#include <cstring>
+
+namespace asyncvm {
+
+awaitable<void> Device::write_string(const Access& first, std::span<const std::byte> data) {
+    Access access = first;
+    for (std::size_t at = 0; at + first.size <= data.size(); at += first.size) {
+        access.data = 0;
+        std::memcpy(&access.data, data.data() + at, first.size);
+        co_await write(access);
+    }
+}
+
+awaitable<void> Device::read_string(const Access& first, std::span<std::byte> data) {
+    Access access = first;
+    for (std::size_t at = 0; at + first.size <= data.size(); at += first.size) {
+        access.data = 0;
+        co_await read(access);
+        std::memcpy(data.data() + at, &access.data, first.size);
+    }
+}
+
+awaitable<void> Device::run() { co_return; }
+
+}  // namespace asyncvm

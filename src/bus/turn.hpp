@@ -1,0 +1,53 @@
+/// Whose turn it is at a device: a lock that suspends instead of blocking.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/event.hpp>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+namespace asyncvm {
+
+/// First come, first served. Any executor. Without contention taking is one atomic operation, and so is giving back.
+class Turn {
+public:
+    /// Suspends until the turn is this coroutine's. Throws std::system_error(operation_aborted) if it is cancelled; the turn
+    /// is not taken then.
+    [[nodiscard]] awaitable<void> take();
+
+    [[nodiscard]] bool try_take() noexcept {
+        State expected = State::free;
+        return state_.compare_exchange_strong(expected, State::taken, std::memory_order_acquire);
+    }
+
+    /// To the one who has waited longest, if somebody waits.
+    void give() noexcept {
+        State expected = State::taken;
+        if (!state_.compare_exchange_strong(expected, State::free, std::memory_order_release)) give_to_next();
+    }
+
+private:
+    enum class State : std::uint8_t { free, taken, taken_and_awaited };
+    void give_to_next() noexcept;
+
+    std::atomic<State> state_ = State::free;
+    std::mutex mutex_;
+    std::deque<std::shared_ptr<OneShot>> waiting_;
+};
+
+/// Gives a turn that was taken back.
+class HeldTurn {
+public:
+    explicit HeldTurn(Turn& turn) noexcept : turn_(turn) {}
+    HeldTurn(const HeldTurn&) = delete;
+    HeldTurn& operator=(const HeldTurn&) = delete;
+    ~HeldTurn() { turn_.give(); }
+
+private:
+    Turn& turn_;
+};
+
+}  // namespace asyncvm
