@@ -1,0 +1,132 @@
+/// The real program as a child process, for tests: its terminal or pipes, signals to it, what it printed, how it ended.
+/// Everything runs on the test's own thread. Limits of time are safety nets only: no test waits for time to pass.
+#pragma once
+
+#include <sys/types.h>
+#include <termios.h>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace program_test {
+
+/// How long a test waits for something that should happen at once. Generous: machines that run tests are often busy.
+inline constexpr std::chrono::seconds patience{30};
+
+/// The program under test, from the environment variable ASYNCVM. Throws if it is not set.
+[[nodiscard]] std::string asyncvm_path();
+
+/// The image of a guest that the build has made, from the environment variable GUESTS and the guest's name.
+[[nodiscard]] std::string guest_path(std::string_view name);
+
+/// Why /dev/kvm can't be used here; empty if it can.
+[[nodiscard]] std::string why_no_kvm();
+
+/// As a global fixture (BOOST_TEST_GLOBAL_FIXTURE): ends the test program with 77, which Meson shows as skipped, where there
+/// is no usable /dev/kvm.
+struct NeedsKvm {
+    NeedsKvm();
+};
+
+/// A fresh directory, removed with all that is in it.
+class TemporaryDirectory {
+public:
+    TemporaryDirectory();
+    ~TemporaryDirectory();
+    TemporaryDirectory(const TemporaryDirectory&) = delete;
+    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+    [[nodiscard]] std::string file(std::string_view name) const { return (path_ / name).string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+[[nodiscard]] std::string read_file(const std::string& path);
+void write_file(const std::string& path, std::string_view content);
+
+/// How a child ended, and all that it has printed.
+struct Ended {
+    int code = -1;        ///< its exit code, or 128 plus the number of the signal that killed it
+    bool killed = false;  ///< by a signal
+    std::string out;
+    std::string err;
+};
+
+enum class Console {
+    pipes,     ///< standard input, output and error are three pipes
+    terminal,  ///< input and output are one pseudo-terminal, the child's controlling one; error is a pipe
+};
+
+/// A running child process. All functions that wait throw std::runtime_error with what was printed so far when `patience`
+/// has passed, or as soon as the child has ended without what is being waited for.
+class Child {
+public:
+    /// `command` starts with the program: a path, or a name that is looked for in PATH.
+    explicit Child(std::vector<std::string> command, Console console = Console::pipes);
+    /// Kills the child if it still runs.
+    ~Child();
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+
+    [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+    /// Into the child's standard input, as a person types where it is a terminal.
+    void type(std::string_view text);
+    /// Closes the pipe to the child's standard input; a terminal is hung up.
+    void end_input();
+    /// Closes this side of the child's standard output: the child's next write there fails.
+    void close_output();
+
+    /// Wait until `text` has been printed, and return everything printed there so far.
+    const std::string& wait_for_output(std::string_view text);
+    const std::string& wait_for_error(std::string_view text);
+
+    /// Waits until the standard error has a line with `text`, and returns that line without its newline.
+    std::string wait_for_error_line(std::string_view text);
+
+    /// Waits until `condition` holds, looking again each time that the child prints, and every few milliseconds.
+    void wait_until(std::string_view what, const std::function<bool()>& condition);
+
+    void send_signal(int number) const;
+
+    /// Waits for the end, and returns what there is to know.
+    const Ended& wait();
+
+    [[nodiscard]] const std::string& out() const noexcept { return ended_.out; }
+    [[nodiscard]] const std::string& err() const noexcept { return ended_.err; }
+
+    /// The settings of the child's terminal; they can also be read when the child has ended.
+    [[nodiscard]] termios terminal_settings() const;
+    /// Whether the terminal's file description (the one that the child shares) is in non-blocking mode.
+    [[nodiscard]] bool terminal_is_non_blocking() const;
+
+private:
+    bool pump(std::chrono::milliseconds limit);
+    void collect(int& fd, std::string& to);
+    void reap();
+    [[noreturn]] void give_up(std::string_view what) const;
+    const std::string& wait_for(const std::string& stream, std::string_view text);
+
+    std::vector<std::string> command_;
+    pid_t pid_ = -1;
+    int pid_fd_ = -1;
+    int input_ = -1;   ///< the pipe's end; -1 for a terminal
+    int output_ = -1;  ///< the pipe's end, or the terminal's master side
+    int error_ = -1;
+    int terminal_ = -1;  ///< the terminal's slave side
+    bool reaped_ = false;
+    Ended ended_;
+};
+
+/// The program under test with these arguments.
+[[nodiscard]] std::vector<std::string> asyncvm(std::vector<std::string> arguments);
+
+/// Runs it to its end.
+[[nodiscard]] Ended run_asyncvm(std::vector<std::string> arguments, std::string_view input = {});
+
+}  // namespace program_test
