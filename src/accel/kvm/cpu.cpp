@@ -1,0 +1,106 @@
+#include "accel/kvm/cpu.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "accel/kvm/decode.hpp"
+#include "accel/kvm/state.hpp"
+
+namespace asyncvm::kvm {
+
+namespace {
+
+[[noreturn]] void fail(const char* what) {
+    throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, std::generic_category().message(errno)));
+}
+
+/// The signal that takes a vCPU's thread out of KVM_RUN. Its handler does nothing: that it ran is what ends the system call.
+int kick_signal() {
+    static std::once_flag once;
+    const int signal = SIGRTMIN;
+    std::call_once(once, [signal] {
+        struct sigaction action {};
+        action.sa_handler = [](int) {};
+        sigaction(signal, &action, nullptr);
+    });
+    return signal;
+}
+
+}  // namespace
+
+KvmCpu::KvmCpu(Fd fd, std::size_t run_size, bool sync_regs)
+    : fd_(std::move(fd)), mapping_(fd_, run_size), run_(reinterpret_cast<kvm_run*>(mapping_.get())), sync_regs_(sync_regs) {
+    if (run_ == nullptr) fail("mapping a vCPU's shared page");
+    if (sync_regs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS;
+    kick_signal();
+}
+
+Exit KvmCpu::run() {
+    if (thread_.load(std::memory_order_relaxed) == 0) thread_.store(gettid(), std::memory_order_seq_cst);
+    const int result = fd_.control(KVM_RUN, 0);
+    if (result == 0) [[likely]] {
+        exit_pending_ = true;
+        return decode_exit(*run_);
+    }
+    exit_pending_ = false;
+    // EAGAIN: an application processor that has not been started yet, or a retry that the kernel asks for.
+    if (errno == EINTR || errno == EAGAIN) {
+        // In this order: a kick() in between is answered by this very return.
+        std::atomic_ref(run_->immediate_exit).store(0, std::memory_order_seq_cst);
+        kicked_.store(false, std::memory_order_seq_cst);
+        return Interrupted{};
+    }
+    Failure failure;
+    failure.kind = Failure::Kind::host_error;
+    failure.code = static_cast<std::uint64_t>(errno);
+    return failure;
+}
+
+void KvmCpu::complete_exit() {
+    // KVM_RUN completes the pending access first, then sees immediate_exit. One access may complete in several steps (the
+    // elements of a string, the halves of an access across pages): each step's exit is answered with what is in its data.
+    // The bound is far above any real number of steps.
+    std::atomic_ref immediate_exit(run_->immediate_exit);
+    for (int step = 0; exit_pending_ && step < 1024; ++step) {
+        immediate_exit.store(1, std::memory_order_seq_cst);
+        const int result = fd_.control(KVM_RUN, 0);
+        if (result != 0 || (run_->exit_reason != KVM_EXIT_IO && run_->exit_reason != KVM_EXIT_MMIO)) exit_pending_ = false;
+    }
+    immediate_exit.store(0, std::memory_order_seq_cst);
+    if (kicked_.load(std::memory_order_seq_cst)) immediate_exit.store(1, std::memory_order_seq_cst);
+}
+
+void KvmCpu::kick() noexcept {
+    kicked_.store(true, std::memory_order_seq_cst);
+    std::atomic_ref(run_->immediate_exit).store(1, std::memory_order_seq_cst);
+    // Without a thread nobody is inside KVM_RUN, and the next one sees immediate_exit. The thread of a run that has ended is
+    // gone; the signal then finds nobody.
+    if (const pid_t thread = thread_.load(std::memory_order_seq_cst); thread != 0) tgkill(getpid(), thread, kick_signal());
+}
+
+Registers KvmCpu::registers() {
+    kvm_regs regs{};
+    kvm_sregs sregs{};
+    if (fd_.control(KVM_GET_REGS, &regs) != 0) fail("KVM_GET_REGS");
+    if (fd_.control(KVM_GET_SREGS, &sregs) != 0) fail("KVM_GET_SREGS");
+    return to_registers(regs, sregs);
+}
+
+void KvmCpu::set_registers(const Registers& registers) {
+    kvm_sregs sregs{};
+    if (fd_.control(KVM_GET_SREGS, &sregs) != 0) fail("KVM_GET_SREGS");
+    apply_to_sregs(registers, sregs);
+    const kvm_regs regs = to_regs(registers);
+    if (fd_.control(KVM_SET_SREGS, &sregs) != 0) fail("KVM_SET_SREGS");
+    if (fd_.control(KVM_SET_REGS, &regs) != 0) fail("KVM_SET_REGS");
+}
+
+std::uint64_t KvmCpu::exit_rip() const noexcept { return sync_regs_ ? run_->s.regs.regs.rip : 0; }
+
+}  // namespace asyncvm::kvm

@@ -1,0 +1,144 @@
+#include <asyncvm/accelerator.hpp>
+#include <asyncvm/error.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/kvm.h>
+
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "accel/kvm/cpu.hpp"
+#include "accel/kvm/cpuid.hpp"
+#include "accel/kvm/fd.hpp"
+
+namespace asyncvm::kvm {
+
+namespace {
+
+/// Three pages that Intel's processors without unrestricted guests need for real mode; just above GuestMemory's boot tables.
+constexpr unsigned long tss_address = 0xfffbd000;
+
+std::string open_advice(int error) {
+    switch (error) {
+        case ENOENT:
+            return "load the module kvm-intel or kvm-amd; in a container pass --device /dev/kvm; in a virtual machine turn "
+                   "nested "
+                   "virtualisation on";
+        case EACCES:
+        case EPERM:
+            return "add yourself to group kvm: `sudo usermod -aG kvm $USER`, then log in again";
+        case ENODEV:
+        case ENXIO:
+            return "the module kvm-intel or kvm-amd is not loaded, or virtualisation is off in the firmware's settings";
+        case EBUSY:
+            return "another hypervisor holds the processor's virtualisation: end it";
+        case EMFILE:
+        case ENFILE:
+            return "too many open files: raise the limit that `ulimit -n` shows";
+        default:
+            return {};
+    }
+}
+
+[[noreturn]] void fail(const std::string& what, int error, const std::string& advice) {
+    const std::string why = std::generic_category().message(error);
+    throw Error(ErrorKind::host,
+                advice.empty() ? fmt::format("{}: {}", what, why) : fmt::format("{}: {} ({})", what, why, advice));
+}
+
+class KvmAccelerator final : public Accelerator {
+public:
+    explicit KvmAccelerator(const char* path) : system_(::open(path, O_RDWR | O_CLOEXEC)) {
+        if (system_.get() < 0) fail(fmt::format("cannot open {}", path), errno, open_advice(errno));
+        const int version = system_.control(KVM_GET_API_VERSION, 0);
+        if (version < 0) fail(fmt::format("{} is not KVM's device", path), errno, "it must be the character device 10, 232");
+        if (version != KVM_API_VERSION) {
+            throw Error(ErrorKind::host,
+                        fmt::format("{} speaks version {} of the KVM API, asyncvm needs {} (Linux 2.6.22 or later)", path,
+                                    version, KVM_API_VERSION));
+        }
+        require(KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "2.6.25");
+        require(KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "4.11");
+        require(KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID", "2.6.26");
+        const int run_size = system_.control(KVM_GET_VCPU_MMAP_SIZE, 0);
+        if (run_size < static_cast<int>(sizeof(kvm_run))) fail("KVM_GET_VCPU_MMAP_SIZE failed", errno, {});
+        run_size_ = static_cast<std::size_t>(run_size);
+        cpuid_ = supported_cpuid(system_);
+        do {
+            vm_ = Fd(system_.control(KVM_CREATE_VM, 0));
+        } while (vm_.get() < 0 && errno == EINTR);
+        if (vm_.get() < 0) {
+            fail("cannot make a virtual machine (KVM_CREATE_VM)", errno,
+                 errno == ENOMEM ? "the host is out of memory" : open_advice(errno));
+        }
+        if (system_.control(KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 &&
+            vm_.control(KVM_SET_TSS_ADDR, tss_address) != 0) {
+            fail("KVM_SET_TSS_ADDR failed", errno, {});
+        }
+        const int sync = vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
+        sync_regs_ = sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0;
+        if (vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0) {
+            kvm_enable_cap capability{};
+            capability.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE;
+            capability.args[0] = 1;
+            // Without it an instruction of user mode that can't be emulated gives the guest #UD: worse, but no reason to
+            // stop.
+            vm_.control(KVM_ENABLE_CAP, &capability);
+        }
+    }
+
+    [[nodiscard]] std::string_view name() const noexcept override { return "kvm"; }
+
+    void map(const GuestMemory& memory) override {
+        std::uint32_t slot = 0;
+        for (const GuestMemory::Region& region : memory.regions()) {
+            kvm_userspace_memory_region description{};
+            description.slot = slot++;
+            description.guest_phys_addr = region.address;
+            description.memory_size = region.bytes.size();
+            description.userspace_addr = reinterpret_cast<std::uint64_t>(region.bytes.data());
+            if (vm_.control(KVM_SET_USER_MEMORY_REGION, &description) != 0) {
+                fail(fmt::format("KVM refuses guest memory ({}, {} MiB at {:#x})", region.name, region.bytes.size() >> 20,
+                                 region.address),
+                     errno, errno == ENOMEM ? "the host is out of memory: ask for less with --memory" : std::string());
+            }
+        }
+    }
+
+    [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override {
+        Fd cpu(vm_.control(KVM_CREATE_VCPU, static_cast<unsigned long>(index)));
+        if (cpu.get() < 0) {
+            const int error = errno;
+            const int most = vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+            fail(fmt::format("cannot make vCPU {} (KVM_CREATE_VCPU)", index), error,
+                 error == EINVAL && most > 0 ? fmt::format("this host allows {} vCPUs: take fewer with --cpus", most)
+                                             : open_advice(error));
+        }
+        set_cpuid(cpu, cpuid_, index);
+        return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
+    }
+
+private:
+    void require(unsigned long capability, const char* name, const char* since) const {
+        if (system_.control(KVM_CHECK_EXTENSION, capability) > 0) return;
+        throw Error(ErrorKind::host,
+                    fmt::format("this host's KVM lacks {} (Linux has it since {}: update the kernel)", name, since));
+    }
+
+    Fd system_;
+    Fd vm_;
+    std::size_t run_size_ = 0;
+    bool sync_regs_ = false;
+    std::vector<kvm_cpuid_entry2> cpuid_;
+};
+
+}  // namespace
+
+}  // namespace asyncvm::kvm
+
+std::unique_ptr<asyncvm::Accelerator> asyncvm::make_kvm_accelerator(const char* path) {
+    return std::make_unique<kvm::KvmAccelerator>(path);
+}

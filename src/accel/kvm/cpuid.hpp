@@ -1,0 +1,21 @@
+/// What a guest's CPUID instruction says.
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <vector>
+
+#include "accel/kvm/fd.hpp"
+
+namespace asyncvm::kvm {
+
+/// KVM_GET_SUPPORTED_CPUID of /dev/kvm. Throws Error(host).
+[[nodiscard]] std::vector<kvm_cpuid_entry2> supported_cpuid(const Fd& system);
+
+/// Gives a vCPU `entries`, with `index` as its APIC ID in leaves 1, 0xb and 0x1f. Throws Error(host).
+void set_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries, unsigned index);
+
+/// The same without KVM: `entries` for the vCPU `index`.
+[[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_of(std::vector<kvm_cpuid_entry2> entries, unsigned index);
+
+}  // namespace asyncvm::kvm

@@ -1,0 +1,59 @@
+/// File descriptors of the kvm API and what is mapped from them.
+#pragma once
+
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+namespace asyncvm::kvm {
+
+class Fd {
+public:
+    explicit Fd(int fd = -1) noexcept : fd_(fd) {}
+    Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Fd& operator=(Fd&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~Fd() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+
+    [[nodiscard]] int get() const noexcept { return fd_; }
+
+    /// As ioctl(2): negative on failure, errno tells why.
+    template <typename Argument>
+    int control(unsigned long request, Argument argument) const noexcept {
+        return ::ioctl(fd_, request, argument);
+    }
+
+private:
+    int fd_;
+};
+
+/// A shared mapping of a descriptor's first bytes; get() is null where it failed.
+class Mapping {
+public:
+    Mapping(const Fd& fd, std::size_t size) noexcept
+        : size_(size), address_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0)) {}
+    Mapping(const Mapping&) = delete;
+    Mapping& operator=(const Mapping&) = delete;
+    ~Mapping() {
+        if (address_ != MAP_FAILED) ::munmap(address_, size_);
+    }
+
+    [[nodiscard]] std::byte* get() const noexcept {
+        return address_ == MAP_FAILED ? nullptr : static_cast<std::byte*>(address_);
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+private:
+    std::size_t size_;
+    void* address_;
+};
+
+}  // namespace asyncvm::kvm
