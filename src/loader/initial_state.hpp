@@ -1,0 +1,27 @@
+/// The processor state that a flat guest starts with.
+#pragma once
+
+#include "loader/mode.hpp"
+
+#include <asyncvm/guest_memory.hpp>
+#include <asyncvm/registers.hpp>
+
+#include <cstdint>
+
+namespace asyncvm {
+
+/// Where things lie in the boot tables, relative to GuestMemory::boot_tables_base.
+namespace boot_layout {
+inline constexpr std::uint64_t pml4 = 0x0000;
+inline constexpr std::uint64_t pdpt = 0x1000;
+inline constexpr std::uint64_t page_directories = 0x2000;  ///< four of them, a GiB each
+inline constexpr std::uint64_t gdt = 0x6000;
+}  // namespace boot_layout
+
+/// `entry` must be in reach of the mode: up to 0xfffff, or below 4 GiB. Writes the boot tables unless the mode is real16.
+[[nodiscard]] Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry);
+
+/// A segment register as real mode has it: base = selector * 16, 64 KiB.
+[[nodiscard]] Segment real_mode_segment(std::uint16_t selector, bool code) noexcept;
+
+}  // namespace asyncvm

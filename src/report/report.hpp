@@ -1,0 +1,37 @@
+/// What a person is told about a guest that died. docs/reports.md shows one.
+#pragma once
+
+#include "report/trail.hpp"
+
+#include <asyncvm/exit.hpp>
+#include <asyncvm/guest_memory.hpp>
+#include <asyncvm/registers.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace asyncvm {
+
+/// The name of the device at an address, empty where there is none.
+using DeviceName = std::function<std::string(Space, std::uint64_t)>;
+
+/// All that is known about the death of a guest. Refers to things that must outlive the calls below.
+struct Death {
+    unsigned cpu = 0;
+    const Exit& exit;
+    const Registers& registers;  ///< after the exit
+    const GuestMemory& memory;
+    const ExitTrail& trail;
+    const Registers* started_with = nullptr;  ///< of this vCPU; the mode that is assumed where the processor has forgotten it
+    DeviceName device_name{};
+};
+
+/// One line, for Outcome::summary: `triple fault at 0x10012 (vCPU 0)`.
+[[nodiscard]] std::string summarize(const Death& death);
+
+/// Several lines, for Outcome::report: the summary, hints, code, the last exits, registers, the stack. Never fails on what a
+/// guest has put into its registers or memory; each line ends in a newline.
+[[nodiscard]] std::string format_report(const Death& death);
+
+}  // namespace asyncvm
