@@ -1,0 +1,72 @@
+#include "machine/background.hpp"
+
+#include <asyncvm/event.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+namespace asyncvm {
+
+using namespace std::chrono_literals;
+
+struct Background::Job {
+    std::shared_ptr<Device> device;
+    asio::cancellation_signal cancel;
+    Event ended;
+    bool running = true;
+    bool cancelled = false;
+
+    void stop() {
+        cancelled = true;
+        cancel.emit(asio::cancellation_type::terminal);
+    }
+};
+
+namespace {
+
+void tell_failure(const Log& log, const Device& device, const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+        tell(log, fmt::format("the background work of device {} failed: {}", device.name(), error.what()));
+    } catch (...) {
+        tell(log, fmt::format("the background work of device {} failed", device.name()));
+    }
+}
+
+}  // namespace
+
+Background::Background(asio::io_context& device_loop, Log log) : device_loop_(device_loop), log_(std::move(log)) {}
+
+void Background::start(std::shared_ptr<Device> device) {
+    if (std::ranges::find(jobs_, device, [](const auto& job) { return job->device; }) != jobs_.end()) return;
+    const auto job = std::make_shared<Job>();
+    job->device = std::move(device);
+    jobs_.push_back(job);
+    asio::co_spawn(device_loop_, job->device->run(),
+                   asio::bind_cancellation_slot(job->cancel.slot(), [job, log = log_](std::exception_ptr failure) {
+                       job->running = false;
+                       if (failure && !job->cancelled) tell_failure(log, *job->device, failure);
+                       job->ended.notify();
+                   }));
+}
+
+awaitable<void> Background::finish() {
+    for (const auto& job : jobs_) {
+        if (job->running) job->stop();
+    }
+    for (const auto& job : jobs_) {
+        const auto seen = job->ended.generation();
+        if (!job->running) continue;
+        const bool ended = co_await job->ended.wait(seen, 500ms);
+        if (!ended)
+            tell(log_,
+                 fmt::format("the background work of device {} does not end when it is cancelled", job->device->name()));
+    }
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,167 @@
+#include <asyncvm/error.hpp>
+#include <asyncvm/event.hpp>
+#include <asyncvm/machine.hpp>
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "machine/background.hpp"
+#include "machine/vcpu.hpp"
+
+namespace asyncvm {
+
+using namespace std::chrono_literals;
+
+struct Machine::Impl {
+    Impl(MachineConfig c, std::unique_ptr<Accelerator> a, asio::io_context& loop)
+        : config(std::move(c)),
+          memory(config.memory_size),
+          accelerator(std::move(a)),
+          device_loop(loop),
+          ports(Space::port, loop, config.log),
+          mmio(Space::memory, loop, config.log) {
+        for (unsigned index = 0; index < config.cpus; ++index) {
+            vcpus.push_back(std::make_unique<Vcpu>(
+                index, accelerator->create_cpu(index),
+                Vcpu::Surroundings{memory, ports, mmio,
+                                   [this](std::optional<Outcome> outcome) { ended(std::move(outcome)); }}));
+        }
+    }
+
+    /// On a vCPU's thread.
+    void ended(std::optional<Outcome> outcome) {
+        if (outcome) finish(std::move(*outcome));
+        running.fetch_sub(1);
+        change->notify();
+    }
+
+    void finish(Outcome with) noexcept {
+        {
+            const std::lock_guard lock(mutex);
+            if (outcome) return;
+            outcome = std::move(with);
+        }
+        for (const auto& vcpu : vcpus) vcpu->stop();
+        change->notify();
+    }
+
+    [[nodiscard]] bool has_outcome() {
+        const std::lock_guard lock(mutex);
+        return outcome.has_value();
+    }
+
+    void join_all() {
+        for (const auto& vcpu : vcpus) vcpu->join();
+    }
+
+    awaitable<void> wait_for_vcpus();
+
+    // The order of destruction: vCPUs (with abandoned accesses, which still hold seats of a bus), buses, accelerator,
+    // memory.
+    MachineConfig config;
+    GuestMemory memory;
+    std::unique_ptr<Accelerator> accelerator;
+    asio::io_context& device_loop;
+    Bus ports;
+    Bus mmio;
+    std::mutex mutex;
+    std::optional<Outcome> outcome;
+    std::atomic<unsigned> running = 0;
+    // Shared, because the last vCPU's thread still notifies while run() is on its way out.
+    std::shared_ptr<Event> change = std::make_shared<Event>();
+    std::vector<std::unique_ptr<Vcpu>> vcpus;
+};
+
+Machine::Machine(MachineConfig config, std::unique_ptr<Accelerator> accelerator, asio::io_context& device_loop)
+    : impl_(std::make_unique<Impl>(std::move(config), std::move(accelerator), device_loop)) {}
+
+Machine::~Machine() {
+    stop();
+    // Nobody runs the device loop for these vCPUs any more: what they await there may never come.
+    for (const auto& vcpu : impl_->vcpus) vcpu->abandon();
+    impl_->join_all();
+}
+
+GuestMemory& Machine::memory() noexcept { return impl_->memory; }
+Bus& Machine::ports() noexcept { return impl_->ports; }
+Bus& Machine::mmio() noexcept { return impl_->mmio; }
+unsigned Machine::cpus() const noexcept { return impl_->config.cpus; }
+Registers Machine::registers(unsigned cpu) { return impl_->vcpus.at(cpu)->cpu().registers(); }
+void Machine::set_registers(unsigned cpu, const Registers& registers) {
+    impl_->vcpus.at(cpu)->cpu().set_registers(registers);
+}
+
+void Machine::stop() noexcept {
+    Outcome stopped;
+    stopped.kind = Outcome::Kind::stopped;
+    stopped.summary = "stopped";
+    impl_->finish(std::move(stopped));
+}
+
+void Machine::finish(Outcome outcome) noexcept { impl_->finish(std::move(outcome)); }
+
+/// Until no vCPU runs. A cancellation stops the machine.
+awaitable<void> Machine::Impl::wait_for_vcpus() {
+    // Time for devices to react to the cancellation of an access, before the access is abandoned.
+    constexpr auto patience = 500ms;
+    bool abandoned = false;
+    for (;;) {
+        const auto seen = change->generation();
+        if (running.load() == 0) co_return;
+        const bool stopping = has_outcome();
+        bool cancelled = false;
+        bool changed = true;
+        try {
+            changed = co_await change->wait(seen, stopping && !abandoned ? patience : Event::no_limit);
+        } catch (const std::system_error&) {
+            cancelled = true;
+        }
+        if (cancelled) {
+            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+            Outcome stopped;
+            stopped.kind = Outcome::Kind::stopped;
+            stopped.summary = "stopped";
+            finish(std::move(stopped));
+        } else if (!changed && stopping && !abandoned) {
+            abandoned = true;
+            tell(config.log, "a device does not react to the cancellation of an access: the access is abandoned");
+            for (const auto& vcpu : vcpus) vcpu->abandon();
+        }
+    }
+}
+
+awaitable<Outcome> Machine::run() {
+    Impl& impl = *impl_;
+    impl.accelerator->map(impl.memory);
+    Background background(impl.device_loop, impl.config.log);
+    for (const Bus* const bus : {&impl.ports, &impl.mmio}) {
+        for (auto& device : bus->devices()) background.start(std::move(device));
+    }
+    std::exception_ptr failure;
+    for (const auto& vcpu : impl.vcpus) {
+        impl.running.fetch_add(1);
+        try {
+            vcpu->start();
+        } catch (...) {
+            impl.running.fetch_sub(1);
+            failure = std::current_exception();
+        }
+        if (failure) {
+            stop();
+            break;
+        }
+    }
+    co_await impl.wait_for_vcpus();
+    impl.join_all();
+    co_await background.finish();
+    if (failure) std::rethrow_exception(failure);
+    const std::lock_guard lock(impl.mutex);
+    co_return impl.outcome.value_or(Outcome{});
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,108 @@
+#include "machine/vcpu.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <csignal>
+#include <exception>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+#include "machine/autopsy.hpp"
+
+namespace asyncvm {
+
+namespace {
+
+/// Blocks the signals that belong to the program's main thread for the thread that is made while it lives: a thread inherits
+/// the mask of its maker. What the accelerator kicks with, real-time signals, and faults of the thread itself stay open.
+class SignalsBlocked {
+public:
+    SignalsBlocked() {
+        sigset_t blocked;
+        sigfillset(&blocked);
+        for (const int open : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&blocked, open);
+        for (int open = SIGRTMIN; open <= SIGRTMAX; ++open) sigdelset(&blocked, open);
+        pthread_sigmask(SIG_SETMASK, &blocked, &before_);
+    }
+    SignalsBlocked(const SignalsBlocked&) = delete;
+    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+private:
+    sigset_t before_{};
+};
+
+}  // namespace
+
+Vcpu::Vcpu(unsigned index, std::unique_ptr<Cpu> cpu, Surroundings surroundings)
+    : index_(index), surroundings_(std::move(surroundings)), cpu_(std::move(cpu)) {}
+
+Vcpu::~Vcpu() = default;
+
+void Vcpu::start() {
+    started_with_ = cpu_->registers();
+    const SignalsBlocked blocked;
+    try {
+        thread_ = std::thread([this] { thread_main(); });
+    } catch (const std::system_error& error) {
+        throw Error(ErrorKind::host,
+                    fmt::format("cannot start the thread of vCPU {}: {} (take fewer with --cpus, or raise the limit "
+                                "that `ulimit -u` shows)",
+                                index_, error.code().message()));
+    }
+}
+
+void Vcpu::stop() noexcept {
+    stopping_.store(true, std::memory_order_seq_cst);
+    cpu_->kick();
+    asio::post(context_, [this] { cancel_.emit(asio::cancellation_type::terminal); });
+}
+
+void Vcpu::abandon() noexcept { context_.stop(); }
+
+void Vcpu::join() {
+    if (thread_.joinable()) thread_.join();
+}
+
+void Vcpu::thread_main() {
+    pthread_setname_np(pthread_self(), fmt::format("vcpu{}", index_).c_str());
+    asio::co_spawn(context_, run(), asio::bind_cancellation_slot(cancel_.slot(), [this](std::exception_ptr failure) {
+                       // A cancelled access ends here too; stop() has asked for that.
+                       if (!failure || stopping_.load()) return;
+                       outcome_ = outcome_of_exception(failure, index_);
+                   }));
+    context_.run();
+    cpu_->complete_exit();
+    surroundings_.on_end(std::move(outcome_));
+}
+
+awaitable<void> Vcpu::run() {
+    while (!stopping_.load(std::memory_order_relaxed)) {
+        const Exit exit = cpu_->run();
+        trail_.record(exit, cpu_->exit_rip());
+        if (const auto* const port = std::get_if<PortAccess>(&exit)) {
+            Transaction transaction = *port;
+            co_await surroundings_.ports.perform(transaction, index_);
+            trail_.answered(transaction);
+        } else if (const auto* const mmio = std::get_if<MmioAccess>(&exit)) {
+            Transaction transaction = *mmio;
+            co_await surroundings_.mmio.perform(transaction, index_);
+            trail_.answered(transaction);
+        } else if (!std::holds_alternative<Interrupted>(exit)) {
+            outcome_ = describe_end(exit);
+            break;
+        }
+    }
+}
+
+std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {
+    if (std::holds_alternative<Halted>(exit)) return std::nullopt;
+    const Autopsy autopsy{surroundings_.memory, surroundings_.ports, surroundings_.mmio, trail_, started_with_, index_};
+    return autopsy.outcome(exit, *cpu_);
+}
+
+}  // namespace asyncvm
