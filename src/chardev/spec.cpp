@@ -1,0 +1,254 @@
+#include <fmt/format.h>
+#include <asyncvm/error.hpp>
+#include <chardev/spec.hpp>
+
+#include <charconv>
+#include <utility>
+#include <vector>
+
+namespace asyncvm {
+namespace {
+
+using Kind = ChardevSpec::Kind;
+
+constexpr std::string_view kinds =
+    "tcp:[HOST:]PORT, telnet:[HOST:]PORT, unix:PATH, file:PATH, pty, stdio or null; for example tcp:4444";
+
+/// Says which word it happened in.
+class Complaint {
+public:
+    explicit Complaint(std::string_view text) : text_(text) {}
+
+    template <typename... Args>
+    [[noreturn]] void operator()(fmt::format_string<Args...> format, Args&&... args) const {
+        throw Error(ErrorKind::usage, fmt::format("'{}': {}", text_, fmt::format(format, std::forward<Args>(args)...)));
+    }
+
+private:
+    std::string_view text_;
+};
+
+/// Splits at single commas; a doubled comma is a comma.
+std::vector<std::string> split(std::string_view text) {
+    std::vector<std::string> words(1);
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != ',') {
+            words.back() += text[i];
+        } else if (i + 1 < text.size() && text[i + 1] == ',') {
+            words.back() += text[i++];
+        } else {
+            words.emplace_back();
+        }
+    }
+    return words;
+}
+
+template <typename Number>
+bool parse_number(std::string_view text, Number& number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && end == text.data() + text.size();
+}
+
+std::uint64_t parse_size(const Complaint& complain, std::string_view name, std::string_view value, std::uint64_t least) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 40;
+    auto digits = value;
+    unsigned shift = 0;
+    if (!digits.empty()) {
+        switch (digits.back()) {
+            case 'k':
+            case 'K':
+                shift = 10;
+                break;
+            case 'm':
+            case 'M':
+                shift = 20;
+                break;
+            case 'g':
+            case 'G':
+                shift = 30;
+                break;
+            default:
+                break;
+        }
+        if (shift != 0) digits.remove_suffix(1);
+    }
+    std::uint64_t size = 0;
+    if (!parse_number(digits, size)) {
+        complain("{}={} is not a size (a number of bytes, or one with K, M or G; for example {}=64K)", name, value, name);
+    }
+    if (size > (most >> shift) || (size << shift) < least) {
+        complain("{}={} is out of range ({} to 1024G bytes; for example {}=64K)", name, value, least, name);
+    }
+    return size << shift;
+}
+
+std::chrono::milliseconds parse_seconds(const Complaint& complain, std::string_view name, std::string_view value) {
+    constexpr double most = 1e9;
+    double seconds = -1;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds, std::chars_format::fixed);
+    if (error != std::errc{} || end != value.data() + value.size() || !(seconds >= 0) || seconds > most) {
+        complain("{}={} is not a time (seconds, 0 or more, fractions allowed; for example {}=0.5)", name, value, name);
+    }
+    // Rounded up: only 0 itself means "not at all".
+    return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds));
+}
+
+void parse_address(const Complaint& complain, std::string_view address, ChardevSpec& spec) {
+    std::string_view port = address;
+    if (!address.empty() && address.front() == '[') {
+        const auto close = address.find("]:");
+        if (close == address.npos) complain("an IPv6 address is followed by ]:PORT (for example tcp:[::1]:4444)");
+        spec.host = address.substr(1, close - 1);
+        if (spec.host.empty()) complain("no address between the brackets (for example tcp:[::1]:4444)");
+        port = address.substr(close + 2);
+    } else if (const auto colon = address.rfind(':'); colon != address.npos) {
+        spec.host = address.substr(0, colon);
+        if (spec.host.find(':') != spec.host.npos)
+            complain("an IPv6 address stands in brackets (for example tcp:[::1]:4444)");
+        port = address.substr(colon + 1);
+    }
+    if (port.empty()) complain("the port is missing (for example tcp:4444, or tcp:0 to have one picked)");
+    unsigned number = 0;
+    if (!parse_number(port, number) || number > 65535) {
+        complain("port {} is not a number from 0 to 65535 (for example tcp:4444)", port);
+    }
+    spec.port = static_cast<std::uint16_t>(number);
+}
+
+void parse_head(const Complaint& complain, std::string_view head, ChardevSpec& spec) {
+    const auto colon = head.find(':');
+    const auto scheme = head.substr(0, colon);
+    const auto rest = colon == head.npos ? std::string_view{} : head.substr(colon + 1);
+    const auto nothing_after = [&](Kind kind) {
+        if (colon != head.npos)
+            complain("{} takes nothing after it but options (for example {},log=out.txt)", scheme, scheme);
+        spec.kind = kind;
+    };
+    const auto path_after = [&](Kind kind) {
+        if (rest.empty())
+            complain("{}: needs a path (for example {}:/tmp/guest.{})", scheme, scheme, scheme == "unix" ? "sock" : "txt");
+        spec.kind = kind;
+        spec.path = rest;
+    };
+    if (scheme == "tcp" || scheme == "telnet") {
+        spec.kind = Kind::tcp;
+        spec.telnet = scheme == "telnet";
+        parse_address(complain, rest, spec);
+    } else if (scheme == "unix") {
+        path_after(Kind::unix_socket);
+    } else if (scheme == "file") {
+        path_after(Kind::file);
+    } else if (scheme == "pty") {
+        nothing_after(Kind::pty);
+    } else if (scheme == "stdio") {
+        nothing_after(Kind::stdio);
+    } else if (scheme == "null") {
+        nothing_after(Kind::null);
+    } else {
+        complain("unknown; one of {}", kinds);
+    }
+}
+
+constexpr unsigned bit(Kind kind) { return 1U << static_cast<unsigned>(kind); }
+constexpr unsigned sockets = bit(Kind::tcp) | bit(Kind::unix_socket);
+constexpr unsigned queued = sockets | bit(Kind::pty) | bit(Kind::stdio) | bit(Kind::file);
+
+enum class Takes { flag, value };
+
+/// One option: its name, the kinds that know it, and what it does. Negative spellings set the opposite.
+struct Option {
+    std::string_view name;
+    unsigned kinds;
+    Takes takes;
+    void (*set)(const Complaint&, ChardevSpec&, std::string_view name, std::string_view value, bool on);
+    bool shown = true;  ///< in the list of valid options; QEMU's habits are understood without being shown
+};
+
+constexpr Option options[] = {
+    {"client", sockets, Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.client = on; }},
+    {"wait", sockets | bit(Kind::pty), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.wait = on; }},
+    {"telnet", bit(Kind::tcp), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.telnet = on; }},
+    {"append", bit(Kind::file), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.append = on; }},
+    {"backlog", queued, Takes::value,
+     [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.backlog = parse_size(c, name, value, 1); }},
+    {"full", queued, Takes::value,
+     [](auto& c, ChardevSpec& s, auto, auto value, bool) {
+         if (value != "wait" && value != "drop") c("full={} is neither full=wait nor full=drop", value);
+         s.full = value == "drop" ? ChardevSpec::Full::drop : ChardevSpec::Full::wait;
+     }},
+    {"log", queued | bit(Kind::null), Takes::value,
+     [](auto& c, ChardevSpec& s, auto, auto value, bool) {
+         if (value.empty()) c("log= needs a file (for example log=out.txt)");
+         s.log = value;
+     }},
+    {"history", sockets, Takes::value,
+     [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.history = parse_size(c, name, value, 0); }},
+    {"linger", queued, Takes::value,
+     [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.linger = parse_seconds(c, name, value); }},
+    {"reconnect", sockets, Takes::value,
+     [](auto& c, ChardevSpec& s, auto name, auto value, bool) {
+         s.reconnect = parse_seconds(c, name, value);
+         if (s.reconnect.count() == 0) c("reconnect=0 would never rest; give a time (for example reconnect=1)");
+     }},
+    {"server", sockets, Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.client = !on; }, false},
+    {"nowait", sockets | bit(Kind::pty), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.wait = !on; },
+     false},
+    // TCP_NODELAY is always set: a queue of our own makes packets of fair size.
+    {"nodelay", bit(Kind::tcp), Takes::flag, [](auto&, ChardevSpec&, auto, auto, bool) {}, false},
+};
+
+std::string valid_options(Kind kind) {
+    std::string list;
+    for (const auto& option : options) {
+        if (!option.shown || (option.kinds & bit(kind)) == 0) continue;
+        if (!list.empty()) list += ", ";
+        list += option.name;
+        if (option.takes == Takes::value) list += "=";
+    }
+    return list;
+}
+
+void parse_option(const Complaint& complain, std::string_view word, std::string_view scheme, ChardevSpec& spec) {
+    const auto equals = word.find('=');
+    const auto name = word.substr(0, equals);
+    const auto value = equals == word.npos ? std::string_view{} : word.substr(equals + 1);
+    for (const auto& option : options) {
+        if (option.name != name || (option.kinds & bit(spec.kind)) == 0) continue;
+        bool on = true;
+        if (option.takes == Takes::value) {
+            if (equals == word.npos) complain("{} needs a value ({}=...)", name, name);
+        } else if (equals != word.npos) {
+            if (value != "on" && value != "off") complain("{}={} is neither {}=on nor {}=off", name, value, name, name);
+            on = value == "on";
+        }
+        option.set(complain, spec, name, value, on);
+        return;
+    }
+    complain("{} has no option '{}'; it has {}", scheme, name, valid_options(spec.kind));
+}
+
+}  // namespace
+
+ChardevSpec parse_chardev_spec(std::string_view text) {
+    const Complaint complain(text);
+    const auto words = split(text);
+    const std::string_view head = words.front();
+    if (head.empty()) complain("empty; one of {}", kinds);
+    ChardevSpec spec;
+    parse_head(complain, head, spec);
+    const auto scheme = head.substr(0, head.find(':'));
+    bool reconnects = false;
+    for (auto word = words.begin() + 1; word != words.end(); ++word) {
+        if (word->empty()) complain("an option is missing after a comma; {} has {}", scheme, valid_options(spec.kind));
+        parse_option(complain, *word, scheme, spec);
+        reconnects = reconnects || word->starts_with("reconnect=");
+    }
+    if (reconnects && !spec.client)
+        complain("reconnect= is for a client (for example tcp:localhost:4444,client,reconnect=5)");
+    if (spec.client && spec.kind == Kind::tcp && spec.port == 0) {
+        complain("port 0 is for listening; a client needs the port of its server (for example tcp:localhost:4444,client)");
+    }
+    return spec;
+}
+
+}  // namespace asyncvm
