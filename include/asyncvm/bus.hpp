@@ -17,6 +17,9 @@ namespace asyncvm {
 struct AddressRange {
     std::uint64_t first = 0;
     std::uint64_t size = 1;
+    /// An access that starts inside is the device's as a whole, also where it reaches past the end: for ports that take 1, 2
+    /// or 4 bytes but leave their neighbours to other devices (a debug console at 0xf1, an exit port at 0xf4).
+    bool whole = false;
 };
 
 /// Finds the device of an access, keeps accesses to one device apart, and answers for absent devices: reads give all-ones,
@@ -33,8 +36,8 @@ public:
     /// both devices.
     void attach(AddressRange range, std::shared_ptr<Device> device);
 
-    /// Carries one exit of vCPU `cpu` out, on that vCPU's executor. Accesses that cross a range's end, or wider ones than
-    /// the device's max_access_size(), are split, lowest address first. Throws only operation_aborted.
+    /// Carries one exit of vCPU `cpu` out, on that vCPU's executor. Accesses that cross a range's end (unless it is whole),
+    /// or wider ones than the device's max_access_size(), are split, lowest address first. Throws only operation_aborted.
     [[nodiscard]] awaitable<void> perform(Transaction& transaction, unsigned cpu);
 
     /// Every device once, in the order of attachment.

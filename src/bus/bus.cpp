@@ -107,7 +107,7 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
     }
     const std::uint64_t offset = mapping == nullptr ? 0 : transaction.address - mapping->range.first;
     if (mapping == nullptr || transaction.size > mapping->seat->max_size || !std::has_single_bit(transaction.size) ||
-        transaction.size > mapping->range.size - offset) {
+        (transaction.size > mapping->range.size - offset && !mapping->range.whole)) {
         co_await perform_split(transaction, cpu);
         co_return;
     }
@@ -155,7 +155,8 @@ awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
             if (space_ == Space::port) part.address &= 0xffff;
             unsigned step = 1;
             if (const Mapping* const mapping = find(part.address); mapping != nullptr) {
-                const std::uint64_t room = mapping->range.size - (part.address - mapping->range.first);
+                const std::uint64_t room =
+                    mapping->range.whole ? transaction.size : mapping->range.size - (part.address - mapping->range.first);
                 step = static_cast<unsigned>(std::min<std::uint64_t>(
                     std::bit_floor(room), std::min(mapping->seat->max_size, std::bit_floor(transaction.size - done))));
             }
