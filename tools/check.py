@@ -1,0 +1,271 @@
+"""Builds and tests every configuration, and counts. Started by tools/check, which installs what is missing first."""
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CLANG = ["clang++-19", "clang++-20", "clang++-18", "clang++"]
+
+
+@dataclass
+class Configuration:
+    """One build directory: its compilers (the first that is installed), its Meson options, its tests' patience."""
+    name: str
+    what: str
+    compilers: list
+    options: list
+    timeout_multiplier: int
+    environment: dict = field(default_factory=dict)
+
+
+SANITIZER_OPTIONS = ["-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
+CONFIGURATIONS = [
+    Configuration("gcc", "g++", ["g++"], [], 2),
+    Configuration("clang", "clang++", CLANG, [], 2),
+    Configuration(
+        "asan", "clang++, AddressSanitizer and UndefinedBehaviorSanitizer", CLANG,
+        ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS], 5,
+        {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}),
+    Configuration(
+        "tsan", "clang++, ThreadSanitizer", CLANG, ["-Db_sanitize=thread", *SANITIZER_OPTIONS], 5,
+        {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"}),
+]
+QUICK = ["gcc"]
+
+# Boost.Test must tell which cases it ran and why it skipped some.
+BOOST_TEST = {"BOOST_TEST_LOG_LEVEL": "test_suite", "BOOST_TEST_REPORT_LEVEL": "short", "BOOST_TEST_COLOR_OUTPUT": "no"}
+CASE_COUNT = re.compile(r"^  (\d+) test cases? out of \d+ (passed with warnings|passed|failed|skipped)$", re.M)
+CASE_RUNNING = re.compile(r"^Running (\d+) test cases?\.\.\.", re.M)
+CASE_START = re.compile(r'Entering test case "(.*)"')
+CASE_LEFT_OUT = re.compile(r'Test case "(.*)" is skipped because (?:precondition failed(?:: )?)?(.*)')
+REASON = re.compile(r"^SKIP: *(.*)")
+CHATTER = re.compile(r"(Entering|Leaving) test (case|suite|module)|did not check any assertions$")
+
+
+@dataclass
+class Tally:
+    """Test cases by result. A test that is no Boost.Test program is one case."""
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    reasons: list = field(default_factory=list)   # (test, case or "", reason) of what was skipped
+    failures: list = field(default_factory=list)  # the records of the tests that failed
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def count(record):
+    """The Tally of one record of Meson's testlog.json."""
+    out, err = record.get("stdout") or "", record.get("stderr") or ""
+    name, result = record["name"], record["result"]
+    tally = Tally()
+    if result == "SKIP":
+        running = CASE_RUNNING.search(out)
+        tally.skipped = int(running.group(1)) if running else 1
+        reasons = [found.group(1) for line in (out + "\n" + err).splitlines() if (found := REASON.match(line))]
+        tally.reasons = [(name, "", reasons[0] if reasons else "no reason given")]
+        return tally
+
+    cases = {kind: int(number) for number, kind in CASE_COUNT.findall(err)}
+    tally.passed = cases.get("passed", 0) + cases.get("passed with warnings", 0)
+    tally.failed = cases.get("failed", 0)
+    tally.skipped = cases.get("skipped", 0)
+    if result == "OK" and not cases:
+        tally.passed = 1
+    if result != "OK":
+        tally.failed = max(tally.failed, 1)  # at least: a test program that crashes reports no cases
+        tally.failures = [record]
+
+    case = None
+    for line in out.splitlines():
+        if found := CASE_START.search(line):
+            case = found.group(1)
+        elif found := CASE_LEFT_OUT.search(line):
+            tally.reasons.append((name, found.group(1), found.group(2)))
+        elif case is not None and (found := REASON.match(line)):
+            # The case found out while it ran that it can't be run here: Boost.Test counts it as passed.
+            tally.reasons.append((name, case, found.group(1)))
+            tally.passed -= 1
+            tally.skipped += 1
+            case = None
+    return tally
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def tail(path, lines):
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Stop(Exception):
+    """The check can't go on; why is the text. Counts as a failure."""
+
+
+class Step:
+    """A line when a step starts, a line now and then while it runs, a line when it has ended."""
+
+    def __init__(self, name):
+        self.name, self.start, self.last = name, time.monotonic(), time.monotonic()
+        say(f"[{name}] ...")
+
+    def progress(self, text):
+        if time.monotonic() - self.last > 20:
+            self.last = time.monotonic()
+            say(f"[{self.name}] {text}")
+
+    def end(self, text="done"):
+        say(f"[{self.name}] {text} ({time.monotonic() - self.start:.0f} s)")
+
+
+def run_logged(command, log, environment, step, follow):
+    """Runs a command, its output in a file; `follow` finds progress in its lines. Returns its exit code."""
+    with open(log, "w") as file:
+        child = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True, errors="replace")
+        for line in child.stdout:
+            file.write(line)
+            if found := follow.search(line):
+                step.progress(found.group(0).strip())
+        return child.wait()
+
+
+def build(configuration, directory, environment):
+    """Configures where needed, and builds. Raises Stop where that fails."""
+    compiler = next((name for name in configuration.compilers if shutil.which(name)), None)
+    if compiler is None:
+        raise Stop(f"none of these compilers is installed: {', '.join(configuration.compilers)}")
+    environment["CXX"] = compiler
+    setup = ["meson", "setup", str(directory), str(ROOT), "-Dwerror=true", "-Dtests=enabled", *configuration.options]
+    stamp, log = directory / "check.setup", directory.with_suffix(".log")
+    wanted = " ".join([compiler, *setup])
+    if not stamp.exists() or stamp.read_text() != wanted or not (directory / "build.ninja").exists():
+        step = Step(f"{configuration.name}: configure")
+        shutil.rmtree(directory, ignore_errors=True)
+        if run_logged(setup, log, environment, step, re.compile("^$")) != 0:
+            say(tail(log, 40))
+            raise Stop(f"meson setup failed; its last lines are above, all of it is in {log}")
+        stamp.write_text(wanted)
+        step.end()
+    step = Step(f"{configuration.name}: build")
+    if run_logged(["ninja", "-C", str(directory)], log, environment, step, re.compile(r"^\[\d+/\d+\]")) != 0:
+        say(tail(log, 60))
+        raise Stop(f"the build failed; its last lines are above, all of it is in {log}")
+    step.end()
+
+
+def test(configuration, directory, environment, keep_going):
+    """Runs the tests of one configuration and returns their Tally."""
+    environment.update(BOOST_TEST, **configuration.environment)
+    results, log = directory / "meson-logs" / "testlog.json", directory.with_suffix(".log")
+    results.unlink(missing_ok=True)
+    command = ["meson", "test", "-C", str(directory), "--no-rebuild",
+               f"--timeout-multiplier={configuration.timeout_multiplier}"]
+    step = Step(f"{configuration.name}: test")
+    code = run_logged(command if keep_going else [*command, "--maxfail=1"], log, environment, step,
+                      re.compile(r"^ *\d+/\d+ .*"))
+    tally = Tally()
+    records = results.read_text().splitlines() if results.exists() else []
+    for record in map(json.loads, records):
+        if record["result"] == "INTERRUPT":  # another test had failed
+            continue
+        counted = count(record)
+        tally.add(counted)
+        tally.reasons += counted.reasons
+        tally.failures += counted.failures
+    if code != 0 and tally.failed == 0:
+        say(tail(log, 40))
+        raise Stop(f"meson test ended with {code}, and no test says why; see {log}")
+    if not records:
+        raise Stop("there are no tests")
+    step.end(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return tally
+
+
+def show_failures(configuration, tally):
+    for record in tally.failures:
+        say(f"\n==== {configuration.name}: {record['name']}: {record['result']} (returned {record['returncode']})")
+        say(f"     {' '.join(record['command'])}")
+        for stream in ("stdout", "stderr"):
+            lines = [line for line in (record.get(stream) or "").splitlines() if not CHATTER.search(line)]
+            if lines:
+                say(f"---- {stream}" + (f", the last 150 of {len(lines)} lines" if len(lines) > 150 else ""))
+                say("\n".join(lines[-150:]))
+
+
+def describe_machine():
+    kvm = "usable" if os.access("/dev/kvm", os.R_OK | os.W_OK) else \
+        "no permission" if os.path.exists("/dev/kvm") else "absent: tests that need it are skipped"
+    say(f"check: {os.cpu_count()} processors, Linux {os.uname().release}, /dev/kvm {kvm}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tools/check", description="Builds and tests asyncvm in every configuration: "
+        + "; ".join(f"{c.name} ({c.what})" for c in CONFIGURATIONS)
+        + ". Build directories are kept in build-check/ and used again.",
+        epilog="Counts test cases, one for each configuration. The last line is: N passed, N failed, N skipped. "
+        "Exit code 0 if nothing failed.")
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("configuration", nargs="*", help="only these configurations")
+    arguments = parser.parse_args()
+    names = arguments.configuration or (QUICK if arguments.quick else [c.name for c in CONFIGURATIONS])
+    if unknown := set(names) - {c.name for c in CONFIGURATIONS}:
+        parser.error(f"no such configuration: {', '.join(sorted(unknown))}")
+
+    describe_machine()
+    base = ROOT / "build-check"
+    base.mkdir(exist_ok=True)
+    start, table, total = time.monotonic(), [], Tally()
+    for configuration in (c for c in CONFIGURATIONS if c.name in names):
+        environment = dict(os.environ)
+        directory = base / configuration.name
+        try:
+            build(configuration, directory, environment)
+            tally = test(configuration, directory, environment, arguments.keep_going)
+        except Stop as reason:
+            say(f"\ncheck: {configuration.name}: {reason}")
+            tally = Tally(failed=1)
+        table.append((configuration, tally))
+        total.add(tally)
+        show_failures(configuration, tally)
+        if tally.failed and not arguments.keep_going:
+            break
+
+    skipped = {}
+    for configuration, tally in table:
+        for name, case, reason in tally.reasons:
+            skipped.setdefault((name, case, reason), []).append(configuration.name)
+    if skipped:
+        say("\nSkipped:")
+        for (name, case, reason), where in sorted(skipped.items()):
+            say(f"  {name}{': ' if case else ''}{case}: {reason} [{', '.join(where)}]")
+    say(f"\n{'configuration':15}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    for configuration, tally in table:
+        say(f"{configuration.name:15}{tally.passed:8}{tally.failed:8}{tally.skipped:9}   {configuration.what}")
+    for name in names[len(table):]:
+        say(f"{name:15}{'not run, after the failure above':>8}")
+    say(f"in {time.monotonic() - start:.0f} s")
+    say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say("check: interrupted")
+        sys.exit(130)
