@@ -1,0 +1,64 @@
+/// A 16550A UART: the serial port of a PC.
+#pragma once
+
+#include "devices/uart16550_registers.hpp"
+
+#include <asyncvm/chardev.hpp>
+#include <asyncvm/device.hpp>
+#include <asyncvm/irq_line.hpp>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+namespace asyncvm {
+
+/// Eight registers, one byte each (docs/devices/uart16550.md). What the guest transmits goes to the chardev, what the
+/// chardev has read is what the guest receives, and the modem inputs DCD, DSR and CTS say whether somebody is connected.
+///
+/// Nothing is lost: a character that the chardev has no room for keeps the vCPU waiting, and input stays in the chardev
+/// until the guest makes room in the receiver.
+class Uart16550 final : public Device {
+public:
+    explicit Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq = {});
+
+    [[nodiscard]] std::string_view name() const noexcept override { return "uart16550"; }
+    [[nodiscard]] unsigned max_access_size() const noexcept override { return 1; }
+    [[nodiscard]] awaitable<void> write(const Access& access) override;
+    [[nodiscard]] awaitable<void> read(Access& access) override;
+    [[nodiscard]] awaitable<void> write_string(const Access& first, std::span<const std::byte> data) override;
+    [[nodiscard]] awaitable<void> run() override;
+    void reset() override;
+
+    /// How long a read of the line status may take while the chardev's queue is full and there is no input: a guest that
+    /// polls for room sleeps instead of burning a core.
+    static constexpr std::chrono::milliseconds full_queue_pause{5};
+
+private:
+    using Clock = std::chrono::steady_clock;
+    class Sending;
+
+    // All of these are called with the mutex held.
+    [[nodiscard]] std::span<const std::byte> hand_over(std::span<const std::byte> characters) noexcept;
+    void take_input(bool guest_looks) noexcept;
+    void follow_chardev() noexcept;
+    void publish() noexcept;
+
+    [[nodiscard]] awaitable<void> send(std::span<const std::byte> characters);
+    [[nodiscard]] bool polls_a_full_queue(unsigned offset);
+    [[nodiscard]] std::uint8_t read_register(unsigned offset);
+    [[nodiscard]] Clock::duration attend();
+
+    const std::shared_ptr<Chardev> chardev_;
+    std::mutex mutex_;  // between the vCPUs' accesses and run(); never held across a co_await
+    Uart16550Registers registers_;
+    IrqLine irq_;
+    bool sending_ = false;  // a vCPU waits for room in the chardev
+
+    // The character timeout: run() sleeps until armed_until_ at the latest.
+    std::uint64_t timed_activity_ = 0;
+    Clock::time_point deadline_{};
+    Clock::time_point armed_until_ = Clock::time_point::max();
+};
+
+}  // namespace asyncvm
