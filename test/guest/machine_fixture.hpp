@@ -1,0 +1,76 @@
+/// A machine on real KVM with a guest of a few bytes.
+#pragma once
+
+#include <asyncvm/accelerator.hpp>
+#include <asyncvm/machine.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loader/flat.hpp"
+
+namespace asyncvm::test {
+
+/// The time after which a test gives up; nothing waits for it when all is well.
+inline constexpr std::chrono::seconds patience{20};
+
+struct TestMachine {
+    explicit TestMachine(asio::io_context& on, unsigned cpus = 1)
+        : loop(on), machine(config(cpus), make_kvm_accelerator(), on) {}
+
+    /// Machine code, loaded at 0x10000 and entered there by all vCPUs.
+    void load(std::initializer_list<std::uint8_t> code, Mode mode = Mode::real16) {
+        std::vector<std::byte> bytes;
+        for (const std::uint8_t byte : code) bytes.push_back(std::byte{byte});
+        FlatGuest guest;
+        guest.path = "test guest";
+        guest.bytes = bytes;
+        guest.mode = mode;
+        registers = load_flat(machine.memory(), guest).registers;
+        for (unsigned cpu = 0; cpu < machine.cpus(); ++cpu) machine.set_registers(cpu, registers);
+    }
+
+    /// The outcome arrives in `outcome` when the loop has run.
+    void start() {
+        asio::co_spawn(loop, machine.run(),
+                       asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e, Outcome with) {
+                           failure = std::move(e);
+                           outcome = std::move(with);
+                       }));
+    }
+
+    Outcome run() {
+        start();
+        loop.restart();
+        loop.run_for(patience);
+        if (failure) std::rethrow_exception(failure);
+        BOOST_REQUIRE_MESSAGE(outcome, "the machine did not end");
+        return *outcome;
+    }
+
+    asio::io_context& loop;
+    Machine machine;
+    Registers registers;
+    asio::cancellation_signal cancel;
+    std::exception_ptr failure;
+    std::optional<Outcome> outcome;
+    std::vector<std::string> told;
+
+private:
+    MachineConfig config(unsigned cpus) {
+        MachineConfig made;
+        made.memory_size = 1 << 20;
+        made.cpus = cpus;
+        made.log = [this](std::string_view line) { told.emplace_back(line); };
+        return made;
+    }
+};
+
+}  // namespace asyncvm::test
