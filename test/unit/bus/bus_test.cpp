@@ -97,6 +97,20 @@ BOOST_AUTO_TEST_CASE(neighbours_do_not_get_each_others_accesses) {
     BOOST_TEST(high->accesses[0].data == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(a_whole_range_takes_wide_accesses_past_its_end) {
+    const auto console = std::make_shared<Recorder>();
+    const auto exit = std::make_shared<Recorder>();
+    bus.attach({0xf1, 1, true}, console);
+    bus.attach({0xf4, 1, true}, exit);
+    write(0xf1, 4, 0x6c6c'6548);
+    BOOST_REQUIRE(console->accesses.size() == 1u);
+    BOOST_TEST(console->accesses[0].size == 4);
+    BOOST_TEST(console->accesses[0].data == 0x6c6c'6548u);
+    BOOST_TEST(exit->accesses.empty());
+    write(0xf2, 1, 0);
+    BOOST_TEST(console->accesses.size() == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(one_device_may_have_several_ranges) {
     const auto device = std::make_shared<Recorder>();
     bus.attach({0xe9, 1}, device);

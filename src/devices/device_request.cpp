@@ -1,0 +1,108 @@
+#include "devices/device_request.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include "devices/suggest.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace asyncvm {
+
+namespace {
+
+/// Parts at single commas; a double comma is a comma inside a part.
+std::vector<std::string> split_at_commas(std::string_view text) {
+    std::vector<std::string> parts(1);
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != ',') {
+            parts.back() += text[i];
+        } else if (i + 1 < text.size() && text[i + 1] == ',') {
+            parts.back() += ',';
+            ++i;
+        } else {
+            parts.emplace_back();
+        }
+    }
+    return parts;
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+    const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
+    if (hexadecimal) text.remove_prefix(2);
+    std::uint64_t value = 0;
+    const auto* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value, hexadecimal ? 16 : 10);
+    if (error != std::errc() || stop != end) return std::nullopt;
+    return value;
+}
+
+}  // namespace
+
+DeviceRequest parse_device_request(std::string_view text) {
+    auto parts = split_at_commas(text);
+    DeviceRequest request;
+    request.name = std::move(parts.front());
+    if (request.name.empty()) {
+        throw Error(ErrorKind::usage, fmt::format("--device '{}': a device's name is missing (see --device help)", text));
+    }
+    for (auto part = parts.begin() + 1; part != parts.end(); ++part) {
+        const auto equals = part->find('=');
+        auto key = part->substr(0, equals);
+        if (key.empty()) {
+            throw Error(ErrorKind::usage, fmt::format("--device '{}': an option's name is missing (see --device {},help)",
+                                                      text, request.name));
+        }
+        request.options.emplace_back(std::move(key), equals == std::string::npos ? "" : part->substr(equals + 1));
+    }
+    return request;
+}
+
+void DeviceOptions::check_keys(std::span<const std::string_view> known) const {
+    const auto& options = request_.options;
+    for (auto option = options.begin(); option != options.end(); ++option) {
+        const auto& key = option->first;
+        if (std::ranges::find(known, key) == known.end()) {
+            throw Error(ErrorKind::usage,
+                        fmt::format("device {} has no option {}{}", request_.name, key, suggestion(key, known)));
+        }
+        if (std::any_of(options.begin(), option, [&key](const auto& earlier) { return earlier.first == key; })) {
+            throw Error(ErrorKind::usage, fmt::format("device {}: option {} is given twice", request_.name, key));
+        }
+    }
+}
+
+std::optional<std::string_view> DeviceOptions::text(std::string_view key) const {
+    for (const auto& [name, value] : request_.options) {
+        if (name == key) return value;
+    }
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> DeviceOptions::number(std::string_view key, std::uint64_t largest) const {
+    const auto value = text(key);
+    if (!value) return std::nullopt;
+    const auto parsed = parse_number(*value);
+    if (!parsed || *parsed > largest) {
+        throw Error(ErrorKind::usage, fmt::format("device {}: {}={} is not a number from 0 to {:#x} (decimal, or "
+                                                  "hexadecimal after 0x)",
+                                                  request_.name, key, *value, largest));
+    }
+    return parsed;
+}
+
+std::size_t DeviceOptions::choice(std::string_view key, std::span<const std::string_view> choices) const {
+    const auto value = text(key);
+    if (!value) return 0;
+    const auto found = std::ranges::find(choices, *value);
+    if (found == choices.end()) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("device {}: {}={} is not one of: {}", request_.name, key, *value, fmt::join(choices, ", ")));
+    }
+    return static_cast<std::size_t>(found - choices.begin());
+}
+
+}  // namespace asyncvm
