@@ -1,0 +1,210 @@
+#define BOOST_TEST_MODULE catalogue
+#include <asyncvm/error.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include "devices/catalogue.hpp"
+#include "fake_chardev.hpp"
+
+#include <array>
+#include <cstring>
+#include <map>
+
+using namespace asyncvm;
+
+namespace {
+
+struct Fixture {
+    asio::io_context loop{1};
+    Bus ports{Space::port, loop, {}};
+    Bus mmio{Space::memory, loop, {}};
+    std::vector<Outcome> outcomes;
+    std::vector<std::string> lines;
+    std::map<std::string, std::shared_ptr<FakeChardev>, std::less<>> chardevs;
+    DeviceHost host{ports,
+                    mmio,
+                    [this](Outcome outcome) { outcomes.push_back(std::move(outcome)); },
+                    [this](std::string_view spec) { return open(spec); },
+                    [this](std::string_view line) { lines.emplace_back(line); },
+                    [](std::uint64_t address) { return address < 0x800'0000; }};
+
+    std::shared_ptr<FakeChardev> open(std::string_view spec) {
+        auto& chardev = chardevs[std::string(spec)];
+        if (!chardev) chardev = std::make_shared<FakeChardev>();
+        return chardev;
+    }
+
+    void add(std::string_view text) { add_device(parse_device_request(text), host); }
+
+    std::uint64_t access(Bus& bus, Direction direction, std::uint64_t address, unsigned size, std::uint64_t value = 0) {
+        std::array<std::byte, 8> data{};
+        std::memcpy(data.data(), &value, sizeof value);
+        Transaction transaction;
+        transaction.direction = direction;
+        transaction.size = static_cast<std::uint8_t>(size);
+        transaction.address = address;
+        transaction.data = std::span(data).first(size);
+        std::exception_ptr failure;
+        asio::co_spawn(loop, bus.perform(transaction, 0), [&failure](std::exception_ptr e) { failure = std::move(e); });
+        loop.restart();
+        loop.run();
+        if (failure) std::rethrow_exception(failure);
+        std::memcpy(&value, data.data(), sizeof value);
+        return value & all_ones(size);
+    }
+
+    void out(std::uint64_t port, unsigned size, std::uint64_t value) { access(ports, Direction::write, port, size, value); }
+    std::uint64_t in(std::uint64_t port, unsigned size) { return access(ports, Direction::read, port, size); }
+
+    void check_usage_error(std::string_view device, std::string_view message) {
+        BOOST_CHECK_EXCEPTION(add(device), Error, [message](const Error& error) {
+            BOOST_TEST(error.what() == message);
+            return error.kind() == ErrorKind::usage;
+        });
+    }
+};
+
+std::vector<std::string> names(const std::vector<DeviceRequest>& plan) {
+    std::vector<std::string> result;
+    for (const auto& request : plan) result.push_back(request.name);
+    return result;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(catalogue, Fixture)
+
+BOOST_AUTO_TEST_CASE(the_defaults_are_where_the_documents_say) {
+    add_default_devices(host);
+    for (const auto& [port, name] : {std::pair{0x10u, "counter"},
+                                     {0xe9u, "debugcon"},
+                                     {0xf1u, "debugcon"},
+                                     {0x402u, "debugcon"},
+                                     {0xf4u, "exit"},
+                                     {0x501u, "exit"},
+                                     {0x80u, "post"},
+                                     {0xf2u, "sleep"}}) {
+        BOOST_TEST(ports.device_name(port) == name);
+        BOOST_TEST(ports.device_name(port + 1) != name);
+    }
+    BOOST_TEST(ports.devices().size() == 5u);
+    BOOST_TEST(mmio.devices().empty());
+    BOOST_TEST(chardevs.size() == 1u);
+    BOOST_TEST(chardevs.contains("stdio"));
+}
+
+BOOST_AUTO_TEST_CASE(wide_accesses_do_not_reach_the_neighbour) {
+    add_default_devices(host);
+    out(0xf1, 4, 0x216f'6c48);
+    BOOST_TEST(outcomes.empty());
+    BOOST_TEST(chardevs["stdio"]->take() == "Hlo!");
+    out(0x10, 2, 513);
+    BOOST_TEST(chardevs["stdio"]->take() == "out port: 16, data: 513\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_device_can_be_at_another_port) {
+    add("exit,port=0x600,code=exact");
+    out(0xf4, 1, 3);
+    BOOST_TEST(outcomes.empty());
+    out(0x600, 1, 3);
+    BOOST_REQUIRE(outcomes.size() == 1u);
+    BOOST_TEST(outcomes[0].guest_code == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_device_can_be_in_memory) {
+    add("debugcon,mmio=0xd0000000,chardev=null");
+    access(mmio, Direction::write, 0xd000'0000, 8, 0x6867'6665'6463'6261);
+    access(mmio, Direction::write, 0xd000'0001, 1, '!');
+    BOOST_TEST(chardevs["null"]->take() == "abcdefgh!");
+    BOOST_TEST(access(mmio, Direction::read, 0xd000'0000, 4) == 0xe9e9'e9e9u);
+    BOOST_TEST(in(0xe9, 1) == 0xffu);
+}
+
+BOOST_AUTO_TEST_CASE(post_codes_are_traced_when_asked_for) {
+    add("post,trace=on");
+    out(0x80, 1, 0x41);
+    BOOST_REQUIRE(lines.size() == 1u);
+    BOOST_TEST(lines[0] == "POST code 0x41");
+    add("post,port=0x84,trace=off");
+    out(0x84, 1, 0x42);
+    BOOST_TEST(lines.size() == 1u);
+    BOOST_TEST(in(0x84, 1) == 0x42u);
+}
+
+BOOST_AUTO_TEST_CASE(a_uart_takes_its_chardev_from_its_options) {
+    add("uart16550,port=0x3e8,chardev=tcp:5555,,wait");
+    out(0x3e8, 1, 'u');
+    BOOST_TEST(chardevs["tcp:5555,wait"]->take() == "u");
+    BOOST_TEST(in(0x3ed, 1) == 0x60u);
+}
+
+BOOST_AUTO_TEST_CASE(there_are_four_serial_ports) {
+    const std::array<std::uint64_t, 4> expected{0x3f8, 0x2f8, 0x3e8, 0x2e8};
+    for (unsigned index = 0; index < 4; ++index) {
+        const auto chardev = std::make_shared<FakeChardev>();
+        add_uart(host, index, chardev);
+        out(expected[index], 1, 'A' + index);
+        BOOST_TEST(chardev->take() == std::string(1, static_cast<char>('A' + index)));
+    }
+    BOOST_CHECK_THROW(add_uart(host, 4, std::make_shared<FakeChardev>()), Error);
+}
+
+BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
+    check_usage_error("conter", "there is no device conter (did you mean counter?)");
+    check_usage_error("nvme", "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, sleep)");
+    check_usage_error("sleep,chardev=null", "device sleep has no option chardev (there are: port, mmio)");
+    check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
+    check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");
+    check_usage_error("post,port=0x10000",
+                      "device post: port=0x10000 is not a number from 0 to 0xffff (decimal, or hexadecimal after 0x)");
+    check_usage_error("post,port=1,mmio=1", "device post: port and mmio exclude each other");
+    BOOST_TEST(ports.devices().empty());
+    BOOST_TEST(mmio.devices().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_device_in_ram_or_on_another_one_is_refused) {
+    check_usage_error("post,mmio=0x7fffff8",
+                      "device post: mmio=0x7fffff8 is in the guest's RAM (choose an address outside, such as 0xd0000000)");
+    add("post,mmio=0x8000000");
+    add("post");
+    check_usage_error("sleep,port=0x80", "cannot attach sleep at port 0x80: post is already at port 0x80");
+}
+
+BOOST_AUTO_TEST_CASE(a_request_takes_the_place_of_the_default_of_its_kind) {
+    const std::vector<std::string> defaults{"counter", "debugcon", "exit", "post", "sleep"};
+    BOOST_TEST(names(plan_devices({}, true)) == defaults, boost::test_tools::per_element());
+    BOOST_TEST(plan_devices({}, false).empty());
+
+    const auto plan = plan_devices({parse_device_request("exit,code=exact"), parse_device_request("uart16550"),
+                                    parse_device_request("exit,port=0x600")},
+                                   true);
+    const std::vector<std::string> expected{"counter", "debugcon", "post", "sleep", "exit", "uart16550", "exit"};
+    BOOST_TEST(names(plan) == expected, boost::test_tools::per_element());
+    BOOST_TEST(plan[4].options[0].second == "exact");
+    BOOST_TEST(plan[6].options[0].second == "0x600");
+    BOOST_TEST(plan_devices({parse_device_request("post")}, false).size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(help_has_a_line_for_each_device_with_its_keys) {
+    const auto text = device_help();
+    for (const auto& kind : device_kinds()) {
+        const auto line_start = text.find(kind.name);
+        BOOST_REQUIRE(line_start != std::string::npos);
+        const auto line = text.substr(line_start, text.find('\n', line_start) - line_start);
+        BOOST_TEST(line.find(kind.help) != std::string::npos);
+        for (const auto& key : kind.keys) {
+            BOOST_TEST(line.find(key.name) != std::string::npos);
+            BOOST_TEST(device_help(kind.name).find(key.help) != std::string::npos);
+        }
+        BOOST_TEST(line.find("port mmio") != std::string::npos);
+    }
+    BOOST_CHECK_THROW((void)device_help("nvme"), Error);
+}
+
+BOOST_AUTO_TEST_CASE(help_is_found_in_both_spellings) {
+    BOOST_TEST(requested_help(parse_device_request("help")).value() == device_help());
+    BOOST_TEST(requested_help(parse_device_request("exit,help")).value() == device_help("exit"));
+    BOOST_TEST(!requested_help(parse_device_request("exit,code=exact")).has_value());
+}
+
+BOOST_AUTO_TEST_SUITE_END()

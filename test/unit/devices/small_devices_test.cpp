@@ -1,0 +1,186 @@
+#define BOOST_TEST_MODULE small_devices
+#include <boost/test/unit_test.hpp>
+
+#include "device_runner.hpp"
+#include "devices/counter.hpp"
+#include "devices/debug_console.hpp"
+#include "devices/exit_port.hpp"
+#include "devices/post_port.hpp"
+#include "devices/sleep_port.hpp"
+#include "fake_chardev.hpp"
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace asyncvm;
+
+namespace {
+
+struct Fixture : DeviceRunner {
+    std::shared_ptr<FakeChardev> output = std::make_shared<FakeChardev>();
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(counter, Fixture)
+
+BOOST_AUTO_TEST_CASE(each_write_is_a_line_whatever_its_width) {
+    Counter device(output);
+    write(device, make_access(16, 1, 0));
+    write(device, make_access(16, 2, 65535));
+    write(device, make_access(16, 4, 0xffff'ffff));
+    BOOST_TEST(output->take() == "out port: 16, data: 0\nout port: 16, data: 65535\nout port: 16, data: 4294967295\n");
+}
+
+BOOST_AUTO_TEST_CASE(the_longest_line_fits) {
+    Counter device(output);
+    Access access = make_access(~std::uint64_t{0}, 8, ~std::uint64_t{0});
+    access.space = Space::memory;
+    write(device, access);
+    BOOST_TEST(output->take() == "out address: 18446744073709551615, data: 18446744073709551615\n");
+}
+
+BOOST_AUTO_TEST_CASE(reads_count_from_0_and_wrap_by_width) {
+    Counter device(output);
+    for (std::uint64_t i = 0; i < 256; ++i) BOOST_REQUIRE(read(device, make_access(16, 1)) == i);
+    BOOST_TEST(read(device, make_access(16, 1)) == 0u);
+    BOOST_TEST(read(device, make_access(16, 2)) == 257u);
+    device.reset();
+    BOOST_TEST(read(device, make_access(16, 4)) == 0u);
+    BOOST_TEST(output->take().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_full_queue_makes_the_guest_wait_and_loses_nothing) {
+    const auto narrow = std::make_shared<FakeChardev>(8);
+    Counter device(narrow);
+    const Access access = make_access(16, 1, 7);
+    start(device.write(access));
+    poll();
+    BOOST_TEST(!done());
+    std::string taken;
+    for (int i = 0; i < 10 && !done(); ++i) {
+        taken += narrow->take();
+        poll();
+    }
+    BOOST_TEST(done());
+    BOOST_TEST(taken + narrow->take() == "out port: 16, data: 7\n");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(debug_console, Fixture)
+
+BOOST_AUTO_TEST_CASE(a_wide_write_is_its_bytes_lowest_first) {
+    DebugConsole device(output);
+    write(device, make_access(0xe9, 1, 'H'));
+    write(device, make_access(0xe9, 2, 0x6c65));
+    write(device, make_access(0xe9, 4, 0x0a21'6f6c));
+    BOOST_TEST(output->take() == "Hello!\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_string_is_one_write) {
+    DebugConsole device(output);
+    const std::string text = "strings";
+    const auto bytes = std::as_bytes(std::span(text));
+    const Access first = make_access(0xe9, 1);
+    finish(device.write_string(first, bytes));
+    BOOST_TEST(output->take() == text);
+    BOOST_TEST(output->write_calls() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(each_byte_reads_e9) {
+    DebugConsole device(output);
+    BOOST_TEST(read(device, make_access(0xe9, 1)) == 0xe9u);
+    BOOST_TEST(read(device, make_access(0x402, 2)) == 0xe9e9u);
+    BOOST_TEST(read(device, make_access(0xf1, 4)) == 0xe9e9'e9e9u);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_queue_makes_the_guest_wait_and_loses_nothing) {
+    const auto narrow = std::make_shared<FakeChardev>(2);
+    DebugConsole device(narrow);
+    const Access access = make_access(0xe9, 4, 0x6463'6261);
+    start(device.write(access));
+    poll();
+    BOOST_TEST(!done());
+    std::string taken = narrow->take();
+    poll();
+    BOOST_TEST(done());
+    taken += narrow->take();
+    BOOST_TEST(taken == "abcd");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(exit_port, Fixture)
+
+BOOST_AUTO_TEST_CASE(codes_are_as_qemus_or_exact) {
+    BOOST_TEST(exit_code_of(0, ExitCoding::qemu) == 1);
+    BOOST_TEST(exit_code_of(21, ExitCoding::qemu) == 43);
+    BOOST_TEST(exit_code_of(0xffff'ffff, ExitCoding::qemu) == 0xff);
+    BOOST_TEST(exit_code_of(0, ExitCoding::exact) == 0);
+    BOOST_TEST(exit_code_of(0x1234, ExitCoding::exact) == 0x34);
+}
+
+BOOST_AUTO_TEST_CASE(a_write_finishes_the_machine_and_a_read_does_not) {
+    std::vector<Outcome> outcomes;
+    ExitPort device([&outcomes](Outcome outcome) { outcomes.push_back(std::move(outcome)); }, ExitCoding::qemu);
+    BOOST_TEST(read(device, make_access(0xf4, 1, 0xff)) == 0u);
+    BOOST_TEST(outcomes.empty());
+    write(device, make_access(0xf4, 4, 21));
+    BOOST_REQUIRE(outcomes.size() == 1u);
+    BOOST_TEST((outcomes[0].kind == Outcome::Kind::exited));
+    BOOST_TEST(outcomes[0].guest_code == 43);
+    BOOST_TEST(outcomes[0].summary == "the guest wrote 21 to the exit port 0xf4: exit code 43");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(post_port, Fixture)
+
+BOOST_AUTO_TEST_CASE(the_last_code_is_remembered_until_reset) {
+    PostPort device;
+    BOOST_TEST(read(device, make_access(0x80, 1)) == 0u);
+    write(device, make_access(0x80, 1, 0x41));
+    write(device, make_access(0x80, 2, 0xcafe));
+    BOOST_TEST(read(device, make_access(0x80, 2)) == 0xcafeu);
+    BOOST_TEST(device.code() == 0xcafeu);
+    device.reset();
+    BOOST_TEST(device.code() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_trace_tells_each_change_once) {
+    std::vector<std::string> lines;
+    PostPort device([&lines](std::string_view line) { lines.emplace_back(line); });
+    for (const unsigned code : {0x1u, 0x1u, 0x41u, 0x1u}) write(device, make_access(0x80, 1, code));
+    const std::vector<std::string> expected{"POST code 0x01", "POST code 0x41", "POST code 0x01"};
+    BOOST_TEST(lines == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(sleep_port, Fixture)
+
+BOOST_AUTO_TEST_CASE(a_write_takes_as_long_as_it_says) {
+    SleepPort device;
+    const auto begin = std::chrono::steady_clock::now();
+    write(device, make_access(0xf2, 2, 20'000));
+    BOOST_TEST((std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(20)));
+    BOOST_TEST(read(device, make_access(0xf2, 1, 0xff)) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(the_longest_sleep_can_be_cancelled) {
+    SleepPort device;
+    const Access access = make_access(0xf2, 4, 0xffff'ffff);
+    start(device.write(access));
+    poll();
+    BOOST_TEST(!done());
+    cancel();
+    poll();
+    BOOST_TEST(done());
+    BOOST_TEST(failed());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
