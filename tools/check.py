@@ -199,7 +199,9 @@ def show_failures(configuration, tally):
         say(f"\n==== {configuration.name}: {record['name']}: {record['result']} (returned {record['returncode']})")
         say(f"     {' '.join(record['command'])}")
         for stream in ("stdout", "stderr"):
-            lines = [line for line in (record.get(stream) or "").splitlines() if not CHATTER.search(line)]
+            lines = (record.get(stream) or "").splitlines()
+            if record["result"] == "FAIL":  # after a crash or a hang one wants to know how far it came
+                lines = [line for line in lines if not CHATTER.search(line)]
             if lines:
                 say(f"---- {stream}" + (f", the last 150 of {len(lines)} lines" if len(lines) > 150 else ""))
                 say("\n".join(lines[-150:]))
