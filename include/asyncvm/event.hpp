@@ -51,7 +51,7 @@ private:
 class Event {
 public:
     /// Any thread. Rises by one with each notify().
-    [[nodiscard]] std::uint64_t generation() const noexcept { return generation_.load(std::memory_order_acquire); }
+    [[nodiscard]] std::uint64_t generation() const noexcept { return state_->generation.load(std::memory_order_acquire); }
 
     /// Any thread. Wakes every waiter. Cheap when nobody waits.
     void notify() noexcept;
@@ -63,9 +63,13 @@ public:
     static constexpr std::chrono::steady_clock::duration no_limit = std::chrono::steady_clock::duration::max();
 
 private:
-    std::atomic<std::uint64_t> generation_ = 0;
-    std::mutex mutex_;
-    std::vector<std::shared_ptr<OneShot>> waiters_;
+    // Shared with the waits, which may outlive the event: a coroutine that is destroyed leaves them last.
+    struct State {
+        std::atomic<std::uint64_t> generation = 0;
+        std::mutex mutex;
+        std::vector<std::shared_ptr<OneShot>> waiters;
+    };
+    std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 }  // namespace asyncvm

@@ -108,43 +108,45 @@ bool OneShot::complete(std::error_code error) noexcept {
 void Event::notify() noexcept {
     std::vector<std::shared_ptr<OneShot>> woken;
     {
-        const std::lock_guard lock(mutex_);
-        generation_.fetch_add(1, std::memory_order_release);
-        woken.swap(waiters_);
+        const std::lock_guard lock(state_->mutex);
+        state_->generation.fetch_add(1, std::memory_order_release);
+        woken.swap(state_->waiters);
     }
     for (const auto& waiter : woken) waiter->complete();
 }
 
 awaitable<bool> Event::wait(std::uint64_t seen, std::chrono::steady_clock::duration limit) {
-    const auto waiter = std::make_shared<OneShot>();
-    {
-        const std::lock_guard lock(mutex_);
-        if (generation() != seen) co_return true;
-        waiters_.push_back(waiter);
-    }
-    // Also when the wait is cancelled or the coroutine is destroyed: the list must not grow with waits that have ended.
-    struct Leave {
-        Event& event;
-        const std::shared_ptr<OneShot>& waiter;
-        Leave(Event& e, const std::shared_ptr<OneShot>& w) : event(e), waiter(w) {}
-        Leave(const Leave&) = delete;
-        Leave& operator=(const Leave&) = delete;
-        ~Leave() {
-            const std::lock_guard lock(event.mutex_);
-            std::erase(event.waiters_, waiter);
+    // The list must not grow with waits that have ended, also when they were cancelled or their coroutine was destroyed.
+    struct Place {
+        explicit Place(std::shared_ptr<State> s) : state(std::move(s)), shot(std::make_shared<OneShot>()) {}
+        Place(const Place&) = delete;
+        Place& operator=(const Place&) = delete;
+        ~Place() {
+            const std::lock_guard lock(state->mutex);
+            std::erase(state->waiters, shot);
         }
+        /// False if there is nothing to wait for.
+        [[nodiscard]] bool enter(std::uint64_t generation) {
+            const std::lock_guard lock(state->mutex);
+            if (state->generation.load(std::memory_order_relaxed) != generation) return false;
+            state->waiters.push_back(shot);
+            return true;
+        }
+        const std::shared_ptr<State> state;
+        const std::shared_ptr<OneShot> shot;
     };
-    const Leave leave(*this, waiter);
+    Place place(state_);
+    if (!place.enter(seen)) co_return true;
     if (limit == no_limit) {
-        co_await waiter->wait();
+        co_await place.shot->wait();
     } else {
         asio::steady_timer timer(co_await asio::this_coro::executor, limit);
-        timer.async_wait([waiter](std::error_code error) {
-            if (!error) waiter->complete();
+        timer.async_wait([shot = place.shot](std::error_code error) {
+            if (!error) shot->complete();
         });
-        co_await waiter->wait();
+        co_await place.shot->wait();
     }
-    co_return generation() != seen;
+    co_return place.state->generation.load(std::memory_order_acquire) != seen;
 }
 
 }  // namespace asyncvm

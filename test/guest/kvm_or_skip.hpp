@@ -14,7 +14,7 @@ namespace asyncvm::test {
 struct KvmOrSkip {
     KvmOrSkip() {
         try {
-            make_kvm_accelerator();
+            const auto usable = make_kvm_accelerator();
         } catch (const Error& error) {
             std::printf("SKIP: %s\n", error.what());
             std::fflush(stdout);

@@ -133,3 +133,14 @@ BOOST_AUTO_TEST_CASE(an_abandoned_wait_leaves_nothing_behind) {
     event.notify();
     BOOST_TEST(event.generation() == 1u);
 }
+
+BOOST_AUTO_TEST_CASE(a_wait_may_outlive_its_event) {
+    asio::io_context loop(1);
+    bool changed = false;
+    {
+        Event event;
+        asio::co_spawn(loop, await_change(event, event.generation(), changed), [](std::exception_ptr) {});
+        loop.poll();
+    }
+    BOOST_TEST(!changed);
+}
