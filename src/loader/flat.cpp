@@ -26,15 +26,17 @@ std::span<std::byte> ram_from(const GuestMemory& memory, std::uint64_t address) 
 }
 
 std::string outside(const GuestMemory& memory, const char* what, std::uint64_t address) {
-    return fmt::format("{} {:#x} is outside of the guest's memory, which has {} bytes (raise --memory, or choose a lower {})",
-                       what, address, memory.ram_size(), what);
+    return fmt::format(
+        "{} {:#x} is outside of the guest's memory, which has {} bytes (raise --memory, or choose a lower {})", what,
+        address, memory.ram_size(), what);
 }
 
 std::uint64_t checked_entry(const GuestMemory& memory, const FlatGuest& guest) {
     const std::uint64_t entry = guest.entry.value_or(guest.load);
     if (guest.mode == Mode::real16 && entry > 0xfffff) {
-        fail(fmt::format("entry {:#x} is out of reach in 16-bit mode: it must be <= 0xfffff (lower {}, or use --mode 32 or 64)",
-                         entry, guest.entry ? "--entry" : "--load"));
+        fail(fmt::format(
+            "entry {:#x} is out of reach in 16-bit mode: it must be <= 0xfffff (lower {}, or use --mode 32 or 64)", entry,
+            guest.entry ? "--entry" : "--load"));
     }
     if (entry >= GuestMemory::high_base) {
         fail(fmt::format("entry {:#x} is out of reach: it must be below 4 GiB (lower {})", entry,
@@ -49,14 +51,16 @@ std::string check_format(const std::string& path, std::span<const std::byte> ima
     const std::string name = image_name(path);
     switch (foreign_format(image)) {
         case Foreign::elf:
-            fail(fmt::format("{} is an ELF file, and its header is no code: make a flat binary of it "
-                             "(objcopy -O binary {} flat.bin) and give --load the address that it was linked for",
-                             name, path == "-" ? "guest.elf" : path));
+            fail(
+                fmt::format("{} is an ELF file, and its header is no code: make a flat binary of it "
+                            "(objcopy -O binary {} flat.bin) and give --load the address that it was linked for",
+                            name, path == "-" ? "guest.elf" : path));
         case Foreign::bzimage:
             fail(fmt::format("{} is a Linux kernel (bzImage), which can't be run as a flat binary", name));
         case Foreign::multiboot:
             return fmt::format("{} has a Multiboot header, which is not used: it is run as a flat binary", name);
-        case Foreign::none: break;
+        case Foreign::none:
+            break;
     }
     return {};
 }

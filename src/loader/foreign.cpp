@@ -30,7 +30,10 @@ bool has_multiboot1(std::span<const std::byte> image) {
 }  // namespace
 
 Foreign foreign_format(std::span<const std::byte> image) noexcept {
-    if (has(image, 0, "\x7f" "ELF")) return Foreign::elf;
+    if (has(image, 0,
+            "\x7f"
+            "ELF"))
+        return Foreign::elf;
     // Linux, Documentation/arch/x86/boot.rst: the boot sector's signature and the header's.
     if (has(image, 0x1fe, "\x55\xaa") && has(image, 0x202, "HdrS")) return Foreign::bzimage;
     if (has_multiboot1(image)) return Foreign::multiboot;

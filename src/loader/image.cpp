@@ -71,9 +71,10 @@ int open_image(const std::string& path) {
 std::string image_name(const std::string& path) { return path == "-" ? "the standard input" : path; }
 
 void throw_does_not_fit(const std::string& path, std::uint64_t size, std::uint64_t room, std::uint64_t load) {
-    throw Error(ErrorKind::guest_image,
-                fmt::format("{} has {} bytes, but only {} bytes of memory follow {:#x} (raise --memory or lower --load)",
-                            image_name(path), size == 0 ? fmt::format("more than {}", room) : fmt::to_string(size), room, load));
+    throw Error(
+        ErrorKind::guest_image,
+        fmt::format("{} has {} bytes, but only {} bytes of memory follow {:#x} (raise --memory or lower --load)",
+                    image_name(path), size == 0 ? fmt::format("more than {}", room) : fmt::to_string(size), room, load));
 }
 
 std::size_t read_image(const std::string& path, std::span<std::byte> room, std::uint64_t load) {
@@ -96,7 +97,8 @@ std::size_t read_image(const std::string& path, std::span<std::byte> room, std::
         std::byte one_more{};
         if (read_some(file.get(), {&one_more, 1}, path) != 0) throw_does_not_fit(path, 0, room.size(), load);
     }
-    if (size == 0) throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", image_name(path)));
+    if (size == 0)
+        throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", image_name(path)));
     return size;
 }
 

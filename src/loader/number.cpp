@@ -9,12 +9,19 @@ std::optional<std::uint64_t> parse_number(std::string_view text) noexcept {
     if (text.size() > 2 && text[0] == '0') {
         switch (text[1]) {
             case 'x':
-            case 'X': base = 16; break;
+            case 'X':
+                base = 16;
+                break;
             case 'b':
-            case 'B': base = 2; break;
+            case 'B':
+                base = 2;
+                break;
             case 'o':
-            case 'O': base = 8; break;
-            default: break;
+            case 'O':
+                base = 8;
+                break;
+            default:
+                break;
         }
         if (base != 10) text.remove_prefix(2);
     }

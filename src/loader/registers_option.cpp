@@ -21,14 +21,22 @@ struct General {
 };
 
 constexpr std::array<General, 16> generals{{
-    {{"rax", "eax", "ax", "al"}, &Registers::rax},      {{"rbx", "ebx", "bx", "bl"}, &Registers::rbx},
-    {{"rcx", "ecx", "cx", "cl"}, &Registers::rcx},      {{"rdx", "edx", "dx", "dl"}, &Registers::rdx},
-    {{"rsi", "esi", "si", "sil"}, &Registers::rsi},     {{"rdi", "edi", "di", "dil"}, &Registers::rdi},
-    {{"rsp", "esp", "sp", "spl"}, &Registers::rsp},     {{"rbp", "ebp", "bp", "bpl"}, &Registers::rbp},
-    {{"r8", "r8d", "r8w", "r8b"}, &Registers::r8},      {{"r9", "r9d", "r9w", "r9b"}, &Registers::r9},
-    {{"r10", "r10d", "r10w", "r10b"}, &Registers::r10}, {{"r11", "r11d", "r11w", "r11b"}, &Registers::r11},
-    {{"r12", "r12d", "r12w", "r12b"}, &Registers::r12}, {{"r13", "r13d", "r13w", "r13b"}, &Registers::r13},
-    {{"r14", "r14d", "r14w", "r14b"}, &Registers::r14}, {{"r15", "r15d", "r15w", "r15b"}, &Registers::r15},
+    {{"rax", "eax", "ax", "al"}, &Registers::rax},
+    {{"rbx", "ebx", "bx", "bl"}, &Registers::rbx},
+    {{"rcx", "ecx", "cx", "cl"}, &Registers::rcx},
+    {{"rdx", "edx", "dx", "dl"}, &Registers::rdx},
+    {{"rsi", "esi", "si", "sil"}, &Registers::rsi},
+    {{"rdi", "edi", "di", "dil"}, &Registers::rdi},
+    {{"rsp", "esp", "sp", "spl"}, &Registers::rsp},
+    {{"rbp", "ebp", "bp", "bpl"}, &Registers::rbp},
+    {{"r8", "r8d", "r8w", "r8b"}, &Registers::r8},
+    {{"r9", "r9d", "r9w", "r9b"}, &Registers::r9},
+    {{"r10", "r10d", "r10w", "r10b"}, &Registers::r10},
+    {{"r11", "r11d", "r11w", "r11b"}, &Registers::r11},
+    {{"r12", "r12d", "r12w", "r12b"}, &Registers::r12},
+    {{"r13", "r13d", "r13w", "r13b"}, &Registers::r13},
+    {{"r14", "r14d", "r14w", "r14b"}, &Registers::r14},
+    {{"r15", "r15d", "r15w", "r15b"}, &Registers::r15},
 }};
 
 struct SegmentName {
@@ -52,7 +60,7 @@ constexpr std::uint64_t rflags_allowed = 0x3d'7fd5;
 
 struct Target {
     enum class Kind { general, instruction_pointer, flags, segment } kind;
-    unsigned size;                              ///< bytes that a value may have
+    unsigned size;  ///< bytes that a value may have
     std::uint64_t Registers::*member = nullptr;
     Segment Registers::*segment = nullptr;
 };
@@ -114,7 +122,8 @@ std::uint64_t parse_value(const RegisterSetting& setting, std::string_view digit
 void check_rip(const RegisterSetting& setting, Mode mode) {
     const std::uint64_t value = setting.value;
     if (mode == Mode::real16 && value > 0xffff) {
-        fail(setting.text, "in 16-bit mode it is an offset into the code segment, at most 0xffff (--entry takes an address)");
+        fail(setting.text,
+             "in 16-bit mode it is an offset into the code segment, at most 0xffff (--entry takes an address)");
     }
     if (mode == Mode::protected32 && value > 0xffff'ffff) fail(setting.text, "in 32-bit mode it is at most 0xffffffff");
     const std::uint64_t top = value >> 47;
@@ -138,9 +147,10 @@ RegisterSetting parse_register(std::string_view text) {
     setting.name = lower(name);
     const auto target = find(setting.name);
     if (!target) {
-        fail(setting.text, fmt::format("there is no register \"{}\" (rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 and their parts "
-                                       "such as eax, ax, al; rip, rflags; in 16-bit mode cs ds es fs gs ss)",
-                                       name));
+        fail(setting.text,
+             fmt::format("there is no register \"{}\" (rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 and their parts "
+                         "such as eax, ax, al; rip, rflags; in 16-bit mode cs ds es fs gs ss)",
+                         name));
     }
     setting.value = parse_value(setting, text.substr(equals + 1), *target);
     return setting;
@@ -150,7 +160,9 @@ void apply(Registers& registers, const RegisterSetting& setting, Mode mode) {
     const auto target = find(setting.name);
     if (!target) fail(setting.text, fmt::format("there is no register \"{}\"", setting.name));
     switch (target->kind) {
-        case Target::Kind::general: registers.*target->member = setting.value; break;
+        case Target::Kind::general:
+            registers.*target->member = setting.value;
+            break;
         case Target::Kind::instruction_pointer:
             check_rip(setting, mode);
             registers.rip = setting.value;
@@ -163,7 +175,8 @@ void apply(Registers& registers, const RegisterSetting& setting, Mode mode) {
             break;
         case Target::Kind::segment:
             if (mode != Mode::real16) {
-                fail(setting.text, "segment registers can be set in 16-bit mode only; in the others the guest loads them itself");
+                fail(setting.text,
+                     "segment registers can be set in 16-bit mode only; in the others the guest loads them itself");
             }
             registers.*target->segment =
                 real_mode_segment(static_cast<std::uint16_t>(setting.value), target->segment == &Registers::cs);
@@ -180,7 +193,8 @@ void apply_all(Registers& registers, unsigned cpu, std::span<const RegisterSetti
 void check_cpus(std::span<const RegisterSetting> settings, unsigned cpus) {
     for (const RegisterSetting& setting : settings) {
         if (setting.cpu && *setting.cpu >= cpus) {
-            fail(setting.text, fmt::format("there is no vCPU {}: with --cpus {} they are 0 to {}", *setting.cpu, cpus, cpus - 1));
+            fail(setting.text,
+                 fmt::format("there is no vCPU {}: with --cpus {} they are 0 to {}", *setting.cpu, cpus, cpus - 1));
         }
     }
 }

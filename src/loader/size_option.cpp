@@ -15,12 +15,16 @@ namespace {
 unsigned shift_of(char unit) noexcept {
     switch (unit) {
         case 'k':
-        case 'K': return 10;
+        case 'K':
+            return 10;
         case 'm':
-        case 'M': return 20;
+        case 'M':
+            return 20;
         case 'g':
-        case 'G': return 30;
-        default: return 0;
+        case 'G':
+            return 30;
+        default:
+            return 0;
     }
 }
 
@@ -29,7 +33,8 @@ std::uint64_t parse(std::string_view text, std::string_view option, const char* 
     const unsigned shift = digits.empty() ? 0 : shift_of(digits.back());
     if (shift != 0) digits.remove_suffix(1);
     const auto value = parse_number(digits);
-    if (!value) throw Error(ErrorKind::usage, fmt::format("{} {}: that is no {} (examples: {})", option, text, what, examples));
+    if (!value)
+        throw Error(ErrorKind::usage, fmt::format("{} {}: that is no {} (examples: {})", option, text, what, examples));
     if (*value > std::numeric_limits<std::uint64_t>::max() >> shift) {
         throw Error(ErrorKind::usage, fmt::format("{} {}: that is more than 64 bits can hold", option, text));
     }
@@ -52,8 +57,8 @@ void check_memory_size(std::uint64_t bytes, std::string_view option) {
                     fmt::format("{} {}: a guest has between 64K and 512G of memory (example: 128M)", option, bytes));
     }
     if (bytes % GuestMemory::page_size != 0) {
-        throw Error(ErrorKind::usage, fmt::format("{} {}: it must be a multiple of 4096 (example: 128M; here {} would do)", option,
-                                                  bytes, bytes / GuestMemory::page_size * GuestMemory::page_size));
+        throw Error(ErrorKind::usage, fmt::format("{} {}: it must be a multiple of 4096 (example: 128M; here {} would do)",
+                                                  option, bytes, bytes / GuestMemory::page_size * GuestMemory::page_size));
     }
 }
 

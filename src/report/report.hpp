@@ -2,19 +2,15 @@
 #pragma once
 
 #include "report/trail.hpp"
+#include "report/words.hpp"
 
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/registers.hpp>
 
-#include <cstdint>
-#include <functional>
 #include <string>
 
 namespace asyncvm {
-
-/// The name of the device at an address, empty where there is none.
-using DeviceName = std::function<std::string(Space, std::uint64_t)>;
 
 /// All that is known about the death of a guest. Refers to things that must outlive the calls below.
 struct Death {
@@ -23,7 +19,8 @@ struct Death {
     const Registers& registers;  ///< after the exit
     const GuestMemory& memory;
     const ExitTrail& trail;
-    const Registers* started_with = nullptr;  ///< of this vCPU; the mode that is assumed where the processor has forgotten it
+    const Registers* started_with =
+        nullptr;  ///< of this vCPU; the mode that is assumed where the processor has forgotten it
     DeviceName device_name{};
 };
 

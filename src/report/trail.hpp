@@ -22,12 +22,12 @@ public:
     struct Record {
         Kind kind = Kind::halted;
         Direction direction = Direction::read;
-        std::uint8_t size = 0;       ///< bytes of one element
-        std::uint8_t valid = 0;      ///< bytes of `data` that are known; 0 for a read without an answer yet
-        std::uint32_t count = 0;     ///< elements
+        std::uint8_t size = 0;    ///< bytes of one element
+        std::uint8_t valid = 0;   ///< bytes of `data` that are known; 0 for a read without an answer yet
+        std::uint32_t count = 0;  ///< elements
         std::uint64_t address = 0;
-        std::uint64_t data = 0;      ///< the first bytes, little-endian
-        std::uint64_t rip = 0;       ///< at the exit: of the instruction, or behind it, as the accelerator has it
+        std::uint64_t data = 0;  ///< the first bytes, little-endian
+        std::uint64_t rip = 0;   ///< at the exit: of the instruction, or behind it, as the accelerator has it
     };
 
     /// Right after the exit, before any device has seen it. Interrupted is not recorded: the guest did nothing.
@@ -51,7 +51,9 @@ public:
     }
 
     /// How many are remembered, at most `capacity`.
-    [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(std::min<std::uint64_t>(total_, capacity)); }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return static_cast<std::size_t>(std::min<std::uint64_t>(total_, capacity));
+    }
 
     /// How many there have been.
     [[nodiscard]] std::uint64_t total() const noexcept { return total_; }

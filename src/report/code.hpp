@@ -1,0 +1,18 @@
+/// The code around RIP, a line an instruction.
+#pragma once
+
+#include "report/scene.hpp"
+
+#include <string>
+
+namespace asyncvm {
+
+/// Lines of two spaces or an arrow at RIP, an address, the bytes and the instruction; or one line that says why there is
+/// nothing to read. Instructions before RIP start at an exit from the trail where one is near; otherwise at a guess.
+[[nodiscard]] std::string format_code(const Death& death, const Scene& scene);
+
+/// Why nothing can be read at the scene: `the page tables do not map it (level 4 entry not present)`. Empty where something
+/// can.
+[[nodiscard]] std::string why_unreadable(const Scene& scene);
+
+}  // namespace asyncvm

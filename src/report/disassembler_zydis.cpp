@@ -1,0 +1,60 @@
+#include "report/disassembler.hpp"
+
+#include <Zydis/Zydis.h>
+
+#include <array>
+
+namespace asyncvm {
+namespace {
+
+struct Zydis {
+    explicit Zydis(unsigned bits) {
+        const auto mode = bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
+                          : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+                                       : ZYDIS_MACHINE_MODE_REAL_16;
+        const auto stack = bits == 64 ? ZYDIS_STACK_WIDTH_64 : bits == 32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
+        ZydisDecoderInit(&decoder, mode, stack);
+        ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+        // 0x48 rather than 0x0000000000000048, and small letters as in the rest of a report.
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED);
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_ADDR_PADDING_RELATIVE, ZYDIS_PADDING_DISABLED);
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
+        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
+    }
+
+    ZydisDecoder decoder{};
+    ZydisFormatter formatter{};
+};
+
+}  // namespace
+
+bool can_disassemble() noexcept { return true; }
+
+std::vector<Instruction> disassemble(std::span<const std::byte> code, std::uint64_t rip, unsigned bits) {
+    const Zydis zydis(bits);
+    std::vector<Instruction> result;
+    while (!code.empty()) {
+        ZydisDecodedInstruction decoded{};
+        std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands{};
+        const ZyanStatus status =
+            ZydisDecoderDecodeFull(&zydis.decoder, code.data(), code.size(), &decoded, operands.data());
+        if (status == ZYDIS_STATUS_NO_MORE_DATA) break;
+        Instruction instruction{rip, code.first(1), "(bad)"};
+        if (ZYAN_SUCCESS(status)) {
+            std::array<char, 128> text{};
+            instruction.bytes = code.first(decoded.length);
+            if (ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&zydis.formatter, &decoded, operands.data(),
+                                                             decoded.operand_count_visible, text.data(), text.size(), rip,
+                                                             nullptr))) {
+                instruction.text = text.data();
+            }
+        }
+        code = code.subspan(instruction.bytes.size());
+        rip += instruction.bytes.size();
+        result.push_back(std::move(instruction));
+    }
+    return result;
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,108 @@
+#include "report/hints.hpp"
+
+#include "report/code.hpp"
+#include "report/instruction_kind.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <variant>
+
+namespace asyncvm {
+namespace {
+
+constexpr std::uint64_t cr0_pe = 1u << 0;
+constexpr std::uint64_t cr0_pg = 1u << 31;
+
+std::string about_instruction(InstructionKind kind) {
+    switch (kind) {
+        case InstructionKind::x87:
+        case InstructionKind::simd:
+            return "a KVM that emulates the kernel's code, or any KVM at an address without RAM, can't run floating-point "
+                   "and "
+                   "vector instructions: compile the guest with -mgeneral-regs-only";
+        case InstructionKind::extension:
+            return "a KVM that emulates the kernel's code can't run this extension: compile the guest for plain x86-64 "
+                   "(without "
+                   "-march=native, -mpopcnt and the like)";
+        case InstructionKind::interrupt:
+            return "a KVM that emulates the kernel's code can't run int and iret outside of real mode: call and return "
+                   "without "
+                   "them, or run the guest on a KVM with hardware support";
+        case InstructionKind::syscall:
+            return "a KVM that emulates the kernel's code can't run system calls: run the guest on a KVM with hardware "
+                   "support";
+        case InstructionKind::hypercall:
+            return "there is nothing behind a hypercall here";
+        case InstructionKind::plain:
+            break;
+    }
+    return {};
+}
+
+bool only_zeros(const Scene& scene) {
+    return scene.code.size() >= 8 &&
+           std::all_of(scene.code.begin(), scene.code.begin() + 8, [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+/// About an interrupt table that can't deliver an exception.
+std::string about_idt(const Registers& registers) {
+    if (registers.idt.limit == 0) return "no IDT is loaded: any exception ends in a triple fault";
+    const bool real_mode = (registers.cr0 & cr0_pe) == 0;
+    // The last exception of the architecture's first 20 is the least that a handler table covers.
+    if (real_mode && registers.idt.limit < 20 * 4 - 1) {
+        return fmt::format("the interrupt table's limit is {:#x}: it has no entries for most exceptions",
+                           registers.idt.limit);
+    }
+    return {};
+}
+
+void add(std::vector<std::string>& hints, std::string hint) {
+    if (!hint.empty()) hints.push_back(std::move(hint));
+}
+
+}  // namespace
+
+std::span<const std::byte> failed_instruction(const Failure& failure, const Scene& scene) noexcept {
+    const auto reported = std::as_bytes(std::span(failure.instruction));
+    if (failure.instruction_size == 0) return scene.code;
+    return reported.first(std::min<std::size_t>(failure.instruction_size, reported.size()));
+}
+
+std::vector<std::string> hints_about(const Death& death, const Scene& scene) {
+    std::vector<std::string> hints;
+    const Registers& registers = scene.registers;
+    if (scene.reset) {
+        hints.emplace_back(
+            "KVM has reset the processor (as it does on AMD): what the guest had in its registers is lost; the "
+            "code below is at the last exit before it");
+        return hints;
+    }
+    if (const std::string why = why_unreadable(scene); !why.empty()) {
+        const bool unmapped = scene.walk.status != PageWalk::Status::mapped;
+        add(hints, fmt::format("{}: {}",
+                               unmapped ? "RIP points to an address that is not mapped" : "RIP points outside of RAM", why));
+    } else if (only_zeros(scene)) {
+        add(hints, fmt::format("the guest executes zeroed memory (00 00 is add [{}], al): it jumped to where nothing is, or "
+                               "ran past its end",
+                               scene.bits == 64   ? "rax"
+                               : scene.bits == 32 ? "eax"
+                                                  : "bx+si"));
+    }
+    if (const auto* failure = std::get_if<Failure>(&death.exit);
+        failure != nullptr && failure->kind == Failure::Kind::emulation) {
+        add(hints, about_instruction(instruction_kind(failed_instruction(*failure, scene), scene.bits)));
+    }
+    if (std::holds_alternative<ShutDown>(death.exit)) {
+        add(hints, about_idt(registers));
+        if ((registers.cr0 & cr0_pg) != 0 && registers.cr2 != 0) {
+            const PageWalk fault = translate(death.memory, registers, registers.cr2);
+            if (fault.status != PageWalk::Status::mapped) {
+                add(hints, fmt::format("the last page fault was at {:#x}, which is not mapped", registers.cr2));
+            }
+        }
+    }
+    return hints;
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,79 @@
+#include "report/scene.hpp"
+
+#include <variant>
+
+namespace asyncvm {
+namespace {
+
+constexpr std::uint64_t cr0_pe = 1u << 0;
+constexpr std::uint64_t cr0_pg = 1u << 31;
+constexpr std::uint64_t cr4_pae = 1u << 5;
+constexpr std::uint64_t cr4_la57 = 1u << 12;
+constexpr std::uint64_t efer_lma = 1u << 10;
+constexpr std::uint64_t rflags_vm = 1u << 17;
+
+/// Where a processor starts after INIT and RESET. A guest without firmware has no business there: kvm-amd resets the vCPU
+/// before it reports a triple fault, because the hardware leaves its state undefined (AMD APM vol. 2, 15.14.3).
+bool is_reset(const Death& death) noexcept {
+    const Registers& registers = death.registers;
+    return std::holds_alternative<ShutDown>(death.exit) && registers.rip == 0xfff0 && registers.cs.selector == 0xf000 &&
+           registers.cs.base == 0xffff'0000 && (registers.cr0 & cr0_pe) == 0;
+}
+
+/// The last exit that tells where the guest was.
+const ExitTrail::Record* last_access(const ExitTrail& trail) noexcept {
+    for (std::size_t i = trail.size(); i-- > 0;) {
+        const auto& record = trail[i];
+        if (record.kind == ExitTrail::Kind::port || record.kind == ExitTrail::Kind::mmio) return &record;
+    }
+    return nullptr;
+}
+
+bool in_long_mode(const Registers& registers) noexcept { return (registers.efer & efer_lma) != 0; }
+
+}  // namespace
+
+unsigned code_bits(const Registers& registers) noexcept {
+    if (in_long_mode(registers) && registers.cs.long_mode) return 64;
+    return registers.cs.default_32 ? 32 : 16;
+}
+
+bool has_paragraphs(const Registers& registers) noexcept {
+    return ((registers.cr0 & cr0_pe) == 0 || ((registers.rflags & rflags_vm) != 0 && !in_long_mode(registers))) &&
+           registers.cs.base == std::uint64_t{registers.cs.selector} << 4;
+}
+
+std::string mode_name(const Registers& registers) {
+    const std::string bits = std::to_string(code_bits(registers)) + "-bit ";
+    if ((registers.cr0 & cr0_pe) == 0) return bits + "real mode";
+    if (in_long_mode(registers)) {
+        const std::string levels = (registers.cr4 & cr4_la57) != 0 ? ", 5-level paging" : "";
+        return (code_bits(registers) == 64 ? "64-bit long mode" : bits + "code in long mode") + levels;
+    }
+    const std::string mode = (registers.rflags & rflags_vm) != 0 ? "virtual-8086 mode" : bits + "protected mode";
+    if ((registers.cr0 & cr0_pg) == 0) return mode + ", no paging";
+    return mode + ((registers.cr4 & cr4_pae) != 0 ? ", PAE paging" : ", 32-bit paging");
+}
+
+std::uint64_t linear_address(const Registers& registers, const Segment& segment, std::uint64_t offset) noexcept {
+    if (code_bits(registers) == 64) return offset;  // bases of CS, DS, ES and SS are ignored
+    return (segment.base + offset) & 0xffff'ffff;
+}
+
+Scene look_at(const Death& death) {
+    Scene scene{.registers = death.registers, .reset = is_reset(death)};
+    if (scene.reset) {
+        const auto* const last = last_access(death.trail);
+        scene.place_known = last != nullptr;
+        if (death.started_with != nullptr) scene.registers = *death.started_with;
+        if (last != nullptr) scene.registers.rip = last->rip;
+    }
+    scene.bits = code_bits(scene.registers);
+    scene.linear = linear_address(scene.registers, scene.registers.cs, scene.registers.rip);
+    scene.walk = translate(death.memory, scene.registers, scene.linear);
+    scene.code.resize(64);
+    scene.code.resize(read_linear(death.memory, scene.registers, scene.linear, scene.code));
+    return scene;
+}
+
+}  // namespace asyncvm
