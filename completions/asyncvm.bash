@@ -1,0 +1,87 @@
+# bash completion for asyncvm
+
+# Sets COMPREPLY to those of the words $3 that make the typed word $1 longer, each with the prefix $2 before it.
+_asyncvm_reply() {
+    local word
+    for word in $3; do
+        [[ $2$word == "$1"* ]] && COMPREPLY+=("$2$word")
+    done
+    # A word that wants more after it gets no space.
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace
+}
+
+_asyncvm_files() {
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -P "$2" -f -- "$1")
+}
+
+# The words of --serial and --debugcon.
+_asyncvm_stream() {
+    local typed=$1 options='backlog= full=wait full=drop linger= log='
+    case $typed in
+        tcp:*,* | telnet:*,*) options+=' client reconnect= wait telnet history=' ;;
+        unix:*,*) options+=' client reconnect= wait history=' ;;
+        pty,*) options+=' wait' ;;
+        file:*,*) options+=' append' ;;
+        stdio,*) ;;
+        null,*) options='log=' ;;
+        unix:* | file:*)
+            _asyncvm_files "${typed#*:}" "${typed%%:*}:"
+            return
+            ;;
+        *)
+            _asyncvm_reply "$typed" '' 'tcp: telnet: unix: file: pty stdio null'
+            return
+            ;;
+    esac
+    _asyncvm_reply "$typed" "${typed%,*}," "$options"
+}
+
+# The program itself knows its devices and their keys: $2 is how it was called.
+_asyncvm_device() {
+    local typed=$1 program=$2
+    if [[ $typed == *,* ]]; then
+        _asyncvm_reply "$typed" "${typed%,*}," \
+            "help $("$program" --device "${typed%%,*},help" 2>/dev/null | sed -n 's/^  \([a-z]*=\).*/\1/p')"
+    else
+        _asyncvm_reply "$typed" '' "help $("$program" --device help 2>/dev/null | sed -n 's/^[ *] \([a-z0-9]*\) .*/\1/p')"
+    fi
+}
+
+_asyncvm() {
+    local typed option cut breaks=${COMP_WORDBREAKS//[^:=]/}
+    local -a words
+    # The words as the program will see them: bash also takes them apart at : and =.
+    read -ra words <<<"${COMP_LINE:0:COMP_POINT}"
+    [[ ${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=('')
+    typed=${words[-1]}
+    option=${words[-2]}
+    if [[ $typed == --*=* ]]; then
+        option=${typed%%=*}
+        typed=${typed#*=}
+    fi
+    COMPREPLY=()
+    case $option in
+        --serial | --debugcon) _asyncvm_stream "$typed" ;;
+        --device) _asyncvm_device "$typed" "${words[0]}" ;;
+        --mode) _asyncvm_reply "$typed" '' '16 32 64' ;;
+        --reg) _asyncvm_reply "$typed" '' 'rax= rbx= rcx= rdx= rsi= rdi= rsp= rbp= rip= rflags= cs= ds= es= fs= gs= ss=' ;;
+        --memory | -m) _asyncvm_reply "$typed" '' '64M 128M 256M 512M 1G' ;;
+        --load | --entry | --cpus | --smp) ;;
+        *)
+            if [[ $typed == -* ]]; then
+                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --cpus --smp --device --no-defaults
+                    --serial --debugcon --verbose --help --version'
+            else
+                _asyncvm_files "$typed" ''
+            fi
+            ;;
+    esac
+    # bash puts the reply in place of what stands after the last : or = (unless told otherwise), not of the whole word.
+    if [[ -n $breaks ]]; then
+        cut=${typed%"${typed##*["$breaks"]}"}
+        COMPREPLY=("${COMPREPLY[@]#"$cut"}")
+    fi
+}
+
+complete -F _asyncvm asyncvm

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Installs the build into a directory of its own and uses what was installed from outside of the repository: the program,
+# the man page, the completion, and the library through pkg-config.
+#   install_test.sh MESON BUILD PREFIX EMBEDDER SANITIZE COMPILER...
+set -eu
+meson=$1 build=$2 prefix=$3 embedder=$4 sanitize=$5
+shift 5
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+"$meson" install -C "$build" --no-rebuild --quiet --destdir "$stage" >/dev/null
+root=$stage$prefix
+
+fail() {
+    echo "install_test: $*" >&2
+    exit 1
+}
+
+"$root/bin/asyncvm" --version | grep -q '^asyncvm [0-9]' || fail 'the program does not say its version'
+grep -q '^\.TH ASYNCVM 1 .*asyncvm [0-9]' "$root/share/man/man1/asyncvm.1" || fail 'no man page'
+[ -s "$root/share/bash-completion/completions/asyncvm" ] || fail 'no completion for bash'
+
+pc=$(find "$root" -name asyncvm.pc)
+[ -n "$pc" ] || fail 'no asyncvm.pc'
+export PKG_CONFIG_PATH="${pc%/*}" PKG_CONFIG_SYSROOT_DIR="$stage"
+case $sanitize in none) ;; *) set -- "$@" "-fsanitize=$sanitize" ;; esac
+# shellcheck disable=SC2046 # pkg-config's words
+"$@" -std=c++20 -O1 -Wall -Wextra -Werror "$embedder" $(pkg-config --cflags --libs asyncvm) -o "$stage/embedder" ||
+    fail 'the embedder does not build with what pkg-config says'
+
+if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+    echo 'SKIP: no usable /dev/kvm: the installed library was linked, and not run'
+    exit 77
+fi
+[ "$("$stage/embedder")" = 'the guest read 42' ] || fail 'the embedder did not run its guest'
