@@ -49,6 +49,12 @@ Pipe make_pipe() {
     return {ends[0], ends[1]};
 }
 
+termios settings_of(int terminal) {
+    termios settings{};
+    if (::tcgetattr(terminal, &settings) != 0) fail("tcgetattr");
+    return settings;
+}
+
 /// In the child, between fork and exec: async-signal-safe calls only.
 [[noreturn]] void become(char* const* arguments, int input, int output, int error, bool terminal) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -69,6 +75,8 @@ Pipe make_pipe() {
 std::string asyncvm_path() { return from_environment("ASYNCVM"); }
 
 std::string guest_path(std::string_view name) { return from_environment("GUESTS") + '/' + std::string(name) + ".bin"; }
+
+std::string guest_sources() { return from_environment("GUEST_SOURCES"); }
 
 std::string why_no_kvm() {
     const int fd = ::open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -124,6 +132,8 @@ Child::Child(std::vector<std::string> command, Console console) : command_(std::
         ::fcntl(out.read_end, F_SETFD, FD_CLOEXEC);
         ::fcntl(out.write_end, F_SETFD, FD_CLOEXEC);
         in.read_end = out.write_end;
+        settings_ = settings_of(out.write_end);
+        flags_ = ::fcntl(out.write_end, F_GETFL);
     } else {
         in = make_pipe();
         out = make_pipe();
@@ -271,13 +281,14 @@ const Ended& Child::wait() {
     return ended_;
 }
 
-termios Child::terminal_settings() const {
-    termios settings{};
-    if (::tcgetattr(terminal_, &settings) != 0) fail("tcgetattr");
-    return settings;
-}
+bool Child::terminal_is_raw() const { return (settings_of(terminal_).c_lflag & ICANON) == 0; }
 
-bool Child::terminal_is_non_blocking() const { return (::fcntl(terminal_, F_GETFL) & O_NONBLOCK) != 0; }
+bool Child::terminal_is_untouched() const {
+    const auto now = settings_of(terminal_);
+    return now.c_iflag == settings_.c_iflag && now.c_oflag == settings_.c_oflag && now.c_cflag == settings_.c_cflag &&
+           now.c_lflag == settings_.c_lflag && std::ranges::equal(now.c_cc, settings_.c_cc) &&
+           ::fcntl(terminal_, F_GETFL) == flags_;
+}
 
 std::vector<std::string> asyncvm(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), asyncvm_path());

@@ -20,8 +20,11 @@ inline constexpr std::chrono::seconds patience{30};
 /// The program under test, from the environment variable ASYNCVM. Throws if it is not set.
 [[nodiscard]] std::string asyncvm_path();
 
-/// The image of a guest that the build has made, from the environment variable GUESTS and the guest's name.
+/// The image of a guest that the build has made, in the directory that the environment variable GUESTS names.
 [[nodiscard]] std::string guest_path(std::string_view name);
+
+/// The folder with the sources of the guests, from the environment variable GUEST_SOURCES.
+[[nodiscard]] std::string guest_sources();
 
 /// Why /dev/kvm can't be used here; empty if it can.
 [[nodiscard]] std::string why_no_kvm();
@@ -100,10 +103,11 @@ public:
     [[nodiscard]] const std::string& out() const noexcept { return ended_.out; }
     [[nodiscard]] const std::string& err() const noexcept { return ended_.err; }
 
-    /// The settings of the child's terminal; they can also be read when the child has ended.
-    [[nodiscard]] termios terminal_settings() const;
-    /// Whether the terminal's file description (the one that the child shares) is in non-blocking mode.
-    [[nodiscard]] bool terminal_is_non_blocking() const;
+    /// Whether the child's terminal hands every key over at once, as it is, instead of whole lines.
+    [[nodiscard]] bool terminal_is_raw() const;
+    /// Whether the terminal is as it was before the child started: its settings, and the flags of the file description that
+    /// the child shares with whoever started it. Also when the child has ended.
+    [[nodiscard]] bool terminal_is_untouched() const;
 
 private:
     bool pump(std::chrono::milliseconds limit);
@@ -118,7 +122,9 @@ private:
     int input_ = -1;   ///< the pipe's end; -1 for a terminal
     int output_ = -1;  ///< the pipe's end, or the terminal's master side
     int error_ = -1;
-    int terminal_ = -1;  ///< the terminal's slave side
+    int terminal_ = -1;   ///< the terminal's slave side
+    termios settings_{};  ///< of the terminal, before the child started
+    int flags_ = 0;
     bool reaped_ = false;
     Ended ended_;
 };

@@ -1,0 +1,85 @@
+#include "cli/options.hpp"
+
+namespace asyncvm::cli {
+
+std::string help_text() {
+    return R"(usage: asyncvm [options] GUEST
+       asyncvm --device help        list the devices
+       asyncvm --device NAME,help   explain one
+
+Runs the x86 program in the file GUEST (a flat binary; "-" is the standard input)
+in a virtual machine of its own, with Linux KVM.
+
+Examples:
+  asyncvm guest.bin                         its serial port is this terminal
+  asyncvm --serial tcp:4444 guest.bin       ... is on a socket: nc localhost 4444
+  asyncvm --serial tcp:4444,wait guest.bin  the same; the guest waits for nc
+  asyncvm --serial null --debugcon file:out.txt guest.bin
+  asyncvm --mode 64 --memory 1G guest64.bin
+  asyncvm --load 0x1000 --reg ax=2 --reg bx=2 sum.bin
+
+The guest:
+  --load ADDR             where the file is loaded (default 0x10000)
+  --entry ADDR            where the guest starts (default: where it is loaded)
+  --mode 16|32|64         real mode (default), flat 32-bit protected mode, or long
+                          mode with the first 4 GiB mapped one to one
+  --reg [CPU:]NAME=VALUE  what a register starts with; can be repeated
+
+The machine:
+  -m, --memory SIZE       the guest's memory (default 128M)
+  --cpus N, --smp N       how many vCPUs (default 1); all start at the entry
+  --device NAME[,KEY=VALUE]...
+                          add a device, or configure a default one; can be repeated
+  --no-defaults           no device but those that are named: no serial port without
+                          --serial, no debug console, counter, exit port ...
+
+Where bytes go and come from:
+  --serial SPEC           COM1; given again COM2, COM3, COM4 (default stdio)
+  --debugcon SPEC         debug console, ports 0xe9, 0xf1, 0x402 (default stdio)
+
+SPEC is one of these, with options after commas (a comma in a path is doubled):
+  stdio                   this terminal: Ctrl-A x ends, Ctrl-A c shows help
+  tcp:[HOST:]PORT         listen, on loopback unless HOST says otherwise; for an IPv6
+                          address tcp:[::1]:4444; port 0 picks one and tells it
+  unix:PATH               listen on a socket file
+  pty                     a new pseudo-terminal; its name is told
+  file:PATH               write to a file
+  null                    nowhere
+and the options are:
+  client                  connect instead of listening, again and again
+                          (reconnect=SECONDS, default 1)
+  wait                    start the guest when somebody has connected
+  telnet                  speak telnet (tcp only); leave it off for netcat
+  backlog=SIZE            how much output is kept for who is slow or not there (1M)
+  full=wait|drop          when that is full: the guest waits (default), or the oldest
+                          output is dropped
+  history=SIZE            show each new client that much of the last output again
+  linger=SECONDS          how long to wait at the end until all is delivered
+                          (default: until it is; 0: not at all)
+  log=FILE                copy all output to a file
+  append                  add to the file, keep what is in it (file only)
+
+Other options:
+  -v, --verbose           tell at the end how the guest ended, and how many accesses
+                          found no device
+  -h, --help              show this text
+  --version               show the version
+
+SIZE and ADDR are numbers, 0x... in hexadecimal, and may end in K, M or G.
+An option that can't be repeated counts as it was given last.
+
+Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the guest and ends in
+order; a second one ends at once.
+
+Exit codes:
+  0        the guest halted
+  0-255    what the guest wrote to its exit port: (value << 1) | 1, which is odd, or
+           the value itself with --device exit,code=exact
+  64       a wrong option               66  the guest's file can't be used
+  70       KVM can't run the guest      72  /dev/kvm, memory, a socket, ... is missing
+  80       triple fault                 82  the guest crashed, or asked for a reset
+  128+N    ended by signal N: 130 for Ctrl-C (and Ctrl-A x), 143 for SIGTERM
+)";
+}
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,35 @@
+#include "cli/console.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/options.hpp"
+#include "cli/session.hpp"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <new>
+#include <system_error>
+
+int main(int argc, char** argv) {
+    using namespace asyncvm;
+    using namespace asyncvm::cli;
+    fill_standard_streams();
+    try {
+        const auto options = parse_options(argc, argv);
+        if (options.text.empty()) return run_session(options);
+        print(options.text);
+        return exit_code::success;
+    } catch (const Error& error) {
+        say(error.what());
+        if (error.kind() == ErrorKind::usage) say("see asyncvm --help");
+        return exit_status(error.kind());
+    } catch (const std::bad_alloc&) {
+        say("out of memory");
+        return exit_code::host;
+    } catch (const std::system_error& error) {
+        say(error.what());
+        return exit_code::host;
+    } catch (const std::exception& error) {
+        say(fmt::format("internal error: {}", error.what()));
+        return exit_code::kvm_failure;
+    }
+}

@@ -1,0 +1,39 @@
+/// What the command line asks for.
+#pragma once
+
+#include "devices/device_request.hpp"
+#include "loader/mode.hpp"
+#include "loader/registers_option.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace asyncvm::cli {
+
+struct Options {
+    std::string text;  ///< not empty: print this on the standard output, do nothing else, and end well
+
+    std::string guest;                   ///< the file's path; "-": the standard input
+    std::vector<std::string> serials;    ///< COM1 to COM4, as parse_chardev_spec() takes them
+    std::vector<DeviceRequest> devices;  ///< all others, the defaults included, in the order of attachment
+    std::uint64_t load = 0x10000;
+    std::optional<std::uint64_t> entry{};
+    Mode mode = Mode::real16;
+    std::vector<RegisterSetting> registers;
+    std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
+    unsigned cpus = 1;
+    bool verbose = false;
+};
+
+inline constexpr unsigned most_cpus = 255;  ///< an APIC ID has 8 bits, and 0xff is everybody
+
+/// No side effects. Every value is understood and checked as far as that is possible without a machine; see rehearse() for
+/// what remains. Throws Error(usage).
+[[nodiscard]] Options parse_options(int argc, const char* const* argv);
+
+/// The text of --help.
+[[nodiscard]] std::string help_text();
+
+}  // namespace asyncvm::cli

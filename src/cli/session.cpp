@@ -1,0 +1,199 @@
+#include "cli/session.hpp"
+
+#include "cli/console.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/group.hpp"
+#include "cli/signals.hpp"
+#include "cli/streams.hpp"
+#include "cli/wiring.hpp"
+#include "loader/flat.hpp"
+
+#include <asyncvm/machine.hpp>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace asyncvm::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Who ended the run before the guest did, or while its output was still being delivered.
+struct Interruption {
+    std::string by;  ///< "SIGTERM"
+    int code;        ///< the program's exit code for it
+};
+
+awaitable<std::uint64_t> ready(std::shared_ptr<Chardev> chardev) {
+    co_await chardev->ready();
+    co_return 0;
+}
+
+awaitable<std::uint64_t> drain(std::shared_ptr<Chardev> chardev) { co_return co_await chardev->drain(); }
+
+class Session {
+public:
+    explicit Session(const Options& options)
+        : options_(options),
+          machine_({.memory_size = options.memory_size, .cpus = options.cpus, .log = make_log()}, make_kvm_accelerator(),
+                   loop_),
+          streams_(loop_, make_log(), [this] {
+              interrupt({"Ctrl-A x", exit_code::signal_base + SIGINT});
+          }) {}
+
+    int run();
+
+private:
+    void load();
+    void attach();
+    void interrupt(Interruption by);
+    void cancel_waits();
+    [[nodiscard]] awaitable<int> life();
+    [[nodiscard]] awaitable<Outcome> run_guest();
+    [[nodiscard]] awaitable<std::uint64_t> deliver(const Outcome& outcome);
+    void tell_outcome(const Outcome& outcome);
+    void tell_interruption(std::uint64_t undelivered) const;
+
+    const Options& options_;
+    asio::io_context loop_{1};
+    Machine machine_;
+    Streams streams_;
+    std::optional<Interruption> interruption_;
+    Group terminal_{loop_};  ///< what is being waited for on the standard streams
+    Group others_{loop_};    ///< and on the other chardevs
+};
+
+void Session::load() {
+    const auto loaded = load_flat(
+        machine_.memory(), {.path = options_.guest, .load = options_.load, .entry = options_.entry, .mode = options_.mode});
+    if (!loaded.note.empty()) say(loaded.note);
+    for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
+        Registers registers = loaded.registers;
+        apply_all(registers, cpu, options_.registers, options_.mode);
+        machine_.set_registers(cpu, registers);
+    }
+}
+
+void Session::attach() {
+    attach_devices(options_, {.ports = machine_.ports(),
+                              .mmio = machine_.mmio(),
+                              .open_stream = [this](const StreamRequest& request) { return streams_.open(request); },
+                              .finish = [this](Outcome outcome) { machine_.finish(std::move(outcome)); },
+                              .log = make_log()});
+}
+
+/// The first one ends the session in order; whoever asks again does not want to wait for that.
+void Session::interrupt(Interruption by) {
+    if (interruption_) {
+        streams_.close();
+        say(fmt::format("ended at once by {}", by.by));
+        ::_exit(by.code);
+    }
+    interruption_ = std::move(by);
+    machine_.stop();
+    cancel_waits();
+}
+
+void Session::cancel_waits() {
+    terminal_.cancel();
+    others_.cancel();
+}
+
+/// From the first client on, if there has to be one.
+awaitable<Outcome> Session::run_guest() {
+    for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
+    co_await others_.wait();
+    Outcome outcome;
+    outcome.kind = Outcome::Kind::stopped;
+    if (!interruption_) outcome = co_await machine_.run();
+    co_return outcome;
+}
+
+/// What the guest has printed. Who interrupted the guest does not want to wait, but what can be delivered at once should be.
+awaitable<std::uint64_t> Session::deliver(const Outcome& outcome) {
+    constexpr auto patience = 250ms;
+    asio::steady_timer limit(loop_);
+    if (interruption_) {
+        limit.expires_after(patience);
+        limit.async_wait([this](std::error_code error) {
+            if (!error) cancel_waits();
+        });
+    }
+    for (const auto& [spec, standard, chardev] : streams_.all()) {
+        if (interruption_ && !chardev->connected()) continue;
+        (standard ? terminal_ : others_).start(drain(chardev));
+    }
+    // On a terminal the guest's last words come before what is said about it.
+    auto undelivered = co_await terminal_.wait();
+    tell_outcome(outcome);
+    undelivered += co_await others_.wait();
+    co_return undelivered;
+}
+
+void Session::tell_outcome(const Outcome& outcome) {
+    const bool well = outcome.kind == Outcome::Kind::halted || outcome.kind == Outcome::Kind::exited;
+    if (outcome.kind != Outcome::Kind::stopped && (!well || options_.verbose)) {
+        // The report begins with the summary.
+        const bool both = outcome.report.starts_with(outcome.summary);
+        if (!both || outcome.report.empty()) say(outcome.summary.empty() ? "the guest halted" : outcome.summary);
+        if (!outcome.report.empty()) say_plain((both ? "asyncvm: " : "") + outcome.report);
+    }
+    if (options_.verbose) {
+        say(fmt::format("accesses that found no device: {} to ports, {} to memory", machine_.ports().unclaimed(),
+                        machine_.mmio().unclaimed()));
+    }
+}
+
+void Session::tell_interruption(std::uint64_t undelivered) const {
+    const auto rest = undelivered == 0 ? "" : fmt::format("; bytes that were not delivered: {}", undelivered);
+    say(fmt::format("stopped by {}{}", interruption_->by, rest));
+}
+
+awaitable<int> Session::life() {
+    const auto outcome = co_await run_guest();
+    const auto undelivered = co_await deliver(outcome);
+    streams_.close();
+    if (!interruption_) co_return exit_status(outcome);
+    tell_interruption(undelivered);
+    co_return interruption_->code;
+}
+
+int Session::run() {
+    load();
+    // From here on there is something to tidy up.
+    const Signals signals(loop_, [this](int number) {
+        interrupt({std::string(signal_name(number)), exit_code::signal_base + number});
+    });
+    attach();
+    std::optional<int> code;
+    std::exception_ptr failure;
+    asio::co_spawn(loop_, life(), [&](std::exception_ptr error, int result) {
+        failure = std::move(error);
+        code = result;
+        loop_.stop();
+    });
+    loop_.run();
+    if (failure) std::rethrow_exception(failure);
+    return code.value();
+}
+
+}  // namespace
+
+int run_session(const Options& options) {
+    ignore_broken_pipes();
+    {
+        asio::io_context scratch(1);
+        rehearse(options, scratch);
+    }
+    return Session(options).run();
+}
+
+}  // namespace asyncvm::cli

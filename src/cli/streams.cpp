@@ -1,0 +1,32 @@
+#include "cli/streams.hpp"
+
+#include "chardev/open.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace asyncvm::cli {
+
+Streams::Streams(asio::io_context& loop, Log log, std::function<void()> on_quit)
+    : loop_(loop), log_(std::move(log)), on_quit_(std::move(on_quit)) {}
+
+Streams::~Streams() { close(); }
+
+std::shared_ptr<Chardev> Streams::open(const StreamRequest& request) {
+    const auto same = std::ranges::find(all_, request.spec, &Stream::spec);
+    if (!request.reads && same != all_.end()) return same->chardev;
+    const auto spec = parse_chardev_spec(request.spec);
+    const bool standard = spec.kind == ChardevSpec::Kind::stdio;
+    const bool input = request.reads && !(standard && input_taken_);
+    auto chardev = open_chardev(
+        spec, ChardevEnvironment{.loop = loop_, .log = log_, .label = request.label, .on_quit = on_quit_, .input = input});
+    all_.push_back({std::string(request.spec), standard, chardev});
+    input_taken_ = input_taken_ || (standard && input);
+    return chardev;
+}
+
+void Streams::close() noexcept {
+    for (const auto& stream : all_) stream.chardev->close();
+}
+
+}  // namespace asyncvm::cli

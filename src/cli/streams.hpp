@@ -1,0 +1,51 @@
+/// The chardevs of a session: opened, waited for and closed together.
+#pragma once
+
+#include "cli/wiring.hpp"
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/chardev.hpp>
+#include <asyncvm/log.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace asyncvm::cli {
+
+/// All functions on the device loop, or before it runs.
+class Streams {
+public:
+    /// `on_quit`: the person at the terminal wants to end the program.
+    Streams(asio::io_context& loop, Log log, std::function<void()> on_quit);
+    /// close()
+    ~Streams();
+    Streams(const Streams&) = delete;
+    Streams& operator=(const Streams&) = delete;
+
+    /// Devices that only write may share a chardev that has been opened for the same spec; standard input goes to the first
+    /// that reads. Throws Error.
+    [[nodiscard]] std::shared_ptr<Chardev> open(const StreamRequest& request);
+
+    struct Stream {
+        std::string spec;
+        bool standard = false;  ///< on the standard streams
+        std::shared_ptr<Chardev> chardev;
+    };
+
+    /// In the order in which they were opened.
+    [[nodiscard]] const std::vector<Stream>& all() const noexcept { return all_; }
+
+    /// Closes sockets, removes socket files, restores the terminal.
+    void close() noexcept;
+
+private:
+    asio::io_context& loop_;
+    Log log_;
+    std::function<void()> on_quit_;
+    bool input_taken_ = false;
+    std::vector<Stream> all_;
+};
+
+}  // namespace asyncvm::cli

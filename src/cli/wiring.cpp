@@ -1,0 +1,66 @@
+#include "cli/wiring.hpp"
+
+#include "chardev/open.hpp"
+#include "devices/catalogue.hpp"
+
+#include <asyncvm/error.hpp>
+#include <asyncvm/guest_memory.hpp>
+
+#include <fmt/format.h>
+
+namespace asyncvm::cli {
+
+namespace {
+
+/// Where GuestMemory puts so much RAM.
+bool is_ram(std::uint64_t address, std::uint64_t memory_size) {
+    if (address < GuestMemory::low_limit) return address < memory_size;
+    return memory_size > GuestMemory::low_limit && address >= GuestMemory::high_base &&
+           address - GuestMemory::high_base < memory_size - GuestMemory::low_limit;
+}
+
+void check_spec(const StreamRequest& request) {
+    try {
+        static_cast<void>(parse_chardev_spec(request.spec));
+    } catch (const Error& error) {
+        const bool serial = request.label.starts_with("serial");
+        throw Error(error.kind(), serial ? fmt::format("--serial {}", error.what())
+                                         : fmt::format("device {}, chardev {}", request.label, error.what()));
+    }
+}
+
+}  // namespace
+
+void attach_devices(const Options& options, const Wiring& wiring) {
+    const DeviceRequest* current = nullptr;
+    DeviceHost host{
+        .ports = wiring.ports,
+        .mmio = wiring.mmio,
+        .finish = wiring.finish,
+        .open_chardev =
+            [&wiring, &current](std::string_view spec) {
+                return wiring.open_stream({spec, current->name, current->name == "uart16550"});
+            },
+        .log = wiring.log,
+        .is_ram = [size = options.memory_size](std::uint64_t address) { return is_ram(address, size); },
+    };
+    for (unsigned index = 0; index < options.serials.size(); ++index) {
+        add_uart(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));
+    }
+    for (const auto& request : options.devices) {
+        current = &request;
+        add_device(request, host);
+    }
+}
+
+void rehearse(const Options& options, asio::io_context& loop) {
+    Bus ports(Space::port, loop, {});
+    Bus mmio(Space::memory, loop, {});
+    const auto open_nothing = [&loop](const StreamRequest& request) {
+        check_spec(request);
+        return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop});
+    };
+    attach_devices(options, {.ports = ports, .mmio = mmio, .open_stream = open_nothing, .finish = [](const Outcome&) {}});
+}
+
+}  // namespace asyncvm::cli

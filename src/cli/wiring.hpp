@@ -1,0 +1,41 @@
+/// The devices of a machine, as the options have them.
+#pragma once
+
+#include "cli/options.hpp"
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/bus.hpp>
+#include <asyncvm/chardev.hpp>
+#include <asyncvm/log.hpp>
+#include <asyncvm/outcome.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace asyncvm::cli {
+
+/// What a device needs a chardev for.
+struct StreamRequest {
+    std::string_view spec;  ///< as parse_chardev_spec() takes it
+    std::string label;      ///< "serial0" to "serial3", or the device's name
+    bool reads = false;     ///< a serial port; the other devices only write
+};
+
+struct Wiring {
+    Bus& ports;
+    Bus& mmio;
+    std::function<std::shared_ptr<Chardev>(const StreamRequest&)> open_stream;
+    std::function<void(Outcome)> finish;
+    Log log{};
+};
+
+/// Makes the devices and attaches them: serial ports first. Throws Error(usage), and what `open_stream` throws.
+void attach_devices(const Options& options, const Wiring& wiring);
+
+/// attach_devices() on buses that are thrown away, with nothing opened: finds every mistake in the options before the
+/// program has touched anything. Throws Error(usage).
+void rehearse(const Options& options, asio::io_context& loop);
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,34 @@
+/// The command line taken apart into words, before anything is understood.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace asyncvm::cli {
+
+/// What was given for each option, as it was typed. An option that may be given once only has the last that was given.
+struct Words {
+    bool help = false;
+    bool version = false;
+    bool verbose = false;
+    bool no_defaults = false;
+    std::vector<std::string> serial;
+    std::vector<std::string> device;
+    std::vector<std::string> reg;
+    std::vector<std::string> debugcon;
+    std::vector<std::string> load;
+    std::vector<std::string> entry;
+    std::vector<std::string> mode;
+    std::vector<std::string> memory;
+    std::vector<std::string> cpus;
+    std::vector<std::string> guest;
+};
+
+/// Throws Error(usage): an option that there isn't, or one without its value.
+[[nodiscard]] Words split_command_line(int argc, const char* const* argv);
+
+/// Every option's long name, with its dashes.
+[[nodiscard]] std::vector<std::string_view> option_names();
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,102 @@
+// Guest files that can't be used, and hosts that lack something.
+#define BOOST_TEST_MODULE image
+#include "harness.hpp"
+#include "small_guests.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace program_test;
+
+BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
+
+namespace {
+
+void check(const std::vector<std::string>& arguments, int code, const std::string& message) {
+    const auto ended = run_asyncvm(arguments);
+    BOOST_TEST_CONTEXT(ended.err) {
+        BOOST_TEST(ended.code == code);
+        BOOST_TEST(ended.out.empty());
+        BOOST_TEST(ended.err.starts_with("asyncvm: "));
+        BOOST_TEST(ended.err.find(message) != std::string::npos);
+    }
+}
+
+struct Files : TemporaryDirectory {
+    std::string put(std::string_view name, std::string_view content) {
+        write_file(file(name), content);
+        return file(name);
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_guest_file_that_cannot_be_used_ends_with_66, Files) {
+    check({"/no/such/guest.bin"}, 66, "cannot open /no/such/guest.bin: no such file or directory");
+    check({file(".")}, 66, "it is a directory");
+    check({put("empty", "")}, 66, "is empty");
+    check({put("elf", std::string("\x7f\x45LF\x02\x01\x01", 7) + std::string(64, '\0'))}, 66, "is an ELF file");
+    check({"--memory", "64K", "--load", "0xfff0", put("big", std::string(17, '\x90'))}, 66, "has 17 bytes, but only 16");
+}
+
+BOOST_FIXTURE_TEST_CASE(an_address_without_memory_ends_with_66, Files) {
+    const auto guest = put("guest", halting_guest);
+    check({"--load", "1G", guest}, 66, "--load 0x40000000 is outside");
+    check({"--mode", "32", "--entry", "1G", guest}, 66, "--entry 0x40000000 is outside");
+    check({"--entry", "0x100000", guest}, 66, "out of reach in 16-bit mode");
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_host_refuses_ends_with_72_and_its_reason, Files) {
+    const auto guest = put("guest", halting_guest);
+    check({"--serial", "file:/no/such/directory/out", guest}, 72, "/no/such/directory/out");
+    check({"--serial", "unix:/no/such/directory/socket", guest}, 72, "/no/such/directory/socket");
+    check({"--serial", "tcp:192.0.2.1:4444", guest}, 72, "192.0.2.1");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_port_that_is_taken_ends_with_72, Files) {
+    const auto guest = put("guest", spinning_guest);
+    Child first(asyncvm({"--serial", "tcp:0", guest}));
+    const auto line = first.wait_for_error_line("127.0.0.1:");
+    const auto port = std::to_string(std::stoi(line.substr(line.find("127.0.0.1:") + 10)));
+    check({"--serial", "tcp:" + port, guest}, 72, port);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_file_that_is_no_socket_is_not_replaced, Files) {
+    const auto precious = put("precious", "data");
+    check({"--serial", "unix:" + precious, put("guest", halting_guest)}, 72, "precious");
+    BOOST_TEST(read_file(precious) == "data");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_failed_start_leaves_no_socket_file, Files) {
+    check({"--serial", "unix:" + file("socket"), "--serial", "file:/no/such/directory/out", put("guest", halting_guest)}, 72,
+          "/no/such/directory/out");
+    BOOST_TEST(!std::filesystem::exists(file("socket")));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_failed_start_leaves_the_terminal_as_it_was, Files) {
+    Child child(asyncvm({"--serial", "stdio", "--serial", "file:/no/such/directory/out", put("guest", halting_guest)}),
+                Console::terminal);
+    BOOST_TEST(child.wait().code == 72);
+    BOOST_TEST(child.terminal_is_untouched());
+}
+
+BOOST_FIXTURE_TEST_CASE(without_a_usable_kvm_the_program_says_what_is_missing, Files) {
+    // A mount namespace with something else in its place; where such a thing is not allowed there is nothing to test.
+    const std::string in_namespace = "mount --bind /dev/null /dev/kvm && echo mounted && exec \"$0\" \"$1\"";
+    Child child(
+        {"unshare", "--mount", "--map-root-user", "sh", "-c", in_namespace, asyncvm_path(), put("guest", halting_guest)});
+    const auto& ended = child.wait();
+    if (ended.out != "mounted\n") {
+        BOOST_TEST_MESSAGE("not tested, no mount namespace: " << ended.err);
+        return;
+    }
+    BOOST_TEST(ended.code == 72);
+    BOOST_TEST(ended.err.find("/dev/kvm") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(closed_standard_streams_are_no_sockets, Files) {
+    // Otherwise the first descriptor that is opened would be taken for the standard output.
+    const auto guest = put("guest", serial_guest);
+    Child child({"sh", "-c", "exec \"$0\" --serial file:\"$1\" \"$2\" <&- >&- 2>&-", asyncvm_path(), file("out"), guest});
+    BOOST_TEST(child.wait().code == 0);
+    BOOST_TEST(read_file(file("out")) == "H");
+}
