@@ -54,6 +54,9 @@ public:
     /// bytes that remain undelivered: 0 unless `linger` cut it short. Device loop; may be cancelled.
     [[nodiscard]] virtual awaitable<std::uint64_t> drain() = 0;
 
+    /// Bytes that have been accepted and not yet delivered, as far as that is known. Device loop.
+    [[nodiscard]] virtual std::uint64_t undelivered() { return 0; }
+
     /// Closes sockets, removes socket files, restores terminals. Idempotent; the destructor does it too. Device loop.
     virtual void close() noexcept = 0;
 

@@ -26,14 +26,11 @@ bool is_cancellation(const std::exception_ptr& failure) {
 /// Shared with the coroutines' completion handlers, which may come when the group is gone.
 struct Group::State {
     Event changed;
-    std::uint64_t sum = 0;
     std::exception_ptr failure;
     std::list<asio::cancellation_signal> running;
 
-    void ended(std::list<asio::cancellation_signal>::iterator signal, const std::exception_ptr& error,
-               std::uint64_t result) {
+    void ended(std::list<asio::cancellation_signal>::iterator signal, const std::exception_ptr& error) {
         running.erase(signal);
-        sum += result;
         if (error && !failure && !is_cancellation(error)) failure = error;
         changed.notify();
     }
@@ -43,23 +40,20 @@ Group::Group(asio::io_context& loop) : loop_(loop), state_(std::make_shared<Stat
 
 Group::~Group() { cancel(); }
 
-void Group::start(awaitable<std::uint64_t> work) {
+void Group::start(awaitable<void> work) {
     const auto signal = state_->running.emplace(state_->running.end());
     asio::co_spawn(loop_, std::move(work),
-                   asio::bind_cancellation_slot(signal->slot(),
-                                                [state = state_, signal](std::exception_ptr error, std::uint64_t result) {
-                                                    state->ended(signal, error, result);
-                                                }));
+                   asio::bind_cancellation_slot(
+                       signal->slot(), [state = state_, signal](std::exception_ptr error) { state->ended(signal, error); }));
 }
 
-awaitable<std::uint64_t> Group::wait() {
+awaitable<void> Group::wait() {
     for (;;) {
         const auto seen = state_->changed.generation();
         if (state_->running.empty()) break;
         co_await state_->changed.wait(seen);
     }
     if (const auto failure = std::exchange(state_->failure, nullptr)) std::rethrow_exception(failure);
-    co_return std::exchange(state_->sum, 0);
 }
 
 void Group::cancel() {

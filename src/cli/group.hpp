@@ -3,7 +3,6 @@
 
 #include <asyncvm/asio.hpp>
 
-#include <cstdint>
 #include <memory>
 
 namespace asyncvm::cli {
@@ -17,11 +16,10 @@ public:
     Group(const Group&) = delete;
     Group& operator=(const Group&) = delete;
 
-    void start(awaitable<std::uint64_t> work);
+    void start(awaitable<void> work);
 
-    /// Until none runs. The sum of what they have returned since the last time; those that were cancelled count as 0. Throws
-    /// what the first that failed has thrown.
-    [[nodiscard]] awaitable<std::uint64_t> wait();
+    /// Until none runs. Throws what the first that failed has thrown; to be cancelled is no failure.
+    [[nodiscard]] awaitable<void> wait();
 
     /// Cancels those that still run.
     void cancel();

@@ -32,12 +32,9 @@ struct Interruption {
     int code;        ///< the program's exit code for it
 };
 
-awaitable<std::uint64_t> ready(std::shared_ptr<Chardev> chardev) {
-    co_await chardev->ready();
-    co_return 0;
-}
-
-awaitable<std::uint64_t> drain(std::shared_ptr<Chardev> chardev) { co_return co_await chardev->drain(); }
+// The chardev lives as long as the coroutine, whoever else lets it go.
+awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
+awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
 
 class Session {
 public:
@@ -58,9 +55,9 @@ private:
     void cancel_waits();
     [[nodiscard]] awaitable<int> life();
     [[nodiscard]] awaitable<Outcome> run_guest();
-    [[nodiscard]] awaitable<std::uint64_t> deliver(const Outcome& outcome);
+    [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
     void tell_outcome(const Outcome& outcome);
-    void tell_interruption(std::uint64_t undelivered) const;
+    void tell_undelivered() const;
 
     const Options& options_;
     asio::io_context loop_{1};
@@ -118,8 +115,9 @@ awaitable<Outcome> Session::run_guest() {
 }
 
 /// What the guest has printed. Who interrupted the guest does not want to wait, but what can be delivered at once should be.
-awaitable<std::uint64_t> Session::deliver(const Outcome& outcome) {
-    constexpr auto patience = 250ms;
+awaitable<void> Session::deliver(const Outcome& outcome) {
+    // Less than what makes a chardev say that it waits.
+    constexpr auto patience = 80ms;
     asio::steady_timer limit(loop_);
     if (interruption_) {
         limit.expires_after(patience);
@@ -132,10 +130,9 @@ awaitable<std::uint64_t> Session::deliver(const Outcome& outcome) {
         (standard ? terminal_ : others_).start(drain(chardev));
     }
     // On a terminal the guest's last words come before what is said about it.
-    auto undelivered = co_await terminal_.wait();
+    co_await terminal_.wait();
     tell_outcome(outcome);
-    undelivered += co_await others_.wait();
-    co_return undelivered;
+    co_await others_.wait();
 }
 
 void Session::tell_outcome(const Outcome& outcome) {
@@ -152,18 +149,22 @@ void Session::tell_outcome(const Outcome& outcome) {
     }
 }
 
-void Session::tell_interruption(std::uint64_t undelivered) const {
-    const auto rest = undelivered == 0 ? "" : fmt::format("; bytes that were not delivered: {}", undelivered);
-    say(fmt::format("stopped by {}{}", interruption_->by, rest));
+/// Before the streams are closed.
+void Session::tell_undelivered() const {
+    for (const auto& [spec, standard, chardev] : streams_.all()) {
+        const auto bytes = chardev->undelivered();
+        if (bytes == 0) continue;
+        say(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));
+    }
 }
 
 awaitable<int> Session::life() {
     const auto outcome = co_await run_guest();
-    const auto undelivered = co_await deliver(outcome);
+    co_await deliver(outcome);
+    if (interruption_) say(fmt::format("stopped by {}", interruption_->by));
+    tell_undelivered();
     streams_.close();
-    if (!interruption_) co_return exit_status(outcome);
-    tell_interruption(undelivered);
-    co_return interruption_->code;
+    co_return interruption_ ? interruption_->code : exit_status(outcome);
 }
 
 int Session::run() {
