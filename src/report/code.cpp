@@ -50,7 +50,7 @@ std::vector<Instruction> decode_before(const Death& death, const Scene& scene, s
     for (std::uint64_t length = std::min<std::uint64_t>(guess_reach, before.size()); length > 0; --length) {
         auto lines = decode_exactly(before.last(length), rip - length, scene.bits);
         if (!lines) continue;
-        // Memory in front of the code that was never written says nothing.
+        // Memory that was never written says nothing, here in front of the code and below behind it.
         lines->erase(lines->begin(), std::ranges::find_if_not(*lines, is_zero));
         return *std::move(lines);
     }
@@ -102,8 +102,10 @@ std::string format_code(const Death& death, const Scene& scene) {
     std::string text;
     const auto older = decode_before(death, scene, before);
     add_lines(text, scene, std::span(older).last(std::min(older.size(), lines_before)));
-    const auto newer = disassemble(scene.code, scene.registers.rip, scene.bits);
-    add_lines(text, scene, std::span(newer).first(std::min(newer.size(), lines_after)));
+    auto newer = disassemble(scene.code, scene.registers.rip, scene.bits);
+    newer.resize(std::min(newer.size(), lines_after));
+    while (newer.size() > 1 && is_zero(newer.back())) newer.pop_back();
+    add_lines(text, scene, newer);
     return text;
 }
 

@@ -73,9 +73,7 @@ std::vector<std::string> hints_about(const Death& death, const Scene& scene) {
     std::vector<std::string> hints;
     const Registers& registers = scene.registers;
     if (scene.reset) {
-        hints.emplace_back(
-            "KVM has reset the processor (as it does on AMD): what the guest had in its registers is lost; the "
-            "code below is at the last exit before it");
+        hints.emplace_back("KVM has reset the processor (as it does on AMD): what the guest had in its registers is lost");
         return hints;
     }
     if (const std::string why = why_unreadable(scene); !why.empty()) {

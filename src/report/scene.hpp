@@ -12,13 +12,13 @@
 namespace asyncvm {
 
 struct Scene {
-    Registers registers;          ///< the guest's; after a reset those that the vCPU started with, at the last exit's RIP
-    bool reset = false;           ///< KVM has reset the processor: what it had in its registers is lost
-    bool place_known = true;      ///< false: reset before any exit
-    unsigned bits = 16;           ///< of the code: 16, 32, 64
-    std::uint64_t linear = 0;     ///< of the instruction at RIP
-    PageWalk walk;                ///< of `linear`
-    std::vector<std::byte> code;  ///< at RIP, up to 64 bytes; empty where there is no memory
+    Registers registers;            ///< the guest's; after a reset those that the vCPU started with, at the last exit's RIP
+    bool reset = false;             ///< KVM has reset the processor: what it had in its registers is lost
+    bool place_known = true;        ///< false: reset before any exit
+    unsigned bits = 16;             ///< of the code: 16, 32, 64
+    std::uint64_t linear = 0;       ///< of the instruction at RIP
+    PageWalk walk{};                ///< of `linear`
+    std::vector<std::byte> code{};  ///< at RIP, up to 64 bytes; empty where there is no memory
 };
 
 [[nodiscard]] Scene look_at(const Death& death);
