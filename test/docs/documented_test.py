@@ -1,0 +1,83 @@
+"""Every option, device and device key that the program has is in the documents and in the completion for bash, and no other.
+
+documented_test.py PROGRAM ROOT"""
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(sys.argv.pop())
+PROGRAM = sys.argv.pop()
+OPTION = re.compile(r"(?<![\w#-])--[a-z][a-z-]*")
+PAGE = (ROOT / "docs/command-line.md").read_text()
+
+
+def said(*arguments):
+    return subprocess.run([PROGRAM, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+OPTIONS = set(OPTION.findall(said("--help")))
+DEVICES = set(re.findall(r"^[ *] ([a-z][a-z0-9-]*) ", said("--device", "help"), re.M))
+
+
+def complete(line):
+    """What bash would offer for a line, at its end."""
+    script = f"""compopt() {{ :; }}; . "{ROOT}/completions/asyncvm.bash"
+        COMP_LINE=$1 COMP_POINT=${{#1}}; _asyncvm; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    shown = subprocess.run(["bash", "-c", script, "bash", line], check=True, capture_output=True, text=True)
+    assert not shown.stderr, shown.stderr
+    return shown.stdout.split()
+
+
+class Options(unittest.TestCase):
+    def test_help_names_options(self):
+        self.assertIn("--serial", OPTIONS)
+
+    def test_the_page_has_every_option_and_no_other(self):
+        self.assertEqual(OPTIONS, set(OPTION.findall(PAGE)))
+
+    def test_every_option_has_a_section_of_its_own(self):
+        headings = " ".join(re.findall(r"^### (.*)", PAGE, re.M))
+        self.assertEqual(OPTIONS, set(OPTION.findall(headings)))
+
+    def test_the_man_page_has_every_option_and_no_other(self):
+        manual = (ROOT / "docs/asyncvm.1.in").read_text().replace("\\-", "-")
+        self.assertEqual(OPTIONS, set(OPTION.findall(manual)))
+
+    def test_the_readme_has_every_option_in_its_table(self):
+        table = "\n".join(re.findall(r"^\|.*", (ROOT / "README.md").read_text(), re.M))
+        self.assertEqual(OPTIONS, set(OPTION.findall(table)))
+
+
+class Devices(unittest.TestCase):
+    def test_help_names_devices(self):
+        self.assertIn("uart16550", DEVICES)
+
+    def test_the_page_has_every_device_with_its_keys(self):
+        rows = dict(re.findall(r"^\| `([a-z0-9]+)` \|(.*)\|$", PAGE[PAGE.index("### --device"):PAGE.index("### --no-def")], re.M))
+        self.assertEqual(DEVICES, set(rows))
+        for device in DEVICES:
+            keys = set(re.findall(r"^  ([a-z]+)=", said("--device", device + ",help"), re.M)) - {"port", "mmio"}
+            self.assertEqual(keys, set(re.findall(r"`([a-z]+)=", rows[device])), device)
+
+
+class Completion(unittest.TestCase):
+    def test_options(self):
+        self.assertEqual(OPTIONS, set(complete(f"{PROGRAM} --")))
+        self.assertEqual(["--no-defaults"], complete(f"{PROGRAM} --no"))
+
+    def test_devices_and_their_keys_come_from_the_program(self):
+        self.assertEqual(DEVICES | {"help"}, set(complete(f"{PROGRAM} --device ")))
+        self.assertEqual(["exit,code="], complete(f"{PROGRAM} --device exit,c"))
+
+    def test_words_of_a_serial_port(self):
+        self.assertEqual(["tcp:", "telnet:"], complete(f"{PROGRAM} --serial t"))
+        # bash itself keeps what stands before the last colon or equals sign.
+        self.assertEqual(["4444,wait"], complete(f"{PROGRAM} --serial tcp:4444,w"))
+        self.assertEqual(["wait,history="], complete(f"{PROGRAM} --serial=tcp:4444,full=wait,h"))
+        self.assertEqual([], complete(f"{PROGRAM} --serial stdio,h"))
+
+
+if __name__ == "__main__":
+    unittest.main()
