@@ -168,7 +168,7 @@ std::size_t Uart16550Registers::trigger_level() const noexcept {
 
 std::size_t Uart16550Registers::wanted() const noexcept {
     if (loopback() || received_count_ >= trigger_level()) return 0;
-    return capacity() - received_count_;
+    return trigger_level() - received_count_;
 }
 
 bool Uart16550Registers::shows_input(unsigned offset) const noexcept {

@@ -96,8 +96,8 @@ public:
     /// A character arrives from the world. Without room it is an overrun. In loopback nothing can arrive.
     void receive(std::uint8_t character) noexcept;
 
-    /// How many characters the owner should pass to receive() now: none in loopback, none at or above the trigger level.
-    /// A receiver that were topped up all the time would never fall below its trigger level, and a guest with an
+    /// How many characters the owner should pass to receive() now: as many as are missing to the trigger level, none in
+    /// loopback. With more in it the receiver would stay at its trigger level over several reads, and a guest with an
     /// edge-triggered interrupt controller that reads only so many characters for each interrupt would get no further one.
     [[nodiscard]] std::size_t wanted() const noexcept;
 

@@ -1,0 +1,250 @@
+// The UART's interrupt and modem lines, its timer, and its threads.
+#include "uart16550_bench.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <thread>
+
+using namespace asyncvm;
+using namespace std::chrono_literals;
+using R = Uart16550Registers;
+
+namespace {
+
+/// A vCPU that sends `count` characters as fast as it can and reads everything that comes until `expected` have come.
+awaitable<void> busy_guest(Uart16550& uart, int count, std::size_t expected, std::string& received) {
+    Access access;
+    for (int i = 0; i < count || received.size() < expected; ++i) {
+        if (i < count) {
+            access.offset = R::data;
+            access.data = static_cast<unsigned>('a' + i % 26);
+            co_await uart.write(access);
+        }
+        access.offset = R::line_status;
+        co_await uart.read(access);
+        if ((access.data & R::lsr_data_ready) != 0) {
+            access.offset = R::data;
+            co_await uart.read(access);
+            received += static_cast<char>(access.data);
+        }
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_interrupt_line_follows_the_transmitter) {
+    UartBench b(2);
+    b.start();
+    BOOST_TEST(!b.pin.level());
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
+    BOOST_TEST(b.pin.level());
+    BOOST_TEST(b.in(R::identification) == R::iir_transmitter_empty);
+    BOOST_TEST(!b.pin.level());
+    BOOST_TEST(b.out(R::data, 'a'));
+    BOOST_TEST(b.pin.level());
+    BOOST_TEST(b.out(R::data, 'b'));
+    BOOST_TEST(!b.pin.level());  // the queue is full
+    BOOST_TEST(b.in(R::identification) == R::iir_none);
+    BOOST_TEST(b.chardev->take() == "ab");
+    b.turn();
+    BOOST_TEST(b.pin.level());
+    BOOST_TEST(b.in(R::identification) == R::iir_transmitter_empty);
+}
+
+BOOST_AUTO_TEST_CASE(each_character_makes_an_edge_of_the_transmitter_interrupt) {
+    UartBench b;
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
+    for (unsigned i = 1; i <= 20; ++i) {
+        BOOST_TEST(b.rising == i);
+        BOOST_TEST(b.out(R::data, 'x'));  // without a look at the identification
+        BOOST_TEST(b.falling == i);
+    }
+    BOOST_TEST(b.begin_outs(R::data, "string")->done);
+    BOOST_TEST(b.rising == 22u);
+}
+
+BOOST_AUTO_TEST_CASE(no_transmitter_interrupt_comes_while_a_write_waits) {
+    UartBench b(2);
+    b.start();
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
+    BOOST_TEST(b.begin_outs(R::data, "ab")->done);
+    const auto write = b.begin_out(R::data, 'c');
+    BOOST_TEST(!write->done);
+    BOOST_TEST(b.chardev->take() == "ab");
+    b.loop.poll();  // run() before the vCPU
+    BOOST_TEST(!b.pin.level());
+    b.turn();
+    BOOST_TEST(write->done);
+    BOOST_TEST(b.pin.level());
+}
+
+BOOST_AUTO_TEST_CASE(the_modem_lines_follow_the_client) {
+    UartBench b(4096, false);
+    b.start();
+    BOOST_TEST(b.in(R::modem_status) == 0u);
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_modem_status));
+    b.chardev->set_connected(true);
+    b.turn();
+    BOOST_TEST(b.pin.level());
+    BOOST_TEST(b.in(R::identification) == R::iir_modem_status);
+    BOOST_TEST(b.in(R::modem_status) ==
+               unsigned{R::msr_cts | R::msr_dsr | R::msr_dcd | R::msr_delta_cts | R::msr_delta_dsr | R::msr_delta_dcd});
+    BOOST_TEST(!b.pin.level());
+    b.chardev->set_connected(false);
+    b.turn();
+    BOOST_TEST(b.pin.level());
+    BOOST_TEST(b.in(R::modem_status) == unsigned{R::msr_delta_cts | R::msr_delta_dsr | R::msr_delta_dcd});
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_was_there_at_power_on_is_no_change) {
+    UartBench b;
+    BOOST_TEST(b.in(R::modem_status) == unsigned{R::msr_cts | R::msr_dsr | R::msr_dcd});
+}
+
+BOOST_AUTO_TEST_CASE(an_edge_triggered_driver_gets_all_input_however_little_it_reads_at_a_time) {
+    struct Case {
+        unsigned fcr;
+        unsigned at_a_time;
+    };
+    for (const auto& [fcr, at_a_time] :
+         {Case{0x00, 1}, Case{0x01, 1}, Case{0x01, 16}, Case{0x41, 4}, Case{0x81, 8}, Case{0xc1, 1}, Case{0xc1, 14}}) {
+        UartBench b;
+        b.start();
+        BOOST_TEST(b.out(R::line_control, 0x03));
+        BOOST_TEST(b.out(R::identification, fcr));
+        BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
+        std::string text;
+        for (int i = 0; i < 200; ++i) text += static_cast<char>('a' + i % 26);
+        b.chardev->type(text);
+        std::string received;
+        unsigned served = 0;
+        while (received.size() < text.size()) {
+            BOOST_TEST_REQUIRE(b.turn_until([&] { return b.rising > served; }));
+            served = b.rising;
+            for (unsigned i = 0; i < at_a_time; ++i) {
+                const unsigned status = b.in(R::line_status);
+                if ((status & R::lsr_data_ready) == 0) break;
+                received += static_cast<char>(b.in(R::data));
+            }
+        }
+        BOOST_TEST(received == text);
+        BOOST_TEST(!b.pin.level());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(input_below_the_trigger_level_interrupts_after_four_character_times) {
+    UartBench b;
+    b.start();
+    BOOST_TEST(b.out(R::line_control, 0x83));
+    BOOST_TEST(b.out(R::data, 24));  // 4800 baud: four characters are 8.3 ms
+    BOOST_TEST(b.out(R::line_control, 0x03));
+    BOOST_TEST(b.out(R::identification, 0xc1));
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
+    const auto before = std::chrono::steady_clock::now();
+    b.chardev->type("abc");
+    b.turn();
+    BOOST_TEST(!b.pin.level());
+    BOOST_TEST(b.turn_until([&] { return b.pin.level(); }));
+    BOOST_TEST((std::chrono::steady_clock::now() - before >= 8ms));
+    BOOST_TEST(b.in(R::identification) == 0xccu);
+    BOOST_TEST(b.in(R::data) == unsigned{'a'});
+    BOOST_TEST(!b.pin.level());
+    BOOST_TEST(b.turn_until([&] { return b.pin.level(); }));  // for what is left
+    BOOST_TEST(b.read_polled() == "bc");
+    BOOST_TEST(!b.pin.level());
+}
+
+BOOST_AUTO_TEST_CASE(enabling_the_interrupt_later_arms_the_timeout) {
+    UartBench b;
+    b.start();
+    BOOST_TEST(b.out(R::line_control, 0x03));
+    BOOST_TEST(b.out(R::identification, 0xc1));
+    b.chardev->type("abc");
+    BOOST_TEST(b.in(R::line_status) == 0x61u);
+    b.turn();
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
+    BOOST_TEST(b.turn_until([&] { return b.pin.level(); }));
+    BOOST_TEST(b.in(R::identification) == 0xccu);
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_timeout_that_is_armed_does_not_delay_a_faster_one) {
+    UartBench b;
+    b.start();
+    BOOST_TEST(b.out(R::line_control, 0x83));
+    BOOST_TEST(b.out(R::interrupt_enable, 0xff));  // four characters are more than 20 s
+    BOOST_TEST(b.out(R::line_control, 0x03));
+    BOOST_TEST(b.out(R::identification, 0xc1));
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
+    b.chardev->type("ab");
+    b.turn();
+    BOOST_TEST(b.out(R::line_control, 0x83));
+    BOOST_TEST(b.out(R::interrupt_enable, 0x00));
+    BOOST_TEST(b.out(R::line_control, 0x03));
+    BOOST_TEST(b.in(R::data) == unsigned{'a'});
+    BOOST_TEST(b.turn_until([&] { return b.pin.level(); }));
+    BOOST_TEST(b.in(R::data) == unsigned{'b'});
+}
+
+BOOST_AUTO_TEST_CASE(an_idle_uart_wakes_nobody) {
+    UartBench b;
+    b.start();
+    BOOST_TEST(b.out(R::identification, 0xc1));
+    BOOST_TEST(b.out(R::interrupt_enable, 0x0f));
+    b.chardev->type("abc");
+    BOOST_TEST(b.read_polled() == "abc");
+    BOOST_TEST(b.turn_until([&] { return b.loop.run_one_for(20ms) == 0; }));
+    BOOST_TEST(b.loop.run_for(50ms) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_busy_guest_on_another_thread_loses_nothing_either_way) {
+    constexpr int count = 20'000;
+    const auto chardev = std::make_shared<FakeChardev>(64);
+    std::atomic<unsigned> edges = 0;
+    IrqPin pin([&edges](bool) { edges.fetch_add(1, std::memory_order_relaxed); });
+    Uart16550 uart(chardev, IrqLine(pin));
+    asio::io_context loop(1);
+    asio::io_context cpu(1);
+    const auto running = std::make_shared<Pending>();
+    UartBench::spawn(loop, uart.run(), running);
+
+    const std::string input(5'000, 'i');
+    std::string received;
+    const auto guest = std::make_shared<Pending>();
+    const auto setup = std::make_shared<Pending>();
+    // The FIFOs first: switching them clears what the receiver holds.
+    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::identification, 0x81)), setup);
+    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::interrupt_enable, 0x0f)), setup);
+    UartBench::spawn(cpu, busy_guest(uart, count, input.size(), received), guest);
+    std::atomic<bool> finished = false;
+    std::thread vcpu([&] {
+        cpu.run();
+        finished = true;
+    });
+    std::string output;
+    std::size_t typed = 0;
+    const auto limit = std::chrono::steady_clock::now() + 60s;
+    while (!finished && std::chrono::steady_clock::now() < limit) {
+        loop.poll();
+        output += chardev->take(40);
+        if (typed < input.size()) {
+            const auto some = std::string_view(input).substr(typed, 7);
+            chardev->type(some);
+            typed += some.size();
+        }
+    }
+    cpu.stop();
+    vcpu.join();
+    running->cancel.emit(asio::cancellation_type::terminal);
+    loop.run();
+    output += chardev->take();
+    BOOST_TEST_REQUIRE(guest->done);
+    BOOST_TEST(!guest->aborted);
+    BOOST_TEST(received == input);
+    BOOST_TEST(output.size() == static_cast<std::size_t>(count));
+    bool in_order = true;
+    for (int i = 0; i < count; ++i)
+        in_order = in_order && output[static_cast<std::size_t>(i)] == static_cast<char>('a' + i % 26);
+    BOOST_TEST(in_order);
+    BOOST_TEST(edges.load() > 0u);
+}
