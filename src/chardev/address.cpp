@@ -1,0 +1,135 @@
+#include <fmt/format.h>
+#include <asyncvm/error.hpp>
+#include <chardev/address.hpp>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace asyncvm {
+namespace {
+
+constexpr int pending_clients = 128;
+
+std::string spelled(const ChardevSpec& spec) {
+    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
+    return fmt::format(fmt::runtime(host.find(':') == host.npos ? "tcp:{}:{}" : "tcp:[{}]:{}"), host, spec.port);
+}
+
+[[noreturn]] void cannot_listen(const std::string& where, int error) {
+    std::string hint;
+    if (error == EADDRINUSE) hint = " (another asyncvm? take another port, or port 0 to have one picked)";
+    if (error == EADDRNOTAVAIL) hint = " (this host has no such address; 0.0.0.0 stands for all that it has)";
+    if (error == EACCES) hint = " (ports below 1024 are root's: take a higher one)";
+    throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {}{}", where, reason(error), hint));
+}
+
+}  // namespace
+
+std::string to_string(const SocketAddress& address) {
+    if (address.family() == AF_UNIX) {
+        return fmt::format("unix:{}", reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path);
+    }
+    char host[NI_MAXHOST] = "?";
+    char port[NI_MAXSERV] = "?";
+    (void)::getnameinfo(address.get(), address.size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    return fmt::format(fmt::runtime(address.family() == AF_INET6 ? "tcp:[{}]:{}" : "tcp:{}:{}"), host, port);
+}
+
+SocketAddress unix_address(const std::string& path) {
+    SocketAddress address;
+    auto& local = reinterpret_cast<sockaddr_un&>(address.storage);
+    if (path.size() >= sizeof local.sun_path) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("unix:{}: the path has {} bytes, the system allows {} (take a shorter one, "
+                                "or one that is relative to the current directory)",
+                                path, path.size(), sizeof local.sun_path - 1));
+    }
+    local.sun_family = AF_UNIX;
+    std::memcpy(local.sun_path, path.c_str(), path.size() + 1);
+    address.size = sizeof local;
+    return address;
+}
+
+std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    addrinfo* list = nullptr;
+    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
+    if (const int error = ::getaddrinfo(host.c_str(), std::to_string(spec.port).c_str(), &hints, &list); error != 0) {
+        throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {} (is the host's name right?)", spelled(spec),
+                                                 error == EAI_SYSTEM ? reason(errno) : ::gai_strerror(error)));
+    }
+    std::vector<SocketAddress> addresses;
+    for (const auto* entry = list; entry != nullptr; entry = entry->ai_next) {
+        SocketAddress address;
+        std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
+        address.size = entry->ai_addrlen;
+        addresses.push_back(address);
+    }
+    ::freeaddrinfo(list);
+    std::ranges::stable_sort(addresses, {}, [](const SocketAddress& a) { return a.family() != AF_INET; });
+    return addresses;
+}
+
+UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address) {
+    int error = EADDRNOTAVAIL;
+    for (const auto& candidate : resolve_listen(spec)) {
+        UniqueFd fd(::socket(candidate.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const int on = 1;
+        if (fd.valid() && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+            ::bind(fd.get(), candidate.get(), candidate.size) == 0 && ::listen(fd.get(), pending_clients) == 0) {
+            address.size = sizeof address.storage;
+            if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.size) == 0) return fd;
+        }
+        error = errno;
+    }
+    cannot_listen(spelled(spec), error);
+}
+
+UniqueFd listen_unix(const std::string& path, SocketFile& file) {
+    const auto address = unix_address(path);
+    const auto where = "unix:" + path;
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0) {
+        if (!S_ISSOCK(status.st_mode)) {
+            throw Error(ErrorKind::host,
+                        fmt::format("cannot listen on {}: there is a file that is no socket (take another path)", where));
+        }
+        const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        if (probe.valid() && (::connect(probe.get(), address.get(), address.size) == 0 || errno == EAGAIN)) {
+            throw Error(ErrorKind::host, fmt::format("cannot listen on {}: somebody listens there already (another asyncvm? "
+                                                     "take another path)",
+                                                     where));
+        }
+        // Only a file that nobody listens at is a left-over; whatever else connect() finds, bind() reports.
+        if (errno == ECONNREFUSED) (void)::unlink(path.c_str());
+    }
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd.valid() || ::bind(fd.get(), address.get(), address.size) != 0) {
+        const int error = errno;
+        throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {}{}", where, reason(error),
+                                                 error == ENOENT ? " (the directory must exist)" : ""));
+    }
+    if (::lstat(path.c_str(), &status) == 0) file = {status.st_dev, status.st_ino};
+    if (::listen(fd.get(), pending_clients) != 0) {
+        const int error = errno;
+        remove_socket_file(path, file);
+        cannot_listen(where, error);
+    }
+    return fd;
+}
+
+void remove_socket_file(const std::string& path, const SocketFile& file) noexcept {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+    if (status.st_dev == file.device && status.st_ino == file.inode) (void)::unlink(path.c_str());
+}
+
+}  // namespace asyncvm

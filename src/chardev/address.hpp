@@ -1,0 +1,46 @@
+/// Addresses of stream sockets: names to addresses, addresses to text, listening.
+#pragma once
+
+#include <chardev/descriptor.hpp>
+#include <chardev/spec.hpp>
+
+#include <sys/socket.h>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace asyncvm {
+
+struct SocketAddress {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+
+    [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+    [[nodiscard]] int family() const noexcept { return storage.ss_family; }
+};
+
+/// "tcp:127.0.0.1:4444", "unix:/tmp/a".
+[[nodiscard]] std::string to_string(const SocketAddress& address);
+
+/// Throws Error(usage) if the path is too long.
+[[nodiscard]] SocketAddress unix_address(const std::string& path);
+
+/// What HOST:PORT means for listening, IPv4 first. Blocks while a name is looked up. Throws Error(host).
+[[nodiscard]] std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec);
+
+/// Listens on TCP and says in `address` where. Throws Error(host).
+[[nodiscard]] UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address);
+
+/// A socket file: whose it is.
+struct SocketFile {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+};
+
+/// Listens at a path; a socket file that nobody listens at is replaced. Throws Error(host).
+[[nodiscard]] UniqueFd listen_unix(const std::string& path, SocketFile& file);
+
+/// Removes the file, if it is still the one that listen_unix() made.
+void remove_socket_file(const std::string& path, const SocketFile& file) noexcept;
+
+}  // namespace asyncvm

@@ -1,0 +1,212 @@
+#include <fmt/format.h>
+#include <chardev/backend.hpp>
+
+#include <algorithm>
+#include <asio/execution_context.hpp>
+#include <cerrno>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace asyncvm {
+namespace {
+
+/// Closes the backends of a loop that is being destroyed, before the loop's services go.
+class BackendService : public asio::execution_context::service {
+public:
+    using key_type = BackendService;
+    static asio::execution_context::id id;
+
+    explicit BackendService(asio::execution_context& context) : asio::execution_context::service(context) {}
+
+    void add(const std::shared_ptr<Backend>& backend) {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(backends_, [](const auto& weak) { return weak.expired(); });
+        backends_.push_back(backend);
+    }
+
+private:
+    void shutdown() noexcept override {
+        std::vector<std::weak_ptr<Backend>> all;
+        {
+            const std::lock_guard lock(mutex_);
+            all.swap(backends_);
+        }
+        for (const auto& weak : all) {
+            if (const auto backend = weak.lock()) backend->close();
+        }
+    }
+
+    std::mutex mutex_;
+    std::vector<std::weak_ptr<Backend>> backends_;
+};
+
+asio::execution_context::id BackendService::id;
+
+OutputLog::Options log_options(const ChardevSpec& spec, bool client) {
+    OutputLog::Options options;
+    options.capacity = spec.backlog;
+    options.history = spec.history;
+    options.drop = spec.full == ChardevSpec::Full::drop;
+    options.client = client;
+    options.copy = !spec.log.empty();
+    return options;
+}
+
+}  // namespace
+
+std::string bytes_wait(std::uint64_t bytes) { return bytes == 1 ? "1 byte waits" : fmt::format("{} bytes wait", bytes); }
+
+Backend::Backend(const ChardevSpec& spec, ChardevEnvironment environment, bool client)
+    : spec_(spec), environment_(std::move(environment)), queue_(log_options(spec, client)) {
+    if (!spec_.log.empty()) copy_.emplace(spec_.log, false, Queue::Reader::copy);
+}
+
+void Backend::start() {
+    asio::use_service<BackendService>(environment_.loop).add(shared_from_this());
+    if (copy_) spawn(feed(shared_from_this(), *copy_));
+    run();
+}
+
+void Backend::release() noexcept {
+    if (--fronts_ == 0) close();
+}
+
+void Backend::close() noexcept {
+    if (std::exchange(closed_, true)) return;
+    // What has been accepted is in the copy even when nobody drained.
+    while (copy_ && copy_->flush(queue_) == EINTR) {
+    }
+    shut();
+    report_lost(true);
+    queue_.close();
+    state_.notify();
+}
+
+void Backend::say(std::string_view text) const { tell(environment_.log, fmt::format("{}: {}", environment_.label, text)); }
+
+void Backend::set_connected(bool connected) {
+    was_connected_ = was_connected_ || connected;
+    queue_.set_connected(connected);
+    state_.notify();
+}
+
+void Backend::report_lost(bool now) {
+    if (spec_.full != ChardevSpec::Full::drop) return;
+    const auto lost = queue_.lost();
+    if (lost == lost_told_) return;
+    const auto time = Clock::now();
+    if (!now && time - lost_told_at_ < std::chrono::seconds(1)) return;
+    say(fmt::format("{} bytes of output are gone: {} did not take them in time (full=wait would have made the guest wait)",
+                    lost - lost_told_, description()));
+    lost_told_ = lost;
+    lost_told_at_ = time;
+}
+
+void Backend::spawn(awaitable<void> work) {
+    asio::co_spawn(environment_.loop, std::move(work), [self = shared_from_this()](std::exception_ptr failure) {
+        if (!failure || self->closed_) return;
+        try {
+            std::rethrow_exception(failure);
+        } catch (const std::exception& error) {
+            self->say(fmt::format("{} stopped working: {}", self->description(), error.what()));
+        }
+    });
+}
+
+awaitable<void> Backend::yield() {
+    const auto executor = co_await asio::this_coro::executor;
+    co_await asio::post(executor, use_awaitable);
+}
+
+awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
+    constexpr auto retry = std::chrono::seconds(1);
+    constexpr auto retry_full_pipe = std::chrono::milliseconds(10);
+    auto& news = self->queue_.output(sink.reader());
+    bool failing = false;
+    for (;;) {
+        const auto seen = news.generation();
+        if (self->closed_) co_return;
+        const int error = sink.flush(self->queue_);
+        if (error == 0) {
+            if (failing) self->say(fmt::format("{} is being written again", sink.path()));
+            failing = false;
+            if (self->draining_) self->state_.notify();
+            co_await news.wait(seen);
+            continue;
+        }
+        if (error == EINTR) {
+            co_await yield();
+            continue;
+        }
+        const bool full_pipe = error == EAGAIN;
+        if (!failing && !full_pipe) {
+            failing = true;
+            self->say(fmt::format("cannot write {}: {} (nothing is lost: it is tried again each second)", sink.path(),
+                                  reason(error)));
+        }
+        const auto stamp = self->state_.generation();
+        co_await self->state_.wait(stamp, full_pipe ? Clock::duration(retry_full_pipe) : Clock::duration(retry));
+    }
+}
+
+awaitable<void> Backend::ready() {
+    const auto self = shared_from_this();
+    for (;;) {
+        const auto seen = state_.generation();
+        if (!spec_.wait || was_connected_ || closed_) co_return;
+        co_await state_.wait(seen);
+    }
+}
+
+std::uint64_t Backend::undelivered() {
+    return std::max(queue_.undelivered(Queue::Reader::client) + in_kernel(), queue_.undelivered(Queue::Reader::copy));
+}
+
+std::string Backend::waiting_text() {
+    if (const auto client = queue_.undelivered(Queue::Reader::client) + in_kernel(); client > 0) return waiting(client);
+    return fmt::format("{} to be written to {}", bytes_wait(queue_.undelivered(Queue::Reader::copy)), copy_->path());
+}
+
+awaitable<void> Backend::finish(Clock::time_point) { co_return; }
+
+awaitable<std::uint64_t> Backend::drain() {
+    constexpr auto patience = std::chrono::milliseconds(100);  // no line for what takes no time
+    constexpr auto goodbye = std::chrono::seconds(1);
+    constexpr auto longest_pause = std::chrono::milliseconds(50);
+    const auto self = shared_from_this();
+    const auto begun = Clock::now();
+    const Deadline deadline = spec_.linger ? Deadline(begun + *spec_.linger) : Deadline();
+    Clock::duration pause = std::chrono::milliseconds(1);
+    bool told = false;
+    draining_ = true;
+    for (;;) {
+        const auto seen = state_.generation();
+        if (closed_) break;
+        if (copy_) copy_->flush(queue_);
+        push();
+        if (undelivered() == 0) break;
+        const auto now = Clock::now();
+        if (deadline && now >= *deadline) break;
+        if (!told && (now - begun >= patience || !queue_.connected())) {
+            told = true;
+            say(fmt::format("the guest has ended; {}", waiting_text()));
+        }
+        // A client that comes or is ready to take more notifies; that the last bytes have arrived must be asked for.
+        auto limit = queue_.connected() ? pause : Event::no_limit;
+        if (deadline) limit = std::min(limit, *deadline - now);
+        pause = std::min<Clock::duration>(2 * pause, longest_pause);
+        co_await state_.wait(seen, limit);
+    }
+    if (!closed_) {
+        const auto now = Clock::now();
+        const auto until = now + goodbye;
+        co_await finish(deadline ? std::clamp(*deadline, now, until) : until);
+    }
+    report_lost(true);
+    co_return undelivered() + hopeless();
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,102 @@
+/// What all chardevs share: the queue, the copy to a file, draining, closing.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/chardev.hpp>
+#include <chardev/file_sink.hpp>
+#include <chardev/open.hpp>
+#include <chardev/queue.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace asyncvm {
+
+/// One other end. Its coroutines own it together with its fronts (the Chardevs that devices hold); close() ends them, and
+/// the last front's close() closes it. Everything but queue() is the device loop's.
+///
+/// A loop that is destroyed closes its backends first, so that none outlives the loop's services with a descriptor open.
+class Backend : public std::enable_shared_from_this<Backend> {
+public:
+    using Clock = std::chrono::steady_clock;
+    using Deadline = std::optional<Clock::time_point>;
+
+    /// `client`: whether anybody is to take the output. Throws Error(host) if the copy can't be opened.
+    Backend(const ChardevSpec& spec, ChardevEnvironment environment, bool client = true);
+    virtual ~Backend() = default;
+    Backend(const Backend&) = delete;
+    Backend& operator=(const Backend&) = delete;
+
+    /// After the constructor, once: starts the coroutines.
+    void start();
+
+    [[nodiscard]] Queue& queue() noexcept { return queue_; }
+    [[nodiscard]] bool closed() const noexcept { return closed_; }
+    [[nodiscard]] asio::io_context& loop() const noexcept { return environment_.loop; }
+    [[nodiscard]] virtual std::string description() const = 0;
+
+    [[nodiscard]] awaitable<void> ready();
+    [[nodiscard]] awaitable<std::uint64_t> drain();
+    [[nodiscard]] std::uint64_t undelivered();
+    void close() noexcept;
+
+    /// A front more, a front less.
+    void acquire() noexcept { ++fronts_; }
+    void release() noexcept;
+    /// The front that reads is closed.
+    virtual void stop_input() noexcept {}
+
+protected:
+    virtual void run() = 0;
+    /// Gives the kernel what it takes at once, and looks what has arrived.
+    virtual void push() = 0;
+    /// Bytes that have left the queue and that nobody has got yet.
+    [[nodiscard]] virtual std::uint64_t in_kernel() { return 0; }
+    /// Bytes that nobody will ever get, though no option asked for that.
+    [[nodiscard]] virtual std::uint64_t hopeless() { return 0; }
+    /// Everything has been delivered, or may no longer be waited for: say goodbye to whoever is there.
+    [[nodiscard]] virtual awaitable<void> finish(Clock::time_point until);
+    /// What drain() says while it waits: "13 bytes wait for ...".
+    [[nodiscard]] virtual std::string waiting(std::uint64_t bytes) const = 0;
+    /// Closes descriptors. Once.
+    virtual void shut() noexcept = 0;
+
+    void spawn(awaitable<void> work);
+    void say(std::string_view text) const;
+    void set_connected(bool connected);
+    /// Tells of output that the client will never get: at most once a second, unless `now`.
+    void report_lost(bool now = false);
+
+    [[nodiscard]] const ChardevSpec& spec() const noexcept { return spec_; }
+    [[nodiscard]] const ChardevEnvironment& environment() const noexcept { return environment_; }
+    /// Something on the loop's side has changed: a client came or went, all is sent, close().
+    [[nodiscard]] Event& state() noexcept { return state_; }
+    [[nodiscard]] bool draining() const noexcept { return draining_; }
+
+    /// Lets the loop's other work run.
+    [[nodiscard]] static awaitable<void> yield();
+    /// Writes `sink` as long as the backend is open; retries what fails.
+    [[nodiscard]] static awaitable<void> feed(std::shared_ptr<Backend> self, FileSink& sink);
+
+private:
+    [[nodiscard]] std::string waiting_text();
+
+    ChardevSpec spec_;
+    ChardevEnvironment environment_;
+    Queue queue_;
+    std::optional<FileSink> copy_;
+    Event state_;
+    unsigned fronts_ = 0;
+    bool was_connected_ = false;
+    bool draining_ = false;
+    bool closed_ = false;
+    std::uint64_t lost_told_ = 0;
+    Clock::time_point lost_told_at_{};
+};
+
+/// "1 byte waits", "13 bytes wait".
+[[nodiscard]] std::string bytes_wait(std::uint64_t bytes);
+
+}  // namespace asyncvm

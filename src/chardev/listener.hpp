@@ -1,0 +1,38 @@
+/// tcp:PORT and unix:PATH: listens, and serves one client after the other.
+#pragma once
+
+#include <chardev/address.hpp>
+#include <chardev/socket.hpp>
+
+#include <optional>
+#include <string>
+
+namespace asyncvm {
+
+/// One client at a time; others wait in the kernel's list of pending connections. A client that only half-closed keeps its
+/// place, unless it may as well be gone (nothing that was sent since has arrived) and another one asks for it.
+class Listener : public SocketBackend {
+public:
+    /// Throws Error(host).
+    Listener(const ChardevSpec& spec, ChardevEnvironment environment);
+
+    [[nodiscard]] std::string description() const override { return where_; }
+
+private:
+    static awaitable<void> serve(std::shared_ptr<Listener> self);
+    static awaitable<void> settle(std::shared_ptr<Listener> self, std::shared_ptr<Session> client);
+    [[nodiscard]] bool occupied();
+    [[nodiscard]] int accept(UniqueFd& client);
+    [[nodiscard]] std::string command() const;
+
+    void run() override;
+    [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;
+    void shut_sockets() noexcept override;
+
+    std::optional<Watched> listener_;
+    std::string where_;
+    SocketAddress address_;
+    SocketFile file_;
+};
+
+}  // namespace asyncvm

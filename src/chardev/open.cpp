@@ -1,0 +1,45 @@
+#include <asyncvm/error.hpp>
+#include <chardev/front.hpp>
+#include <chardev/listener.hpp>
+#include <chardev/open.hpp>
+#include <chardev/simple.hpp>
+#include <chardev/stdio.hpp>
+
+#include <utility>
+
+namespace asyncvm {
+namespace {
+
+template <typename Kind>
+std::shared_ptr<Backend> start(const ChardevSpec& spec, ChardevEnvironment environment) {
+    const auto backend = std::make_shared<Kind>(spec, std::move(environment));
+    backend->start();
+    return backend;
+}
+
+std::shared_ptr<Backend> make_backend(const ChardevSpec& spec, ChardevEnvironment environment) {
+    switch (spec.kind) {
+        case ChardevSpec::Kind::null:
+            return start<NullBackend>(spec, std::move(environment));
+        case ChardevSpec::Kind::file:
+            return start<FileBackend>(spec, std::move(environment));
+        case ChardevSpec::Kind::tcp:
+        case ChardevSpec::Kind::unix_socket:
+            return start<Listener>(spec, std::move(environment));
+        case ChardevSpec::Kind::stdio:
+            return StdioBackend::get(spec, environment);
+        case ChardevSpec::Kind::pty:
+            break;
+    }
+    throw Error(ErrorKind::host, "pty is not supported");
+}
+
+}  // namespace
+
+std::shared_ptr<Chardev> open_chardev(const ChardevSpec& spec, ChardevEnvironment environment) {
+    const bool input = environment.input;
+    const auto backend = make_backend(spec, std::move(environment));
+    return std::make_shared<Front>(backend, input);
+}
+
+}  // namespace asyncvm

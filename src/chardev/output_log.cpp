@@ -1,0 +1,138 @@
+#include <chardev/output_log.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+namespace asyncvm {
+
+OutputLog::OutputLog(Options options) : options_(options) {}
+
+std::uint64_t OutputLog::unsent_from() const noexcept { return std::max(client_, delivered_); }
+
+std::uint64_t OutputLog::used() const noexcept {
+    std::uint64_t most = 0;
+    if (options_.client) most = end_ - std::min(end_, unsent_from());
+    if (options_.copy) most = std::max(most, end_ - copy_);
+    return most;
+}
+
+std::size_t OutputLog::append(std::span<const std::byte> data) {
+    if (!options_.client && !options_.copy) {
+        if (abandoned_) lost_ += data.size();
+        return data.size();
+    }
+    if (options_.drop) {
+        if (abandoned_) lost_ += data.size();
+        for (auto rest = data; !rest.empty();) {
+            const auto part = rest.first(std::min<std::uint64_t>(rest.size(), options_.capacity));
+            copy_in(part);
+            settle();
+            rest = rest.subspan(part.size());
+        }
+        return data.size();
+    }
+    if (stalled_) return 0;
+    const auto in_use = used();
+    const auto room = options_.capacity - std::min(options_.capacity, in_use);
+    const auto part = data.first(std::min<std::uint64_t>(data.size(), room));
+    copy_in(part);
+    if (abandoned_) lost_ += part.size();
+    stalled_ = in_use + part.size() >= options_.capacity;
+    return part.size();
+}
+
+void OutputLog::copy_in(std::span<const std::byte> data) {
+    while (!data.empty()) {
+        const auto offset = end_ % block_size;
+        if (offset == 0 || blocks_.empty()) {
+            if (blocks_.empty()) first_block_ = end_ - offset;
+            blocks_.push_back(std::make_shared_for_overwrite<Block>());
+        }
+        const auto part = std::min(data.size(), block_size - offset);
+        std::memcpy(blocks_.back()->data() + offset, data.data(), part);
+        end_ += part;
+        data = data.subspan(part);
+    }
+}
+
+void OutputLog::note_lost() {
+    if (!options_.client) return;
+    const auto from = unsent_from();
+    if (start_ > from) lost_ += start_ - from;
+    client_ = std::max(client_, start_);
+}
+
+void OutputLog::next(Reader reader, std::size_t limit, Batch& batch) {
+    constexpr std::size_t most_pieces = 64;
+    batch.pieces.clear();
+    batch.size = 0;
+    if (reader == Reader::client) note_lost();
+    if (reader == Reader::copy) copy_ = std::max(copy_, start_);
+    batch.position = position(reader);
+    if (!has(reader)) return;
+    auto at = batch.position;
+    while (at < end_ && batch.size < limit && batch.pieces.size() < most_pieces) {
+        const auto& block = blocks_[(at - first_block_) / block_size];
+        const auto offset = at % block_size;
+        const auto part = std::min({block_size - offset, static_cast<std::size_t>(end_ - at), limit - batch.size});
+        batch.pieces.push_back({block, std::span(*block).subspan(offset, part)});
+        batch.size += part;
+        at += part;
+    }
+}
+
+void OutputLog::take(Reader reader, std::uint64_t position) {
+    auto& mine = reader == Reader::client ? client_ : copy_;
+    mine = std::max(mine, position);
+    settle();
+}
+
+void OutputLog::deliver(std::uint64_t position) {
+    delivered_ = std::max(delivered_, position);
+    settle();
+}
+
+std::uint64_t OutputLog::rewind() {
+    client_ = std::max(start_, delivered_ - std::min(delivered_, options_.history));
+    // What the client before had in flight may have been dropped here: its fate is known now.
+    if (start_ > delivered_) {
+        lost_ += start_ - delivered_;
+        delivered_ = start_;
+    }
+    return client_;
+}
+
+void OutputLog::abandon_client() {
+    if (abandoned_) return;
+    note_lost();
+    lost_ += end_ - std::min(end_, unsent_from());
+    abandoned_ = true;
+    options_.client = false;
+    settle();
+}
+
+std::uint64_t OutputLog::undelivered(Reader reader) const noexcept {
+    if (!has(reader)) return 0;
+    return end_ - std::max(reader == Reader::client ? delivered_ : copy_, start_);
+}
+
+std::uint64_t OutputLog::lost() const noexcept {
+    const auto from = unsent_from();
+    return lost_ + (options_.client && start_ > from ? start_ - from : 0);
+}
+
+/// Frees what nobody needs any more, and ends a stall.
+void OutputLog::settle() {
+    auto keep = end_;
+    if (options_.client) keep = std::min(keep, delivered_ - std::min(delivered_, options_.history));
+    if (options_.copy) keep = std::min(keep, copy_);
+    if (options_.drop && used() > options_.capacity) keep = std::max(keep, end_ - options_.capacity);
+    start_ = std::max(start_, keep);
+    while (!blocks_.empty() && first_block_ + block_size <= start_) {
+        blocks_.pop_front();
+        first_block_ += block_size;
+    }
+    if (stalled_ && used() <= options_.capacity / 2) stalled_ = false;
+}
+
+}  // namespace asyncvm

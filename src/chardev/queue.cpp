@@ -1,0 +1,175 @@
+#include <chardev/queue.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace asyncvm {
+
+void Queue::add_listener(Event& event) {
+    const std::lock_guard lock(listeners_mutex_);
+    listeners_.push_back(&event);
+}
+
+void Queue::remove_listener(Event& event) {
+    const std::lock_guard lock(listeners_mutex_);
+    std::erase(listeners_, &event);
+}
+
+void Queue::changed() {
+    const std::lock_guard lock(listeners_mutex_);
+    for (auto* const listener : listeners_) listener->notify();
+}
+
+bool Queue::refresh_writable() {
+    const bool now = closed_ || log_.writable();
+    const bool before = writable_.exchange(now, std::memory_order_acq_rel);
+    return now && !before;
+}
+
+std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
+    if (data.empty()) return 0;
+    std::size_t taken = 0;
+    bool wake_client = false;
+    bool wake_copy = false;
+    {
+        const std::lock_guard lock(mutex_);
+        if (closed_) return data.size();
+        taken = log_.append(data);
+        refresh_writable();
+        if (taken == 0) return 0;
+        wake_client = std::exchange(client_waits_, false);
+        wake_copy = std::exchange(copy_waits_, false);
+    }
+    if (wake_client) client_output_.notify();
+    if (wake_copy) copy_output_.notify();
+    return taken;
+}
+
+std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
+    std::size_t taken = 0;
+    bool wake = false;
+    {
+        const std::lock_guard lock(mutex_);
+        taken = std::min(data.size(), input_size_);
+        for (std::size_t done = 0; done < taken;) {
+            const auto part = std::min(taken - done, input_capacity - input_first_);
+            std::copy_n(ring_.begin() + static_cast<std::ptrdiff_t>(input_first_), part, data.data() + done);
+            input_first_ = (input_first_ + part) % input_capacity;
+            done += part;
+        }
+        input_size_ -= taken;
+        readable_.store(input_size_ > 0, std::memory_order_release);
+        if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false);
+    }
+    if (wake) input_.notify();
+    return taken;
+}
+
+void Queue::next(Reader reader, std::size_t limit, OutputLog::Batch& batch) {
+    const std::lock_guard lock(mutex_);
+    log_.next(reader, limit, batch);
+    if (batch.size == 0) (reader == Reader::client ? client_waits_ : copy_waits_) = true;
+}
+
+void Queue::take(Reader reader, std::uint64_t position) {
+    bool tell = false;
+    {
+        const std::lock_guard lock(mutex_);
+        log_.take(reader, position);
+        tell = refresh_writable();
+    }
+    if (tell) changed();
+}
+
+void Queue::deliver(std::uint64_t position) {
+    bool tell = false;
+    {
+        const std::lock_guard lock(mutex_);
+        log_.deliver(position);
+        tell = refresh_writable();
+    }
+    if (tell) changed();
+}
+
+std::uint64_t Queue::rewind() {
+    const std::lock_guard lock(mutex_);
+    return log_.rewind();
+}
+
+void Queue::abandon_client() {
+    bool tell = false;
+    {
+        const std::lock_guard lock(mutex_);
+        log_.abandon_client();
+        tell = refresh_writable();
+    }
+    if (tell) changed();
+}
+
+std::uint64_t Queue::end() const {
+    const std::lock_guard lock(mutex_);
+    return log_.end();
+}
+
+std::uint64_t Queue::delivered() const {
+    const std::lock_guard lock(mutex_);
+    return log_.delivered();
+}
+
+std::uint64_t Queue::undelivered(Reader reader) const {
+    const std::lock_guard lock(mutex_);
+    return log_.undelivered(reader);
+}
+
+std::uint64_t Queue::lost() const {
+    const std::lock_guard lock(mutex_);
+    return log_.lost();
+}
+
+std::size_t Queue::memory() const {
+    const std::lock_guard lock(mutex_);
+    return log_.memory();
+}
+
+std::size_t Queue::input_room() {
+    const std::lock_guard lock(mutex_);
+    const auto room = input_capacity - input_size_;
+    input_waits_ = room == 0;
+    return room;
+}
+
+void Queue::push_input(std::span<const std::byte> data) {
+    if (data.empty()) return;
+    bool tell = false;
+    {
+        const std::lock_guard lock(mutex_);
+        if (closed_) return;
+        if (ring_.empty()) ring_.resize(input_capacity);
+        tell = input_size_ == 0;
+        for (const auto byte : data.first(std::min(data.size(), input_capacity - input_size_))) {
+            ring_[(input_first_ + input_size_) % input_capacity] = byte;
+            ++input_size_;
+        }
+        readable_.store(true, std::memory_order_release);
+    }
+    if (tell) changed();
+}
+
+void Queue::set_connected(bool connected) {
+    if (connected_.exchange(connected, std::memory_order_acq_rel) != connected) changed();
+}
+
+void Queue::close() {
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+        refresh_writable();
+    }
+    connected_.store(false, std::memory_order_release);
+    changed();
+    client_output_.notify();
+    copy_output_.notify();
+    input_.notify();
+}
+
+}  // namespace asyncvm

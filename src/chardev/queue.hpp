@@ -1,0 +1,90 @@
+/// The two byte queues of a chardev, between a device on any thread and the device loop.
+#pragma once
+
+#include <asyncvm/event.hpp>
+#include <chardev/output_log.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace asyncvm {
+
+/// A mutex around an OutputLog and a ring of input, and the news in both directions. The loop is woken once for each burst:
+/// only when a reader found nothing and said so, never for each byte, and not at all where no reader waits.
+class Queue {
+public:
+    static constexpr std::size_t input_capacity = 64 << 10;
+    using Reader = OutputLog::Reader;
+
+    explicit Queue(OutputLog::Options options) : log_(options) {}
+    Queue(const Queue&) = delete;
+    Queue& operator=(const Queue&) = delete;
+
+    /// Who is told when writable(), readable() or connected() changes. Any thread.
+    void add_listener(Event& event);
+    void remove_listener(Event& event);
+
+    // The device's side: any thread.
+    std::size_t write_some(std::span<const std::byte> data) noexcept;
+    std::size_t read_some(std::span<std::byte> data) noexcept;
+    [[nodiscard]] bool writable() const noexcept { return writable_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool readable() const noexcept { return readable_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool connected() const noexcept { return connected_.load(std::memory_order_acquire); }
+
+    // The loop's side.
+
+    /// Notified after a next() that found nothing, when there is something; and by whoever wants that reader's attention.
+    [[nodiscard]] Event& output(Reader reader) noexcept { return reader == Reader::client ? client_output_ : copy_output_; }
+    /// Notified after an input_room() that found none, when there is a fair amount.
+    [[nodiscard]] Event& input() noexcept { return input_; }
+
+    void next(Reader reader, std::size_t limit, OutputLog::Batch& batch);
+    void take(Reader reader, std::uint64_t position);
+    void deliver(std::uint64_t position);
+    [[nodiscard]] std::uint64_t rewind();
+    void abandon_client();
+    [[nodiscard]] std::uint64_t end() const;
+    [[nodiscard]] std::uint64_t delivered() const;
+    [[nodiscard]] std::uint64_t undelivered(Reader reader) const;
+    [[nodiscard]] std::uint64_t lost() const;
+    [[nodiscard]] std::size_t memory() const;
+
+    [[nodiscard]] std::size_t input_room();
+    /// At most input_room() bytes.
+    void push_input(std::span<const std::byte> data);
+    void set_connected(bool connected);
+
+    /// From now on output vanishes and no input comes: nobody who waits for the device's side waits for ever.
+    void close();
+
+private:
+    void changed();
+    /// Under mutex_. Returns whether writers must be told.
+    bool refresh_writable();
+
+    mutable std::mutex mutex_;
+    OutputLog log_;
+    std::vector<std::byte> ring_;  ///< made at the first input
+    std::size_t input_first_ = 0;
+    std::size_t input_size_ = 0;
+    bool client_waits_ = false;
+    bool copy_waits_ = false;
+    bool input_waits_ = false;
+    bool closed_ = false;
+    std::atomic<bool> writable_ = true;
+    std::atomic<bool> readable_ = false;
+    std::atomic<bool> connected_ = false;
+
+    Event client_output_;
+    Event copy_output_;
+    Event input_;
+
+    std::mutex listeners_mutex_;
+    std::vector<Event*> listeners_;
+};
+
+}  // namespace asyncvm

@@ -1,0 +1,200 @@
+#include <fmt/format.h>
+#include <asyncvm/error.hpp>
+#include <chardev/stdio.hpp>
+
+#include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace asyncvm {
+namespace {
+
+// Descriptors 0 and 1 belong to the process, so what stands for them does too.
+std::mutex registry_mutex;
+std::weak_ptr<StdioBackend> registry;
+
+}  // namespace
+
+StdioBackend::StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
+    out_.emplace(loop(), STDOUT_FILENO, true);
+    queue().set_connected(true);
+}
+
+std::shared_ptr<StdioBackend> StdioBackend::get(const ChardevSpec& spec, const ChardevEnvironment& environment) {
+    const std::lock_guard lock(registry_mutex);
+    auto backend = registry.lock();
+    if (!backend || backend->closed()) {
+        backend = std::make_shared<StdioBackend>(spec, environment);
+        backend->start();
+        registry = backend;
+    } else if (&backend->loop() != &environment.loop) {
+        throw Error(ErrorKind::host, "stdio is in use on another device loop (machines that share stdio share a loop)");
+    }
+    if (environment.input) backend->start_input(environment);
+    return backend;
+}
+
+void StdioBackend::run() { spawn(send(std::static_pointer_cast<StdioBackend>(shared_from_this()))); }
+
+void StdioBackend::start_input(const ChardevEnvironment& environment) {
+    if (in_) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("{}: stdio: {} reads standard input already (one device can; give this one "
+                                "tcp:PORT, pty or null)",
+                                environment.label, input_label_));
+    }
+    input_label_ = environment.label;
+    on_quit_ = environment.on_quit;
+    escape_ = Escape();
+    in_.emplace(loop(), STDIN_FILENO, false);
+    if (in_->terminal() && RawTerminal::foreground(STDIN_FILENO)) {
+        raw_.emplace(STDIN_FILENO);
+        tell(environment.log, fmt::format("{} is this terminal: Ctrl-A x ends, Ctrl-A h helps", input_label_));
+    }
+    spawn(receive(std::static_pointer_cast<StdioBackend>(shared_from_this())));
+}
+
+void StdioBackend::stop_input() noexcept {
+    raw_.reset();
+    in_.reset();
+    on_quit_ = nullptr;
+    queue().input().notify();
+}
+
+void StdioBackend::help() const {
+    tell(environment().log, "Ctrl-A x  ends asyncvm");
+    tell(environment().log, "Ctrl-A h  shows this (also Ctrl-A c)");
+    tell(environment().log, "Ctrl-A Ctrl-A  sends Ctrl-A to the guest; everything else goes to it anyway, Ctrl-C too");
+}
+
+void StdioBackend::take_input(std::span<const std::byte> data) {
+    if (!in_->terminal()) {
+        queue().push_input(data);
+        return;
+    }
+    std::vector<std::byte> kept;
+    for (const auto byte : data) {
+        auto action = Escape::Action::none;
+        if (const auto given = escape_.take(byte, action)) kept.push_back(*given);
+        if (action == Escape::Action::help) help();
+        if (action == Escape::Action::quit && on_quit_) on_quit_();
+    }
+    queue().push_input(kept);
+}
+
+awaitable<void> StdioBackend::receive(std::shared_ptr<StdioBackend> self) {
+    constexpr auto background_look = std::chrono::seconds(1);
+    std::array<std::byte, 4096> buffer;
+    for (;;) {
+        const auto seen = self->queue().input().generation();
+        if (self->closed() || !self->in_) co_return;
+        if (self->in_->terminal()) {
+            // Reading would stop a background process; after `fg` the terminal is ours.
+            const bool ours = RawTerminal::foreground(STDIN_FILENO);
+            if (ours && !self->raw_) self->raw_.emplace(STDIN_FILENO);
+            if (!ours) {
+                co_await self->queue().input().wait(seen, background_look);
+                continue;
+            }
+        }
+        const auto room = std::min(buffer.size(), self->queue().input_room());
+        if (room == 0) {
+            co_await self->queue().input().wait(seen);
+            continue;
+        }
+        const auto got = self->in_->read(std::span(buffer).first(room));
+        if (got > 0) {
+            self->take_input(std::span(buffer).first(static_cast<std::size_t>(got)));
+            co_await yield();
+        } else if (got == -EAGAIN) {
+            co_await self->in_->wait();
+        } else if (got != -EINTR) {
+            co_return;  // the end of the input, or no way to read it: there is no more
+        }
+    }
+}
+
+int StdioBackend::flush() {
+    constexpr int turns = 64;
+    for (int turn = 0; turn < turns && out_; ++turn) {
+        queue().next(Queue::Reader::client, OutputLog::block_size, batch_);
+        if (batch_.size == 0) return 0;
+        const auto put = out_->write(batch_.pieces.front().bytes);
+        if (put == -EINTR) continue;
+        if (put < 0) return static_cast<int>(-put);
+        const auto position = batch_.position + static_cast<std::uint64_t>(put);
+        queue().take(Queue::Reader::client, position);
+        queue().deliver(position);
+    }
+    return EINTR;
+}
+
+/// Nobody can ever read the rest.
+void StdioBackend::give_up(int error) {
+    if (std::exchange(given_up_, true)) return;
+    say(fmt::format("standard output is closed ({}): what the guest prints is lost", reason(error)));
+    queue().abandon_client();
+    set_connected(false);
+}
+
+awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
+    constexpr auto retry = std::chrono::seconds(1);
+    auto& news = self->queue().output(Queue::Reader::client);
+    bool failing = false;
+    for (;;) {
+        const auto seen = news.generation();
+        if (self->closed() || self->given_up_) co_return;
+        const int error = self->flush();
+        self->report_lost();
+        switch (error) {
+            case 0:
+                failing = false;
+                if (self->draining()) self->state().notify();
+                co_await news.wait(seen);
+                break;
+            case EINTR:
+                co_await yield();
+                break;
+            case EAGAIN:
+                co_await self->out_->wait();
+                break;
+            case ENOSPC:
+            case EDQUOT: {
+                if (!std::exchange(failing, true)) {
+                    self->say(
+                        fmt::format("cannot write to standard output: {} (nothing is lost: it is tried again each second)",
+                                    reason(error)));
+                }
+                const auto stamp = self->state().generation();
+                co_await self->state().wait(stamp, retry);
+                break;
+            }
+            default:
+                self->give_up(error);
+                break;
+        }
+    }
+}
+
+void StdioBackend::push() {
+    const int error = flush();
+    if (error != 0 && error != EINTR && error != EAGAIN && error != ENOSPC && error != EDQUOT) give_up(error);
+}
+
+std::string StdioBackend::waiting(std::uint64_t bytes) const {
+    return fmt::format("{} for standard output to take them", bytes_wait(bytes));
+}
+
+void StdioBackend::shut() noexcept {
+    while (flush() == EINTR && out_) {
+    }
+    stop_input();
+    out_.reset();
+}
+
+}  // namespace asyncvm

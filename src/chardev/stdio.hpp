@@ -1,0 +1,53 @@
+/// stdio: one for each process, shared by all devices that write to it.
+#pragma once
+
+#include <chardev/backend.hpp>
+#include <chardev/escape.hpp>
+#include <chardev/std_stream.hpp>
+#include <chardev/terminal.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace asyncvm {
+
+class StdioBackend : public Backend {
+public:
+    StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment);
+
+    /// The process's one backend, made and started at the first call. `environment.input` lets it read standard input, raw
+    /// where that is a terminal. Throws Error(usage) where another device reads it already.
+    [[nodiscard]] static std::shared_ptr<StdioBackend> get(const ChardevSpec& spec, const ChardevEnvironment& environment);
+
+    [[nodiscard]] std::string description() const override { return "stdio"; }
+    void stop_input() noexcept override;
+
+private:
+    static awaitable<void> send(std::shared_ptr<StdioBackend> self);
+    static awaitable<void> receive(std::shared_ptr<StdioBackend> self);
+    void start_input(const ChardevEnvironment& environment);
+    void take_input(std::span<const std::byte> data);
+    void help() const;
+    /// Writes what goes at once; returns 0 or the errno that stopped it.
+    int flush();
+    void give_up(int error);
+
+    void run() override;
+    void push() override;
+    [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;
+    [[nodiscard]] std::uint64_t hopeless() override { return given_up_ ? queue().lost() : 0; }
+    void shut() noexcept override;
+
+    std::optional<StdStream> out_;
+    std::optional<StdStream> in_;
+    std::optional<RawTerminal> raw_;
+    Escape escape_;
+    std::string input_label_;
+    std::function<void()> on_quit_;
+    OutputLog::Batch batch_;
+    bool given_up_ = false;
+};
+
+}  // namespace asyncvm

@@ -1,0 +1,97 @@
+/// A blocking client of a stream socket.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace asyncvm::test {
+
+class Client {
+public:
+    /// From "tcp:127.0.0.1:PORT" or "unix:PATH". `receive_buffer` 0: the system's.
+    explicit Client(const std::string& where, int receive_buffer = 0) {
+        const bool local = where.starts_with("unix:");
+        fd_ = ::socket(local ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const timeval limit{20, 0};
+        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+        sockaddr_un unix_address{};
+        sockaddr_in address{};
+        if (local) {
+            unix_address.sun_family = AF_UNIX;
+            std::strncpy(unix_address.sun_path, where.c_str() + 5, sizeof unix_address.sun_path - 1);
+        } else {
+            address.sin_family = AF_INET;
+            address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(where.substr(where.rfind(':') + 1))));
+        }
+        const auto* target =
+            local ? reinterpret_cast<const sockaddr*>(&unix_address) : reinterpret_cast<const sockaddr*>(&address);
+        if (::connect(fd_, target, local ? sizeof unix_address : sizeof address) != 0) {
+            const int error = errno;
+            ::close(fd_);
+            throw std::runtime_error(std::strerror(error));
+        }
+    }
+    explicit Client(int fd) : fd_(fd) {}
+    Client(Client&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    ~Client() { close(); }
+
+    void send(std::string_view text) {
+        while (!text.empty()) {
+            const auto n = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+            if (n <= 0) return;
+            text.remove_prefix(static_cast<std::size_t>(n));
+        }
+    }
+    /// Up to `size` bytes: fewer at the end of the stream, a reset, or after the time limit.
+    std::string receive(std::size_t size) {
+        std::string text(size, '\0');
+        std::size_t done = 0;
+        while (done < size) {
+            const auto n = ::recv(fd_, text.data() + done, size - done, 0);
+            if (n <= 0) {
+                eof_ = n == 0;
+                break;
+            }
+            done += static_cast<std::size_t>(n);
+        }
+        text.resize(done);
+        // Delayed acknowledgements go out now: what has been read counts as arrived.
+        const int on = 1;
+        ::setsockopt(fd_, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+        return text;
+    }
+    std::string receive_all() { return receive(64 << 20); }
+    bool eof() const { return eof_; }
+    void half_close() { ::shutdown(fd_, SHUT_WR); }
+    void close() {
+        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    }
+    /// Ends with a reset instead of an orderly close.
+    void kill() {
+        const linger now{1, 0};
+        ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close();
+    }
+    int fd() const { return fd_; }
+
+private:
+    int fd_ = -1;
+    bool eof_ = false;
+};
+
+}  // namespace asyncvm::test
