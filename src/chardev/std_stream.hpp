@@ -41,8 +41,8 @@ private:
     int fd_;
     bool writing_;
     bool terminal_ = false;
-    Kind kind_;
     UniqueFd again_;                  ///< own: the second description
+    Kind kind_;                       ///< after what classify() fills
     std::optional<Watched> watched_;  ///< own: again_; socket, borrowed: an epoll descriptor that watches fd_
 };
 
