@@ -211,10 +211,11 @@ BOOST_AUTO_TEST_CASE(a_busy_guest_on_another_thread_loses_nothing_either_way) {
     const std::string input(5'000, 'i');
     std::string received;
     const auto guest = std::make_shared<Pending>();
-    const auto setup = std::make_shared<Pending>();
+    const auto fifos = std::make_shared<Pending>();
+    const auto interrupts = std::make_shared<Pending>();
     // The FIFOs first: switching them clears what the receiver holds.
-    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::identification, 0x81)), setup);
-    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::interrupt_enable, 0x0f)), setup);
+    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::identification, 0x81)), fifos);
+    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::interrupt_enable, 0x0f)), interrupts);
     UartBench::spawn(cpu, busy_guest(uart, count, input.size(), received), guest);
     std::atomic<bool> finished = false;
     std::thread vcpu([&] {

@@ -60,11 +60,14 @@ BOOST_AUTO_TEST_CASE(a_vcpu_whose_loop_goes_away_while_it_waits_leaves_a_sound_d
     auto chardev = std::make_shared<FakeChardev>(1);
     Uart16550 uart(chardev);
     {
+        const auto first = std::make_shared<Pending>();
+        const auto second = std::make_shared<Pending>();
         asio::io_context cpu(1);
-        const auto pending = std::make_shared<Pending>();
-        UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::data, 'a')), pending);
-        UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::data, 'b')), pending);
+        UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::data, 'a')), first);
+        UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::data, 'b')), second);
         cpu.poll();
+        BOOST_TEST(first->done);
+        BOOST_TEST(!second->done);
     }
     BOOST_TEST(chardev->take() == "a");
     chardev->set_connected(false);
