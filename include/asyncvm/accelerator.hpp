@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace asyncvm {
@@ -55,7 +56,15 @@ public:
     [[nodiscard]] virtual std::unique_ptr<Cpu> create_cpu(unsigned index) = 0;
 };
 
-/// Opens /dev/kvm (or `path`) and makes a virtual machine. Throws Error(host) that says what to do.
-[[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const char* path = "/dev/kvm");
+struct KvmOptions {
+    const char* path = "/dev/kvm";
+    /// What the guest's CPUID shows: "+NAME" and "-NAME", separated by commas, changes to what the host supports.
+    /// docs/hosts.md lists the names.
+    std::string cpu_features{};
+};
+
+/// Opens /dev/kvm and makes a virtual machine. Throws Error(host) that says what to do, and Error(usage) for what is wrong
+/// in cpu_features.
+[[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const KvmOptions& options = {});
 
 }  // namespace asyncvm

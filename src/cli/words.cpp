@@ -1,6 +1,6 @@
 #include "cli/words.hpp"
 
-#include "devices/suggest.hpp"
+#include "text/suggest.hpp"
 
 #include <asyncvm/error.hpp>
 

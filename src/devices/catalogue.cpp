@@ -7,7 +7,7 @@
 #include "devices/exit_port.hpp"
 #include "devices/post_port.hpp"
 #include "devices/sleep_port.hpp"
-#include "devices/suggest.hpp"
+#include "text/suggest.hpp"
 #include "devices/uart16550.hpp"
 
 #include <fmt/format.h>

@@ -2,7 +2,7 @@
 
 #include <asyncvm/error.hpp>
 
-#include "devices/suggest.hpp"
+#include "text/suggest.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "accel/kvm/cpu.hpp"
+#include "accel/kvm/cpu_features.hpp"
 #include "accel/kvm/cpuid.hpp"
 #include "accel/kvm/fd.hpp"
 
@@ -51,7 +52,8 @@ std::string open_advice(int error) {
 
 class KvmAccelerator final : public Accelerator {
 public:
-    explicit KvmAccelerator(const char* path) : system_(::open(path, O_RDWR | O_CLOEXEC)) {
+    explicit KvmAccelerator(const KvmOptions& options) : system_(::open(options.path, O_RDWR | O_CLOEXEC)) {
+        const char* const path = options.path;
         if (system_.get() < 0) fail(fmt::format("cannot open {}", path), errno, open_advice(errno));
         const int version = system_.control(KVM_GET_API_VERSION, 0);
         if (version < 0) fail(fmt::format("{} is not KVM's device", path), errno, "it must be the character device 10, 232");
@@ -67,6 +69,7 @@ public:
         if (run_size < static_cast<int>(sizeof(kvm_run))) fail("KVM_GET_VCPU_MMAP_SIZE failed", errno, {});
         run_size_ = static_cast<std::size_t>(run_size);
         cpuid_ = supported_cpuid(system_);
+        apply_cpu_features(cpuid_, parse_cpu_features(options.cpu_features));
         do {
             vm_ = Fd(system_.control(KVM_CREATE_VM, 0));
         } while (vm_.get() < 0 && errno == EINTR);
@@ -139,6 +142,6 @@ private:
 
 }  // namespace asyncvm::kvm
 
-std::unique_ptr<asyncvm::Accelerator> asyncvm::make_kvm_accelerator(const char* path) {
-    return std::make_unique<kvm::KvmAccelerator>(path);
+std::unique_ptr<asyncvm::Accelerator> asyncvm::make_kvm_accelerator(const KvmOptions& options) {
+    return std::make_unique<kvm::KvmAccelerator>(options);
 }

@@ -4,7 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "devices/device_request.hpp"
-#include "devices/suggest.hpp"
+#include "text/suggest.hpp"
 
 #include <array>
 

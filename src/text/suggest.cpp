@@ -1,4 +1,4 @@
-#include "devices/suggest.hpp"
+#include "text/suggest.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
