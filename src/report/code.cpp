@@ -35,15 +35,17 @@ bool is_zero(const Instruction& line) {
     return std::ranges::all_of(line.bytes, [](std::byte byte) { return byte == std::byte{0}; });
 }
 
-/// x86 can't be read backwards. RIPs of exits are starts of instructions, or ends of them; without one in reach any start
-/// is tried, the farthest first, as wrong starts tend to fall into step.
+/// x86 can't be read backwards. The guest's entry and the RIPs of exits are starts of instructions, or ends of them; without
+/// one in reach any start is tried, the farthest first, as wrong starts tend to fall into step.
 std::vector<Instruction> decode_before(const Death& death, const Scene& scene, std::span<const std::byte> before) {
     const std::uint64_t rip = scene.registers.rip;
     std::set<std::uint64_t> starts;
-    for (std::size_t i = 0; i < death.trail.size(); ++i) {
-        const std::uint64_t start = death.trail[i].rip;
+    const auto add_start = [&](std::uint64_t start) {
         if (start < rip && rip - start <= std::min<std::uint64_t>(known_reach, before.size())) starts.insert(start);
-    }
+    };
+    for (std::size_t i = 0; i < death.trail.size(); ++i) add_start(death.trail[i].rip);
+    if (death.started_with != nullptr && death.started_with->cs.base == scene.registers.cs.base)
+        add_start(death.started_with->rip);
     for (const std::uint64_t start : starts) {
         if (auto lines = decode_exactly(before.last(rip - start), start, scene.bits)) return *std::move(lines);
     }

@@ -8,7 +8,8 @@
 namespace asyncvm {
 
 /// Lines of two spaces or an arrow at RIP, an address, the bytes and the instruction; or one line that says why there is
-/// nothing to read. Instructions before RIP start at an exit from the trail where one is near; otherwise at a guess.
+/// nothing to read. Instructions before RIP start at the guest's entry or at an exit where one is near; otherwise at a
+/// guess.
 [[nodiscard]] std::string format_code(const Death& death, const Scene& scene);
 
 /// Why nothing can be read at the scene: `the page tables do not map it (level 4 entry not present)`. Empty where something

@@ -27,6 +27,12 @@ struct Zydis {
     ZydisFormatter formatter{};
 };
 
+/// `[bx+si*1]`: 16-bit code has no scales, and elsewhere 1 says nothing.
+std::string without_scale_one(std::string text) {
+    for (std::size_t at = text.find("*1"); at != std::string::npos; at = text.find("*1", at)) text.erase(at, 2);
+    return text;
+}
+
 }  // namespace
 
 bool can_disassemble() noexcept { return true; }
@@ -47,7 +53,7 @@ std::vector<Instruction> disassemble(std::span<const std::byte> code, std::uint6
             if (ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&zydis.formatter, &decoded, operands.data(),
                                                              decoded.operand_count_visible, text.data(), text.size(), rip,
                                                              nullptr))) {
-                instruction.text = text.data();
+                instruction.text = without_scale_one(text.data());
             }
         }
         code = code.subspan(instruction.bytes.size());

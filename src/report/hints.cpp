@@ -48,13 +48,18 @@ bool only_zeros(const Scene& scene) {
 /// About an interrupt table that can't deliver an exception.
 std::string about_idt(const Registers& registers) {
     if (registers.idt.limit == 0) return "no IDT is loaded: any exception ends in a triple fault";
-    const bool real_mode = (registers.cr0 & cr0_pe) == 0;
-    // The last exception of the architecture's first 20 is the least that a handler table covers.
-    if (real_mode && registers.idt.limit < 20 * 4 - 1) {
+    // The architecture's first 20 exceptions are the least that a table of handlers covers.
+    if ((registers.cr0 & cr0_pe) == 0 && registers.idt.limit < 20 * 4 - 1) {
         return fmt::format("the interrupt table's limit is {:#x}: it has no entries for most exceptions",
                            registers.idt.limit);
     }
     return {};
+}
+
+/// The default, and so the mode in which code for another one often ends up.
+std::string about_real_mode(const Death& death) {
+    if (death.started_with == nullptr || ((death.started_with->cr0 | death.registers.cr0) & cr0_pe) != 0) return {};
+    return "the guest has never left 16-bit mode: code for 32 or 64 bits needs --mode 32 or --mode 64";
 }
 
 void add(std::vector<std::string>& hints, std::string hint) {
@@ -89,7 +94,10 @@ std::vector<std::string> hints_about(const Death& death, const Scene& scene) {
     }
     if (const auto* failure = std::get_if<Failure>(&death.exit);
         failure != nullptr && failure->kind == Failure::Kind::emulation) {
-        add(hints, about_instruction(instruction_kind(failed_instruction(*failure, scene), scene.bits)));
+        const InstructionKind kind = instruction_kind(failed_instruction(*failure, scene), scene.bits);
+        add(hints, about_instruction(kind));
+        // What seems to be plain may have raised an exception that could not be delivered.
+        if (kind == InstructionKind::plain && !scene.code.empty()) add(hints, about_idt(registers));
     }
     if (std::holds_alternative<ShutDown>(death.exit)) {
         add(hints, about_idt(registers));
@@ -100,6 +108,7 @@ std::vector<std::string> hints_about(const Death& death, const Scene& scene) {
             }
         }
     }
+    add(hints, about_real_mode(death));
     return hints;
 }
 

@@ -26,7 +26,7 @@ std::string emulation_failure(const Death& death, const Scene& scene, const Fail
     std::string text = fmt::format("KVM cannot emulate the instruction at {:#x}", scene.linear);
     if (death.cpu != 0) text += fmt::format(" (vCPU {})", death.cpu);
     const auto bytes = failed_instruction(failure, scene);
-    if (bytes.empty()) return text;
+    if (bytes.empty()) return text + ": " + why_unreadable(scene);
     const auto lines = disassemble(bytes, scene.registers.rip, scene.bits);
     if (!can_disassemble() || lines.empty())
         return text + fmt::format(": {}", hex_bytes(bytes.first(std::min<std::size_t>(bytes.size(), 15))));
@@ -62,9 +62,15 @@ std::string summarize(const Death& death, const Scene& scene) {
 
 std::string last_exits(const Death& death) {
     const ExitTrail& trail = death.trail;
-    if (trail.size() == 0) return "the guest had no exits before\n";
-    std::string text = fmt::format("last exits, the newest last ({} of {}):\n", trail.size(), trail.total());
-    for (std::size_t i = 0; i < trail.size(); ++i) text += fmt::format("  {}\n", describe(trail[i], death.device_name));
+    // The death itself is the newest record, and has been told.
+    const auto is_death = [](ExitTrail::Kind kind) {
+        return kind != ExitTrail::Kind::port && kind != ExitTrail::Kind::mmio && kind != ExitTrail::Kind::halted;
+    };
+    const std::size_t deaths = trail.size() != 0 && is_death(trail[trail.size() - 1].kind) ? 1 : 0;
+    const std::size_t size = trail.size() - deaths;
+    if (size == 0) return "the guest had no exits before\n";
+    std::string text = fmt::format("last exits, the newest last ({} of {}):\n", size, trail.total() - deaths);
+    for (std::size_t i = 0; i < size; ++i) text += fmt::format("  {}\n", describe(trail[i], death.device_name));
     return text;
 }
 
@@ -74,6 +80,10 @@ std::string stack(const Death& death, const Scene& scene) {
     const unsigned size = scene.bits == 64 ? 8 : registers.ss.default_32 ? 4 : 2;
     const std::uint64_t pointer = registers.rsp & all_ones(size);
     const std::uint64_t linear = linear_address(registers, registers.ss, pointer);
+    if (death.started_with != nullptr && registers.rsp == death.started_with->rsp &&
+        registers.ss.base == death.started_with->ss.base) {
+        return fmt::format("stack at {:#x}: empty, as at the start\n", linear);
+    }
     std::array<std::byte, 64> bytes{};
     const std::size_t count = read_linear(death.memory, registers, linear, std::span(bytes).first(8 * size));
     if (count < size) return fmt::format("stack at {:#x}: nothing can be read there\n", linear);

@@ -37,13 +37,23 @@ BOOST_AUTO_TEST_CASE(an_arrow_marks_rip_between_its_neighbours,
 BOOST_AUTO_TEST_CASE(known_places_of_exits_beat_a_guess, *boost::unit_test::precondition(asyncvm::test::with_disassembler)) {
     // A guess would start at the farthest byte, which is the middle of the first MOV: 05 e6 80 0f 0b.
     MadeUpDeath guest(Mode::protected32);
-    put(guest.memory, 0x10000, {0xb8, 1, 2, 3, 0x05, 0xe6, 0x80, 0x0f, 0x0b});
-    guest.registers.rip = 0x10007;
-    guest.port(Direction::write, 0x80, test::bytes({1}), 0x10005);
+    put(guest.memory, 0x20000, {0xb8, 1, 2, 3, 0x05, 0xe6, 0x80, 0x0f, 0x0b});
+    guest.registers.rip = 0x20007;
+    guest.port(Direction::write, 0x80, test::bytes({1}), 0x20005);
     const std::string text = code_of(guest);
     BOOST_TEST(
-        text.starts_with("     0x10005  e6 80                   out 0x80, al\n"
-                         "  => 0x10007  0f 0b                   ud2\n"));
+        text.starts_with("     0x20005  e6 80                   out 0x80, al\n"
+                         "  => 0x20007  0f 0b                   ud2\n"));
+}
+
+BOOST_AUTO_TEST_CASE(the_entry_is_a_known_place_too, *boost::unit_test::precondition(asyncvm::test::with_disassembler)) {
+    MadeUpDeath guest(Mode::protected32);
+    put(guest.memory, 0x10000, {0xe8, 0, 0, 0, 0, 0x5d, 0x0f, 0x0b});
+    guest.registers.rip = 0x10006;
+    BOOST_TEST(
+        code_of(guest).starts_with("     0x10000  e8 00 00 00 00          call 0x10005\n"
+                                   "     0x10005  5d                      pop ebp\n"
+                                   "  => 0x10006  0f 0b                   ud2\n"));
 }
 
 BOOST_AUTO_TEST_CASE(code_at_the_very_beginning_of_memory_has_nothing_before_it) {

@@ -29,6 +29,9 @@ BOOST_AUTO_TEST_CASE(each_mode_reads_the_same_bytes_its_own_way,
     BOOST_TEST(first(code, 0, 32) == "dec eax");
     BOOST_TEST(first(code, 0, 16) == "dec ax");
     BOOST_TEST(first(bytes({0xe6, 0xf8}), 0, 16) == "out 0xf8, al");
+    BOOST_TEST(first(bytes({0x00, 0x00}), 0, 16) == "add [bx+si], al");
+    BOOST_TEST(first(bytes({0x8b, 0x04, 0x1b}), 0, 32) == "mov eax, [ebx+ebx]");
+    BOOST_TEST(first(bytes({0x8b, 0x04, 0x9b}), 0, 32) == "mov eax, [ebx+ebx*4]");
 }
 
 BOOST_AUTO_TEST_CASE(jumps_name_their_target, *boost::unit_test::precondition(asyncvm::test::with_disassembler)) {

@@ -147,6 +147,28 @@ BOOST_AUTO_TEST_CASE(only_a_triple_fault_resets_the_processor) {
     BOOST_TEST(contains(summary(guest), "at 0xfffffff0"));
 }
 
+BOOST_AUTO_TEST_CASE(without_memory_at_rip_there_is_no_instruction_to_name) {
+    MadeUpDeath guest(Mode::long64, failure(Failure::Kind::emulation, 1));
+    guest.registers.rip = 0x8000'0000;
+    BOOST_TEST(summary(guest) == "KVM cannot emulate the instruction at 0x80000000: there is no memory");
+}
+
+BOOST_AUTO_TEST_CASE(the_death_is_no_exit_before_it) {
+    HelloAndDie guest;
+    guest.trail.record(guest.exit, guest.registers.rip);
+    const std::string report = format_report(guest.death());
+    BOOST_TEST(contains(report, "last exits, the newest last (3 of 3):\n"));
+    BOOST_TEST(!contains(report, "triple fault at rip"));
+    MadeUpDeath early(Mode::long64);
+    early.trail.record(early.exit, 0x10000);
+    BOOST_TEST(contains(format_report(early.death()), "the guest had no exits before\n"));
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_that_was_never_used_is_empty) {
+    const MadeUpDeath guest(Mode::long64);
+    BOOST_TEST(contains(format_report(guest.death()), "stack at 0x100000: empty, as at the start\n"));
+}
+
 BOOST_AUTO_TEST_CASE(the_stack_is_shown_as_wide_as_a_push) {
     MadeUpDeath real(Mode::real16);
     real.registers.rsp = 0xabcd'1000;
@@ -156,8 +178,8 @@ BOOST_AUTO_TEST_CASE(the_stack_is_shown_as_wide_as_a_push) {
     MadeUpDeath flat(Mode::protected32);
     flat.registers.rsp = 0xffff8;
     BOOST_TEST(contains(format_report(flat.death()), "stack at 0xffff8, the top first:\n  00000000 00000000\n"));
-    flat.registers.rsp = 0x100000;
-    BOOST_TEST(contains(format_report(flat.death()), "stack at 0x100000: nothing can be read there\n"));
+    flat.registers.rsp = 0x110000;
+    BOOST_TEST(contains(format_report(flat.death()), "stack at 0x110000: nothing can be read there\n"));
 }
 
 BOOST_AUTO_TEST_CASE(no_state_of_a_guest_harms_its_report) {
