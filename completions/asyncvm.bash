@@ -67,11 +67,11 @@ _asyncvm() {
         --mode) _asyncvm_reply "$typed" '' '16 32 64' ;;
         --reg) _asyncvm_reply "$typed" '' 'rax= rbx= rcx= rdx= rsi= rdi= rsp= rbp= rip= rflags= cs= ds= es= fs= gs= ss=' ;;
         --memory | -m) _asyncvm_reply "$typed" '' '64M 128M 256M 512M 1G' ;;
-        --load | --entry | --cpus | --smp) ;;
+        --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --cpus --smp --device --no-defaults
-                    --serial --debugcon --verbose --help --version'
+                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --cpus --smp --cpu --device --no-defaults
+                    --serial --debugcon --probe --probe-lines --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
             fi

@@ -28,6 +28,8 @@ The guest:
 The machine:
   -m, --memory SIZE       the guest's memory (default 128M)
   --cpus N, --smp N       how many vCPUs (default 1); all start at the entry
+  --cpu -NAME[,+NAME]...  features of the processor that the guest does not see, or
+                          can't do without; names as in /proc/cpuinfo
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated
   --no-defaults           no device but those that are named: no serial port without
@@ -60,6 +62,9 @@ and the options are:
   append                  add to the file, keep what is in it (file only)
 
 Other options:
+  --probe                 try what this host's KVM can do, tell, and end: with code 72
+                          where there is no usable KVM; needs no GUEST
+  --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY
   -v, --verbose           tell at the end how the guest ended, and how many accesses
                           found no device
   -h, --help              show this text

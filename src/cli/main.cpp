@@ -1,6 +1,7 @@
 #include "cli/console.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
+#include "cli/probe.hpp"
 #include "cli/session.hpp"
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
     fill_standard_streams();
     try {
         const auto options = parse_options(argc, argv);
+        if (options.probe != ProbeReport::none) return run_probe(options.probe);
         if (options.text.empty()) return run_session(options);
         print(options.text);
         return exit_code::success;

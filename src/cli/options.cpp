@@ -1,5 +1,6 @@
 #include "cli/options.hpp"
 
+#include "accel/kvm/cpu_features.hpp"
 #include "cli/words.hpp"
 #include "devices/catalogue.hpp"
 #include "loader/number.hpp"
@@ -83,6 +84,10 @@ Options parse_options(int argc, const char* const* argv) {
         options.text = "asyncvm " ASYNCVM_VERSION "\n";
         return options;
     }
+    if (words.probe || words.probe_lines) {
+        options.probe = words.probe_lines ? ProbeReport::lines : ProbeReport::table;
+        return options;
+    }
     std::vector<DeviceRequest> requests;
     for (const auto& text : words.device) {
         requests.push_back(parse_device_request(text));
@@ -103,6 +108,10 @@ Options parse_options(int argc, const char* const* argv) {
     if (!words.memory.empty()) options.memory_size = parse_size(words.memory.back(), "--memory");
     check_memory_size(options.memory_size);
     if (!words.cpus.empty()) options.cpus = parse_cpus(words.cpus.back());
+    if (!words.cpu.empty()) {
+        options.cpu_features = words.cpu.back();
+        static_cast<void>(kvm::parse_cpu_features(options.cpu_features));
+    }
     options.registers = parse_registers(words.reg, options.mode, options.cpus);
     return options;
 }

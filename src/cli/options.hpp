@@ -12,8 +12,12 @@
 
 namespace asyncvm::cli {
 
+/// What --probe and --probe-lines ask for.
+enum class ProbeReport { none, table, lines };
+
 struct Options {
-    std::string text;  ///< not empty: print this on the standard output, do nothing else, and end well
+    std::string text;                       ///< not empty: print this on the standard output, do nothing else, and end well
+    ProbeReport probe = ProbeReport::none;  ///< not none: probe this host, and do nothing else
 
     std::string guest;                   ///< the file's path; "-": the standard input
     std::vector<std::string> serials;    ///< COM1 to COM4, as parse_chardev_spec() takes them
@@ -24,6 +28,7 @@ struct Options {
     std::vector<RegisterSetting> registers;
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     unsigned cpus = 1;
+    std::string cpu_features;  ///< KvmOptions::cpu_features
     bool verbose = false;
 };
 

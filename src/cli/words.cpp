@@ -19,10 +19,9 @@ struct Flag {
 };
 
 constexpr Flag flags[] = {
-    {"-h,--help", &Words::help},
-    {"--version", &Words::version},
-    {"-v,--verbose", &Words::verbose},
-    {"--no-defaults", &Words::no_defaults},
+    {"-h,--help", &Words::help},       {"--version", &Words::version},
+    {"-v,--verbose", &Words::verbose}, {"--no-defaults", &Words::no_defaults},
+    {"--probe", &Words::probe},        {"--probe-lines", &Words::probe_lines},
 };
 
 struct Value {
@@ -34,12 +33,12 @@ constexpr Value values[] = {
     {"--serial", &Words::serial}, {"--debugcon", &Words::debugcon}, {"--device", &Words::device},
     {"--load", &Words::load},     {"--entry", &Words::entry},       {"--mode", &Words::mode},
     {"--reg", &Words::reg},       {"-m,--memory", &Words::memory},  {"--cpus,--smp", &Words::cpus},
-    {"GUEST", &Words::guest},
+    {"--cpu", &Words::cpu},       {"GUEST", &Words::guest},
 };
 
-constexpr std::string_view names[] = {"--help",     "--version", "--verbose", "--no-defaults", "--serial",
-                                      "--debugcon", "--device",  "--load",    "--entry",       "--mode",
-                                      "--reg",      "--memory",  "--cpus",    "--smp"};
+constexpr std::string_view names[] = {"--help",   "--version", "--verbose", "--no-defaults", "--serial",     "--debugcon",
+                                      "--device", "--load",    "--entry",   "--mode",        "--reg",        "--memory",
+                                      "--cpus",   "--smp",     "--cpu",     "--probe",       "--probe-lines"};
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

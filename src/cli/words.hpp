@@ -13,6 +13,8 @@ struct Words {
     bool version = false;
     bool verbose = false;
     bool no_defaults = false;
+    bool probe = false;
+    bool probe_lines = false;
     std::vector<std::string> serial;
     std::vector<std::string> device;
     std::vector<std::string> reg;
@@ -22,6 +24,7 @@ struct Words {
     std::vector<std::string> mode;
     std::vector<std::string> memory;
     std::vector<std::string> cpus;
+    std::vector<std::string> cpu;
     std::vector<std::string> guest;
 };
 
