@@ -3,6 +3,7 @@
 
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
+#include <asyncvm/log.hpp>
 #include <asyncvm/registers.hpp>
 
 #include <cstdint>
@@ -66,5 +67,22 @@ struct KvmOptions {
 /// Opens /dev/kvm and makes a virtual machine. Throws Error(host) that says what to do, and Error(usage) for what is wrong
 /// in cpu_features.
 [[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const KvmOptions& options = {});
+
+/// Emulates the processor in this process, with Unicorn: needs nothing of the host, is slower, and has no interrupts. What
+/// else it lacks is in docs/accelerators.md. Throws Error(host) in a build without it.
+[[nodiscard]] std::unique_ptr<Accelerator> make_unicorn_accelerator();
+
+enum class AcceleratorChoice : std::uint8_t {
+    automatic,  ///< KVM where it can be used; otherwise Unicorn, with one line on the log that says so and why
+    kvm,
+    unicorn,
+};
+
+/// "auto", "kvm", "unicorn". Throws Error(usage).
+[[nodiscard]] AcceleratorChoice parse_accelerator_choice(std::string_view text);
+
+/// Throws Error(host); for AcceleratorChoice::automatic what is wrong with KVM and with Unicorn.
+[[nodiscard]] std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Log& log,
+                                                            const KvmOptions& kvm = {});
 
 }  // namespace asyncvm

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <variant>
 
 namespace asyncvm {
@@ -58,11 +59,13 @@ struct Failure {
         unknown,     ///< KVM_EXIT_UNKNOWN; code is the hardware's reason
         unhandled,   ///< an exit reason that needs a feature which was not asked for; code is the exit reason
         host_error,  ///< KVM_RUN itself failed; code is errno
+        refused,     ///< the guest needs what the accelerator does not have; reason says what
     };
     Kind kind = Kind::unknown;
     std::uint64_t code = 0;
     std::uint8_t instruction_size = 0;  ///< 0: not known
     std::array<std::uint8_t, 15> instruction{};
+    std::string_view reason{};  ///< a literal, lower-case, without a full stop
 };
 
 using Exit = std::variant<PortAccess, MmioAccess, Halted, ShutDown, Interrupted, Debug, SystemEvent, Failure>;

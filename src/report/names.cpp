@@ -115,6 +115,8 @@ std::string describe_failure(const Failure& failure) {
             return fmt::format("the guest stopped with {}, which is not handled", exit_reason_name(narrow(failure.code)));
         case Failure::Kind::host_error:
             return "KVM_RUN failed: " + std::generic_category().message(static_cast<int>(failure.code & 0x7fff'ffff));
+        case Failure::Kind::refused:
+            return fmt::format("Unicorn cannot run this guest: {} (use --accel kvm)", failure.reason);
     }
     return "the accelerator failed";
 }
@@ -133,6 +135,8 @@ std::string_view failure_kind_name(Failure::Kind kind) noexcept {
             return "unhandled exit";
         case Failure::Kind::host_error:
             return "KVM_RUN failed";
+        case Failure::Kind::refused:
+            return "refused";
     }
     return "failure";
 }

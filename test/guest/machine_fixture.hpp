@@ -1,7 +1,6 @@
-/// A machine on real KVM with a guest of a few bytes.
+/// A machine with a guest of a few bytes, on KVM or on what ASYNCVM_TEST_ACCEL names.
 #pragma once
 
-#include <asyncvm/accelerator.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -14,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "accelerator_under_test.hpp"
 #include "loader/flat.hpp"
 
 namespace asyncvm::test {
@@ -23,7 +23,7 @@ inline constexpr std::chrono::seconds patience{20};
 
 struct TestMachine {
     explicit TestMachine(asio::io_context& on, unsigned cpus = 1)
-        : loop(on), machine(config(cpus), make_kvm_accelerator(), on) {}
+        : loop(on), machine(config(cpus), make_accelerator_under_test(), on) {}
 
     /// Machine code, loaded at 0x10000 and entered there by all vCPUs.
     void load(std::initializer_list<std::uint8_t> code, Mode mode = Mode::real16) {

@@ -7,14 +7,14 @@
 #include <thread>
 
 #include "../unit/bus/devices.hpp"
-#include "kvm_or_skip.hpp"
+#include "accelerator_under_test.hpp"
 #include "machine_fixture.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::test;
 using namespace std::chrono_literals;
 
-BOOST_TEST_GLOBAL_FIXTURE(KvmOrSkip);
+BOOST_TEST_GLOBAL_FIXTURE(AcceleratorOrSkip);
 
 namespace {
 

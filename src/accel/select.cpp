@@ -1,0 +1,35 @@
+#include <asyncvm/accelerator.hpp>
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+namespace asyncvm {
+
+AcceleratorChoice parse_accelerator_choice(std::string_view text) {
+    if (text == "auto") return AcceleratorChoice::automatic;
+    if (text == "kvm") return AcceleratorChoice::kvm;
+    if (text == "unicorn") return AcceleratorChoice::unicorn;
+    throw Error(ErrorKind::usage, fmt::format("unknown accelerator '{}' (kvm, unicorn or auto)", text));
+}
+
+std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Log& log, const KvmOptions& kvm) {
+    if (choice == AcceleratorChoice::kvm) return make_kvm_accelerator(kvm);
+    if (choice == AcceleratorChoice::unicorn) return make_unicorn_accelerator();
+    std::string why_not_kvm;
+    try {
+        return make_kvm_accelerator(kvm);
+    } catch (const Error& error) {
+        // Who asks for features of the processor does not want another one.
+        if (!kvm.cpu_features.empty()) throw;
+        why_not_kvm = error.what();
+    }
+    try {
+        auto unicorn = make_unicorn_accelerator();
+        tell(log, fmt::format("running on Unicorn, in software: {}", why_not_kvm));
+        return unicorn;
+    } catch (const Error& error) {
+        throw Error(ErrorKind::host, fmt::format("{}; and {}", why_not_kvm, error.what()));
+    }
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,45 @@
+/// One vCPU of a machine on Unicorn.
+#pragma once
+
+#include <asyncvm/accelerator.hpp>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "accel/unicorn/baton.hpp"
+#include "accel/unicorn/emulation.hpp"
+
+namespace asyncvm::unicorn {
+
+/// What the vCPUs of a machine have together.
+struct Shared {
+    const GuestMemory* memory = nullptr;  ///< since Accelerator::map()
+    Baton baton;
+};
+
+class UnicornCpu final : public Cpu {
+public:
+    /// Opens an engine. Throws Error(host).
+    UnicornCpu(unsigned index, std::shared_ptr<Shared> shared);
+
+    /// The first call sets the engine up. Throws Error(host) if it takes the state or the memory not.
+    Exit run() override;
+    void complete_exit() override;
+    void kick() noexcept override;
+    Registers registers() override;
+    void set_registers(const Registers& registers) override;
+    [[nodiscard]] std::uint64_t exit_rip() const noexcept override;
+
+private:
+    [[nodiscard]] Exit exit_of(Emulation::Stop stop) const;
+
+    const unsigned index_;
+    std::shared_ptr<Shared> shared_;
+    std::unique_ptr<Engine> engine_;  ///< until an emulation takes it
+    Registers start_;                 ///< what the guest starts, or goes on, with; valid while there is no emulation
+    std::atomic<bool> kicked_ = false;
+    std::unique_ptr<Emulation> emulation_;
+};
+
+}  // namespace asyncvm::unicorn

@@ -1,0 +1,39 @@
+/// One uc_engine: ownership, errors, registers.
+#pragma once
+
+#include <asyncvm/exit.hpp>
+
+#include <unicorn/unicorn.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace asyncvm::unicorn {
+
+/// An engine for an x86-64 processor. It is opened in Unicorn's 64-bit mode whatever the guest starts in: only so can the
+/// guest reach every mode by itself, and only so can all registers be read. Unicorn's core keeps no state outside the engine
+/// while it runs, so any thread may use it, one at a time.
+class Engine {
+public:
+    /// Throws Error(host).
+    Engine();
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    [[nodiscard]] uc_engine* get() const noexcept { return engine_; }
+
+    [[nodiscard]] std::uint64_t read(uc_x86_reg name) const noexcept;
+    void write(uc_x86_reg name, std::uint64_t value) noexcept;
+    [[nodiscard]] std::uint64_t read_msr(std::uint32_t index) const noexcept;
+    [[nodiscard]] uc_x86_mmr read_table(uc_x86_reg name) const noexcept;
+    void write_table(uc_x86_reg name, const uc_x86_mmr& value) noexcept;
+
+    /// Throws Error(host) with what was tried and Unicorn's word for what went wrong.
+    static void check(uc_err error, const char* what);
+
+private:
+    uc_engine* engine_ = nullptr;
+};
+
+}  // namespace asyncvm::unicorn

@@ -1,0 +1,52 @@
+/// A function with a stack of its own that can stop in its middle and go on later.
+#pragma once
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/protected_fixedsize_stack.hpp>
+
+#include <cstddef>
+#include <functional>
+
+namespace asyncvm::unicorn {
+
+/// resume() may come from different threads, one after the other. Nothing may be thrown through either switch: between the
+/// two there are frames of a C library. The sanitizers are told of each switch.
+class Fiber {
+public:
+    /// The body starts at the first resume(). Throws std::bad_alloc without room for the stack.
+    explicit Fiber(std::function<void()> body);
+    /// The body must have returned, or never started.
+    ~Fiber();
+    Fiber(const Fiber&) = delete;
+    Fiber& operator=(const Fiber&) = delete;
+
+    /// Runs the body until it suspends itself or returns.
+    void resume();
+
+    /// Inside the body: back to whoever called resume().
+    void suspend();
+
+private:
+    /// Translating a block of guest code needs some tens of KiB. Pages that are never touched cost nothing.
+    static constexpr std::size_t stack_size = 512 * 1024;
+
+    boost::context::fiber start(boost::context::fiber&& caller);
+    void before_resume() noexcept;
+    void after_resume() noexcept;
+    void after_entry(void* fake_stack) noexcept;
+
+    std::function<void()> body_;
+    boost::context::protected_fixedsize_stack allocator_{stack_size};
+    boost::context::stack_context stack_;
+    boost::context::fiber inside_;
+    boost::context::fiber caller_;
+
+    // AddressSanitizer's view of the two stacks, ThreadSanitizer's of the two fibers. Unused without them.
+    [[maybe_unused]] void* fake_stack_ = nullptr;
+    [[maybe_unused]] const void* caller_bottom_ = nullptr;
+    [[maybe_unused]] std::size_t caller_size_ = 0;
+    [[maybe_unused]] void* tsan_inside_ = nullptr;
+    [[maybe_unused]] void* tsan_caller_ = nullptr;
+};
+
+}  // namespace asyncvm::unicorn
