@@ -1,0 +1,56 @@
+"""Which tests of a build directory run in the machine, and which files they need there."""
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from image import is_program
+
+SUITES = {"guest", "program"}
+NOT = {"nested", "slow"}
+# Tools that tests call by name.
+TOOLS = ["nc", "socat", "bash", "cmp"]
+# Slower than the host's processor by about this much; the tests' own limits of time count for the host.
+SLOWER = 4
+
+
+@dataclass
+class Test:
+    name: str
+    command: list
+    environment: dict
+    limit: int  # seconds
+    files: list
+    why_not: str = ""  # not empty: it can't run there
+
+    def script(self):
+        words = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        words += ["timeout", "-s", "KILL", str(self.limit), *map(shlex.quote, self.command)]
+        return " ".join(words)
+
+
+def _files_below(path):
+    return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file()] if os.path.isdir(path) else [path]
+
+
+def read(build):
+    """The tests of `build`, from what Meson tells about them."""
+    build = os.path.abspath(build)
+    tests = []
+    for test in json.loads((Path(build) / "meson-info/intro-tests.json").read_text()):
+        suites = {suite.rpartition(":")[2] for suite in test["suite"]}
+        if not suites & SUITES or suites & NOT:
+            continue
+        command, environment = test["cmd"], dict(test["env"])
+        for name in ("MALLOC_PERTURB_", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
+            environment.pop(name, None)
+        named = [*command[1:], *environment.values()]
+        files = [file for path in named if os.path.isabs(path) and os.path.exists(path) for file in _files_below(path)]
+        why_not = "" if is_program(command[0]) else f"needs {os.path.basename(command[0])}, which the machine does not have"
+        tests.append(Test(test["name"], command, environment, int(test["timeout"]) * SLOWER, files, why_not))
+    return tests
+
+
+def probe(program):
+    return Test("probe", [program, "--probe"], {}, 60 * SLOWER, [])
