@@ -8,7 +8,7 @@ from pathlib import Path
 from image import is_program
 
 SUITES = {"guest", "program"}
-NOT = {"nested", "slow"}
+NOT = {"nested", "load"}
 # Tools that tests call by name.
 TOOLS = ["nc", "socat", "bash", "cmp"]
 # Slower than the host's processor by about this much; the tests' own limits of time count for the host.
@@ -47,10 +47,15 @@ def read(build):
             environment.pop(name, None)
         named = [*command[1:], *environment.values()]
         files = [file for path in named if os.path.isabs(path) and os.path.exists(path) for file in _files_below(path)]
-        why_not = "" if is_program(command[0]) else f"needs {os.path.basename(command[0])}, which the machine does not have"
+        why_not = ""
+        if environment.get("ASYNCVM_TEST_ACCEL", "kvm") != "kvm":
+            why_not = "does not use KVM"
+        elif not is_program(command[0]):
+            why_not = f"{command[0]} is no program that the machine could run"
         tests.append(Test(test["name"], command, environment, int(test["timeout"]) * SLOWER, files, why_not))
     return tests
 
 
 def probe(program):
+    """The program's own table of what the machine's KVM can do."""
     return Test("probe", [program, "--probe"], {}, 60 * SLOWER, [])
