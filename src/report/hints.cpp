@@ -79,6 +79,9 @@ std::vector<std::string> hints_about(const Death& death, const Scene& scene) {
     const Registers& registers = scene.registers;
     if (scene.reset) {
         hints.emplace_back("KVM has reset the processor (as it does on AMD): what the guest had in its registers is lost");
+        if (death.started_with != nullptr && death.started_with->idt.limit == 0) {
+            add(hints, "the guest started without an IDT: until it loads one, any exception ends in a triple fault");
+        }
         return hints;
     }
     if (const std::string why = why_unreadable(scene); !why.empty()) {

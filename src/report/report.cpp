@@ -104,9 +104,11 @@ std::string format_report(const Death& death) {
     const Scene scene = look_at(death);
     std::string text = summarize(death, scene) + '\n';
     for (const std::string& hint : hints_about(death, scene)) text += fmt::format("hint: {}\n", hint);
-    if (scene.place_known) {
-        text += fmt::format("code{} ({}):\n{}", scene.reset ? " at the last exit, if the mode is still the first" : "",
-                            mode_name(scene.registers), format_code(death, scene));
+    if (scene.place_known || death.started_with != nullptr) {
+        const char* const place = !scene.reset        ? ""
+                                  : scene.place_known ? " at the last exit, if the mode is still the first"
+                                                      : " at the entry";
+        text += fmt::format("code{} ({}):\n{}", place, mode_name(scene.registers), format_code(death, scene));
     }
     text += last_exits(death);
     if (scene.reset) return text;

@@ -14,7 +14,7 @@ namespace asyncvm {
 struct Scene {
     Registers registers;            ///< the guest's; after a reset those that the vCPU started with, at the last exit's RIP
     bool reset = false;             ///< KVM has reset the processor: what it had in its registers is lost
-    bool place_known = true;        ///< false: reset before any exit
+    bool place_known = true;        ///< false: reset before any exit; the place is the entry then
     unsigned bits = 16;             ///< of the code: 16, 32, 64
     std::uint64_t linear = 0;       ///< of the instruction at RIP
     PageWalk walk{};                ///< of `linear`
