@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -15,11 +14,6 @@ namespace asyncvm {
 namespace {
 
 constexpr int pending_clients = 128;
-
-std::string spelled(const ChardevSpec& spec) {
-    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
-    return fmt::format(fmt::runtime(host.find(':') == host.npos ? "tcp:{}:{}" : "tcp:[{}]:{}"), host, spec.port);
-}
 
 [[noreturn]] void cannot_listen(const std::string& where, int error) {
     std::string hint;
@@ -30,6 +24,11 @@ std::string spelled(const ChardevSpec& spec) {
 }
 
 }  // namespace
+
+std::string tcp_text(const ChardevSpec& spec) {
+    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
+    return fmt::format(fmt::runtime(host.find(':') == host.npos ? "tcp:{}:{}" : "tcp:[{}]:{}"), host, spec.port);
+}
 
 std::string to_string(const SocketAddress& address) {
     if (address.family() == AF_UNIX) {
@@ -63,18 +62,20 @@ std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec) {
     addrinfo* list = nullptr;
     const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
     if (const int error = ::getaddrinfo(host.c_str(), std::to_string(spec.port).c_str(), &hints, &list); error != 0) {
-        throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {} (is the host's name right?)", spelled(spec),
+        throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {} (is the host's name right?)", tcp_text(spec),
                                                  error == EAI_SYSTEM ? reason(errno) : ::gai_strerror(error)));
     }
     std::vector<SocketAddress> addresses;
-    for (const auto* entry = list; entry != nullptr; entry = entry->ai_next) {
-        SocketAddress address;
-        std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
-        address.size = entry->ai_addrlen;
-        addresses.push_back(address);
+    for (const bool v4 : {true, false}) {
+        for (const auto* entry = list; entry != nullptr; entry = entry->ai_next) {
+            if ((entry->ai_family == AF_INET) != v4) continue;
+            SocketAddress address;
+            std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
+            address.size = entry->ai_addrlen;
+            addresses.push_back(address);
+        }
     }
     ::freeaddrinfo(list);
-    std::ranges::stable_sort(addresses, {}, [](const SocketAddress& a) { return a.family() != AF_INET; });
     return addresses;
 }
 
@@ -90,7 +91,7 @@ UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address) {
         }
         error = errno;
     }
-    cannot_listen(spelled(spec), error);
+    cannot_listen(tcp_text(spec), error);
 }
 
 UniqueFd listen_unix(const std::string& path, SocketFile& file) {

@@ -19,6 +19,9 @@ struct SocketAddress {
     [[nodiscard]] int family() const noexcept { return storage.ss_family; }
 };
 
+/// The words of a TCP spec with its host: "tcp:127.0.0.1:4444", "tcp:[::1]:0".
+[[nodiscard]] std::string tcp_text(const ChardevSpec& spec);
+
 /// "tcp:127.0.0.1:4444", "unix:/tmp/a".
 [[nodiscard]] std::string to_string(const SocketAddress& address);
 

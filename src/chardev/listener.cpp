@@ -61,7 +61,7 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
             if (const auto gone = self->session()) self->end(gone);
             const auto client = self->begin(std::move(fd));
             co_await settle(self, client);
-            if (!client->over()) self->admit(client);
+            self->admit(client);
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
             if (!std::exchange(failing, true)) {
                 self->say(fmt::format("cannot accept a client on {}: {} (it is tried again)", self->where_, reason(error)));

@@ -1,7 +1,9 @@
 #include <asyncvm/error.hpp>
+#include <chardev/connector.hpp>
 #include <chardev/front.hpp>
 #include <chardev/listener.hpp>
 #include <chardev/open.hpp>
+#include <chardev/pty.hpp>
 #include <chardev/simple.hpp>
 #include <chardev/stdio.hpp>
 
@@ -23,15 +25,16 @@ std::shared_ptr<Backend> make_backend(const ChardevSpec& spec, ChardevEnvironmen
             return start<NullBackend>(spec, std::move(environment));
         case ChardevSpec::Kind::file:
             return start<FileBackend>(spec, std::move(environment));
-        case ChardevSpec::Kind::tcp:
-        case ChardevSpec::Kind::unix_socket:
-            return start<Listener>(spec, std::move(environment));
+        case ChardevSpec::Kind::pty:
+            return start<Pty>(spec, std::move(environment));
         case ChardevSpec::Kind::stdio:
             return StdioBackend::get(spec, environment);
-        case ChardevSpec::Kind::pty:
-            break;
+        case ChardevSpec::Kind::tcp:
+        case ChardevSpec::Kind::unix_socket:
+            if (spec.client) return start<Connector>(spec, std::move(environment));
+            return start<Listener>(spec, std::move(environment));
     }
-    throw Error(ErrorKind::host, "pty is not supported");
+    throw Error(ErrorKind::usage, "unknown kind of byte device");
 }
 
 }  // namespace

@@ -10,16 +10,19 @@ std::shared_ptr<SocketBackend> SocketBackend::shared() {
 }
 
 std::shared_ptr<Session> SocketBackend::begin(UniqueFd fd) {
-    session_ = std::make_shared<Session>(loop(), std::move(fd), spec().telnet);
-    spawn(receive(shared(), session_));
-    spawn(watch(shared(), session_));
-    return session_;
+    // What is spawned may run at once, and find the connection dead already.
+    auto session = std::make_shared<Session>(loop(), std::move(fd), spec().telnet);
+    session_ = session;
+    spawn(receive(shared(), session));
+    spawn(watch(shared(), session));
+    return session;
 }
 
 void SocketBackend::admit(const std::shared_ptr<Session>& session) {
+    if (session->over()) return;
     session->admit(queue());
-    spawn(send(shared(), session));
     set_connected(true);
+    spawn(send(shared(), session));
 }
 
 void SocketBackend::end(const std::shared_ptr<Session>& session) {
@@ -88,6 +91,7 @@ awaitable<void> SocketBackend::receive(std::shared_ptr<SocketBackend> self, std:
 awaitable<void> SocketBackend::watch(std::shared_ptr<SocketBackend> self, std::shared_ptr<Session> session) {
     constexpr auto pause = std::chrono::milliseconds(100);
     for (;;) {
+        if (session->over()) co_return;
         co_await wait_for(session->descriptor(), Watched::wait_error);
         if (session->over()) co_return;
         if (session->dead()) {
@@ -97,7 +101,6 @@ awaitable<void> SocketBackend::watch(std::shared_ptr<SocketBackend> self, std::s
         // Something that stays ready and is no error must not make this spin.
         const auto seen = self->state().generation();
         co_await self->state().wait(seen, pause);
-        if (session->over()) co_return;
     }
 }
 

@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+#include <chardev/connector.hpp>
+
+#include <unistd.h>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+namespace asyncvm {
+
+Connector::Connector(const ChardevSpec& spec, ChardevEnvironment environment) : SocketBackend(spec, std::move(environment)) {
+    if (spec.kind == ChardevSpec::Kind::unix_socket) {
+        local_ = unix_address(spec.path);
+        where_ = "unix:" + spec.path;
+    } else {
+        where_ = tcp_text(spec);
+    }
+}
+
+void Connector::run() { spawn(serve(std::static_pointer_cast<Connector>(shared_from_this()))); }
+
+awaitable<std::string> Connector::resolve(std::shared_ptr<Connector> self, std::vector<SocketAddress>& addresses) {
+    if (self->local_) {
+        addresses.push_back(*self->local_);
+        co_return std::string();
+    }
+    const auto& spec = self->spec();
+    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
+    const auto port = std::to_string(spec.port);
+    self->resolver_.emplace(self->loop());
+    std::error_code error;
+    const auto results = co_await self->resolver_->async_resolve(host, port, asio::redirect_error(use_awaitable, error));
+    self->resolver_.reset();
+    for (const auto& entry : results) {
+        const auto endpoint = entry.endpoint();
+        SocketAddress address;
+        std::memcpy(&address.storage, endpoint.data(), endpoint.size());
+        address.size = static_cast<socklen_t>(endpoint.size());
+        addresses.push_back(address);
+    }
+    co_return error ? error.message() : std::string();
+}
+
+awaitable<int> Connector::connect_to(std::shared_ptr<Connector> self, const SocketAddress& address, UniqueFd& fd) {
+    fd = UniqueFd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd.valid()) co_return errno;
+    if (::connect(fd.get(), address.get(), address.size) == 0) co_return 0;
+    if (errno != EINPROGRESS) co_return errno;
+    // A second descriptor for the wait, so that close() can end it.
+    self->connecting_.emplace(self->loop(), ::dup(fd.get()));
+    co_await wait_for(*self->connecting_, Watched::wait_write);
+    self->connecting_.reset();
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    co_return error;
+}
+
+awaitable<std::string> Connector::connect(std::shared_ptr<Connector> self, UniqueFd& fd) {
+    std::vector<SocketAddress> addresses;
+    auto problem = co_await resolve(self, addresses);
+    for (const auto& address : addresses) {
+        if (self->closed()) co_return "closed";
+        const int error = co_await connect_to(self, address, fd);
+        if (error == 0) co_return std::string();
+        problem = reason(error);
+    }
+    co_return problem.empty() ? std::string("no address") : problem;
+}
+
+/// The session ends by an error, by close(), or politely after the server's end of file.
+awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::shared_ptr<Session> server) {
+    constexpr auto goodbye = std::chrono::seconds(1);
+    for (;;) {
+        const auto seen = self->state().generation();
+        if (server->over()) co_return;
+        if (server->eof()) {
+            co_await self->finish(Clock::now() + goodbye);
+            co_return;
+        }
+        co_await self->state().wait(seen);
+    }
+}
+
+awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
+    enum class Told { nothing, connected, failing };
+    auto told = Told::nothing;
+    const auto pause = self->spec().reconnect;
+    const auto seconds = std::chrono::duration<double>(pause).count();
+    for (;;) {
+        if (self->closed()) co_return;
+        UniqueFd fd;
+        const auto problem = co_await connect(self, fd);
+        if (self->closed()) co_return;
+        if (problem.empty()) {
+            tell(self->environment().log, fmt::format("{} is connected to {}", self->environment().label, self->where_));
+            const auto server = self->begin(std::move(fd));
+            self->admit(server);
+            co_await await_end(self, server);
+            if (self->closed()) co_return;
+            if (!self->draining())
+                self->say(fmt::format("{} has closed the connection (tried again every {} s)", self->where_, seconds));
+            told = Told::connected;
+        } else if (told != Told::failing) {
+            told = Told::failing;
+            self->say(fmt::format("cannot connect to {}: {} (tried again every {} s)", self->where_, problem, seconds));
+        }
+        const auto until = Clock::now() + pause;
+        for (;;) {
+            const auto seen = self->state().generation();
+            const auto now = Clock::now();
+            if (self->closed() || now >= until) break;
+            co_await self->state().wait(seen, until - now);
+        }
+    }
+}
+
+std::string Connector::waiting(std::uint64_t bytes) const {
+    if (session()) return fmt::format("{} for {} to take them (Ctrl-C gives up)", bytes_wait(bytes), where_);
+    return fmt::format("{} for a connection to {} (Ctrl-C gives up)", bytes_wait(bytes), where_);
+}
+
+void Connector::shut_sockets() noexcept {
+    resolver_.reset();
+    connecting_.reset();
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,178 @@
+#include <fmt/format.h>
+#include <asyncvm/error.hpp>
+#include <chardev/pty.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <utility>
+
+namespace asyncvm {
+namespace {
+
+[[noreturn]] void fail(std::string_view what, int error) {
+    throw Error(ErrorKind::host, fmt::format("cannot {}: {}", what, reason(error)));
+}
+
+}  // namespace
+
+Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
+    UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    if (!master.valid() || ::grantpt(master.get()) != 0 || ::unlockpt(master.get()) != 0)
+        fail("open a pseudo-terminal", errno);
+    std::array<char, 64> name{};
+    if (const int error = ::ptsname_r(master.get(), name.data(), name.size()); error != 0)
+        fail("name a pseudo-terminal", error);
+    path_ = name.data();
+    {
+        // The first open and close also make POLLHUP mean what it should.
+        const UniqueFd slave(::open(path_.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+        termios settings{};
+        if (!slave.valid() || ::tcgetattr(slave.get(), &settings) != 0) fail("open " + path_, errno);
+        ::cfmakeraw(&settings);
+        if (::tcsetattr(slave.get(), TCSANOW, &settings) != 0) fail("set up " + path_, errno);
+    }
+    UniqueFd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!events.valid() || ::inotify_add_watch(events.get(), path_.c_str(), IN_OPEN | IN_CLOSE) < 0)
+        fail("watch " + path_, errno);
+    master_.emplace(loop(), master.get());
+    (void)master.release();
+    events_.emplace(loop(), events.get());
+    (void)events.release();
+}
+
+void Pty::run() {
+    tell(environment().log, fmt::format("{} is on pty {}", environment().label, path_));
+    const auto self = std::static_pointer_cast<Pty>(shared_from_this());
+    spawn(attend(self));
+    spawn(send(self));
+    spawn(receive(self));
+}
+
+bool Pty::present() {
+    pollfd entry{master_->native_handle(), 0, 0};
+    return ::poll(&entry, 1, 0) == 0;
+}
+
+awaitable<void> Pty::attend(std::shared_ptr<Pty> self) {
+    // A program that has just opened the terminal may still set it up, and throw away what is there already.
+    constexpr auto patience = std::chrono::milliseconds(50);
+    std::array<char, 4096> ignored;
+    for (;;) {
+        if (self->closed()) co_return;
+        if (self->present() && !self->queue().connected()) {
+            const auto stamp = self->state().generation();
+            co_await self->state().wait(stamp, patience);
+            if (self->closed()) co_return;
+        }
+        self->set_connected(self->present());
+        // Also when it was closed and opened again before this looked.
+        self->queue().output(Queue::Reader::client).notify();
+        self->queue().input().notify();
+        co_await wait_for(*self->events_, Watched::wait_read);
+        if (self->closed()) co_return;
+        while (::read(self->events_->native_handle(), ignored.data(), ignored.size()) > 0) {
+        }
+    }
+}
+
+int Pty::flush() {
+    constexpr int turns = 16;
+    for (int turn = 0; turn < turns; ++turn) {
+        queue().next(Queue::Reader::client, OutputLog::block_size, batch_);
+        if (batch_.size == 0) return 0;
+        const auto& bytes = batch_.pieces.front().bytes;
+        const auto put = ::write(master_->native_handle(), bytes.data(), bytes.size());
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return put == 0 ? EAGAIN : errno;
+        last_put_ = static_cast<std::uint64_t>(put);
+        last_put_at_ = Clock::now();
+        queue().take(Queue::Reader::client, batch_.position + last_put_);
+        queue().deliver(batch_.position + last_put_);
+    }
+    return EINTR;
+}
+
+awaitable<void> Pty::send(std::shared_ptr<Pty> self) {
+    constexpr auto retry = std::chrono::milliseconds(100);
+    auto& news = self->queue().output(Queue::Reader::client);
+    for (;;) {
+        const auto seen = news.generation();
+        if (self->closed()) co_return;
+        if (!self->queue().connected() || !self->present()) {
+            co_await news.wait(seen);
+            continue;
+        }
+        const int error = self->flush();
+        self->report_lost();
+        if (error == 0) {
+            if (self->draining()) self->state().notify();
+            co_await news.wait(seen);
+        } else if (error == EINTR) {
+            co_await yield();
+        } else if (error == EAGAIN) {
+            co_await wait_for(*self->master_, Watched::wait_write);
+        } else {
+            co_await news.wait(seen, retry);
+        }
+    }
+}
+
+awaitable<void> Pty::receive(std::shared_ptr<Pty> self) {
+    std::array<std::byte, 4096> buffer;
+    for (;;) {
+        const auto seen = self->queue().input().generation();
+        if (self->closed()) co_return;
+        const auto room = std::min(buffer.size(), self->queue().input_room());
+        if (room == 0) {
+            co_await self->queue().input().wait(seen);
+            continue;
+        }
+        const auto got = ::read(self->master_->native_handle(), buffer.data(), room);
+        if (got > 0) {
+            self->queue().push_input(std::span(buffer).first(static_cast<std::size_t>(got)));
+            co_await yield();
+        } else if (!self->present()) {
+            co_await self->queue().input().wait(seen);
+        } else {
+            co_await wait_for(*self->master_, Watched::wait_read);
+        }
+    }
+}
+
+void Pty::push() {
+    if (queue().connected() && present()) (void)flush();
+}
+
+/// Asked while draining. Opening the terminal here hides who else has it open, which matters no more once the queue is
+/// empty.
+std::uint64_t Pty::in_kernel() {
+    // What is written to the master shows up on the terminal's side a moment later.
+    constexpr auto moment = std::chrono::milliseconds(20);
+    if (!master_ || queue().undelivered(Queue::Reader::client) > 0) return 0;
+    if (!slave_.valid()) slave_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    int unread = 0;
+    if (slave_.valid()) (void)::ioctl(slave_.get(), FIONREAD, &unread);
+    if (unread == 0 && Clock::now() - last_put_at_ < moment) return last_put_;
+    return static_cast<std::uint64_t>(unread);
+}
+
+std::string Pty::waiting(std::uint64_t bytes) const {
+    return fmt::format("{} for somebody to read {} (cat {} shows them, Ctrl-C gives up)", bytes_wait(bytes), path_, path_);
+}
+
+void Pty::shut() noexcept {
+    master_.reset();
+    events_.reset();
+    slave_.reset();
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,472 @@
+#define BOOST_TEST_MODULE chardev_terminal
+#include "bench.hpp"
+
+#include <asyncvm/error.hpp>
+#include <chardev/terminal.hpp>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+namespace {
+
+/// Puts a descriptor in the place of standard input or output, and takes it back.
+class Redirect {
+public:
+    Redirect(int target, int with) : target_(target), saved_(::fcntl(target, F_DUPFD_CLOEXEC, 10)) {
+        if (with >= 0) {
+            ::dup2(with, target);
+        } else {
+            ::close(target);
+        }
+    }
+    ~Redirect() {
+        ::dup2(saved_, target_);
+        ::close(saved_);
+    }
+    Redirect(const Redirect&) = delete;
+    Redirect& operator=(const Redirect&) = delete;
+
+private:
+    int target_;
+    int saved_;
+};
+
+/// Both ends of a pipe, a socket pair, or a terminal: [0] is the one for the test or for reading.
+struct Pair {
+    std::array<int, 2> fd{-1, -1};
+    ~Pair() {
+        for (int& end : fd) close(end);
+    }
+    static void close(int& end) {
+        if (end >= 0) ::close(end);
+        end = -1;
+    }
+};
+
+struct Pipe : Pair {
+    Pipe() { BOOST_REQUIRE(::pipe2(fd.data(), O_CLOEXEC) == 0); }
+    int& reader() { return fd[0]; }
+    int& writer() { return fd[1]; }
+};
+
+/// A terminal: what a person types goes into person(), the program has program().
+struct Terminal : Pair {
+    Terminal() {
+        fd[0] = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        ::grantpt(fd[0]);
+        ::unlockpt(fd[0]);
+        fd[1] = ::open(::ptsname(fd[0]), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        BOOST_REQUIRE(fd[1] >= 0);
+    }
+    int person() const { return fd[0]; }
+    int program() const { return fd[1]; }
+    termios settings() const {
+        termios now{};
+        ::tcgetattr(fd[1], &now);
+        return now;
+    }
+    bool raw() const { return (settings().c_lflag & (ICANON | ECHO | ISIG)) == 0; }
+    bool cooked() const { return (settings().c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG); }
+};
+
+std::string read_text(int fd, std::size_t size) {
+    std::string text(size, '\0');
+    std::size_t done = 0;
+    while (done < size) {
+        const auto n = ::read(fd, text.data() + done, size - done);
+        if (n <= 0) break;
+        done += static_cast<std::size_t>(n);
+    }
+    text.resize(done);
+    return text;
+}
+
+void write_text(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const auto n = ::write(fd, text.data(), text.size());
+        if (n <= 0) return;
+        text.remove_prefix(static_cast<std::size_t>(n));
+    }
+}
+
+std::string contents(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Runs `body` in a child process and returns its wait status.
+template <typename Body>
+int in_child(Body body) {
+    const auto child = ::fork();
+    if (child == 0) {
+        body();
+        ::_exit(99);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status;
+}
+
+std::string pty_path(const Chardev& chardev) { return chardev.description().substr(4); }
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(pipes_carry_output_and_input) {
+    Pipe out;
+    Pipe in;
+    const Redirect stdout_is(1, out.writer());
+    const Redirect stdin_is(0, in.reader());
+    Bench bench;
+    const auto serial = bench.open("stdio");
+    put(*serial, "hello\x01x");
+    BOOST_TEST(read_text(out.reader(), 7) == "hello\x01x");
+    // Ctrl-A means something at a terminal only.
+    write_text(in.writer(), "in\x01x");
+    BOOST_TEST(get(*serial, 4) == "in\x01x");
+    Pair::close(in.writer());
+    put(*serial, "still here");
+    BOOST_TEST(read_text(out.reader(), 10) == "still here");
+    BOOST_TEST(serial->connected());
+    // What this process shares with others stays blocking.
+    BOOST_TEST((::fcntl(out.writer(), F_GETFL) & O_NONBLOCK) == 0);
+    BOOST_TEST((::fcntl(in.reader(), F_GETFL) & O_NONBLOCK) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_pipe_holds_the_guest_up_and_loses_nothing) {
+    Pipe out;
+    const Redirect stdout_is(1, out.writer());
+    Bench bench;
+    const auto serial = bench.open("stdio,backlog=4K", false);
+    std::string all;
+    for (int i = 0; i < 50'000; ++i) all += std::to_string(i) + "\n";
+    auto written = bench.write(serial, all);
+    BOOST_TEST(eventually([&] { return !serial->writable(); }));
+    BOOST_TEST((read_text(out.reader(), all.size()) == all));
+    BOOST_TEST(done(written));
+    auto drained = bench.drain(serial);
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_closed_pipe_is_told_once_and_what_is_lost_is_reported) {
+    Pipe out;
+    const Redirect stdout_is(1, out.writer());
+    Bench bench;
+    const auto serial = bench.open("stdio,backlog=16", false);
+    Pair::close(out.reader());
+    put(*serial, "lost");
+    BOOST_TEST(bench.lines.await("standard output is closed") ==
+               "serial0: standard output is closed (broken pipe): what the guest prints is lost");
+    BOOST_TEST(eventually([&] { return !serial->connected(); }));
+    // The guest runs on.
+    BOOST_TEST(put(*serial, "much more than sixteen bytes") == 28u);
+    auto drained = bench.drain(serial);
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 32u);
+    BOOST_TEST(bench.lines.count("standard output") == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(files_sockets_dev_null_and_nothing_work_as_standard_streams) {
+    std::string path = "/tmp/chardev-stdio-XXXXXX";
+    const int file = ::mkstemp(path.data());
+    write_text(file, "typed");
+    ::lseek(file, 0, SEEK_SET);
+    {
+        const Redirect stdin_is(0, file);
+        Pair ends;
+        BOOST_TEST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.fd.data()) == 0);
+        const Redirect stdout_is(1, ends.fd[1]);
+        Bench bench;
+        const auto serial = bench.open("stdio");
+        BOOST_TEST(get(*serial, 5) == "typed");
+        put(*serial, "to a socket");
+        BOOST_TEST(read_text(ends.fd[0], 11) == "to a socket");
+        BOOST_TEST((::fcntl(ends.fd[1], F_GETFL) & O_NONBLOCK) == 0);
+    }
+    ::ftruncate(file, 0);
+    ::lseek(file, 0, SEEK_SET);
+    {
+        const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        const Redirect stdin_is(0, null);
+        const Redirect stdout_is(1, file);
+        Bench bench;
+        const auto serial = bench.open("stdio");
+        put(*serial, "to a file");
+        auto drained = bench.drain(serial);
+        BOOST_TEST_REQUIRE(done(drained));
+        BOOST_TEST(drained.get() == 0u);
+        BOOST_TEST(contents(path) == "to a file");
+        ::close(null);
+    }
+    ::close(file);
+    ::unlink(path.c_str());
+    {
+        const Redirect stdin_is(0, -1);
+        const Redirect stdout_is(1, -1);
+        Bench bench;
+        const auto serial = bench.open("stdio");
+        put(*serial, "nowhere");
+        auto drained = bench.drain(serial);
+        BOOST_TEST_REQUIRE(done(drained));
+        BOOST_TEST(drained.get() == 7u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(several_devices_share_standard_output_in_order) {
+    Pipe out;
+    Pipe in;
+    const Redirect stdout_is(1, out.writer());
+    const Redirect stdin_is(0, in.reader());
+    Bench bench;
+    const auto counter = bench.open("stdio", false);
+    const auto serial = bench.open("stdio", true);
+    BOOST_CHECK_EXCEPTION(bench.open("stdio", true), Error, [](const Error& error) {
+        return error.kind() == ErrorKind::usage &&
+               std::string(error.what()).find("serial1 reads standard input already") != std::string::npos;
+    });
+    std::string expected;
+    for (int i = 0; i < 100; ++i) {
+        put(i % 2 == 0 ? *counter : *serial, std::to_string(i));
+        expected += std::to_string(i);
+    }
+    BOOST_TEST(read_text(out.reader(), expected.size()) == expected);
+    write_text(in.writer(), "k");
+    BOOST_TEST(get(*serial, 1) == "k");
+    write_text(in.writer(), "k");
+    BOOST_TEST(eventually([&] { return serial->readable(); }));
+    BOOST_TEST(!counter->readable());
+    bench.close(serial);
+    put(*counter, "on");
+    BOOST_TEST(read_text(out.reader(), 2) == "on");
+    // Its place as the reader is free again.
+    const auto next = bench.open("stdio", true);
+    BOOST_TEST(next->description() == "stdio");
+}
+
+BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
+    Terminal terminal;
+    const Redirect stdin_is(0, terminal.program());
+    const Redirect stdout_is(1, terminal.program());
+    std::atomic<int> quit = 0;
+    {
+        Bench bench;
+        const auto serial = bench.open("stdio", true, [&] { ++quit; });
+        BOOST_TEST(!bench.lines.await("serial0 is this terminal: Ctrl-A x ends, Ctrl-A h helps").empty());
+        BOOST_TEST(terminal.raw());
+        BOOST_TEST((terminal.settings().c_oflag & OPOST) != 0u);
+        BOOST_TEST((::fcntl(0, F_GETFL) & O_NONBLOCK) == 0);
+        write_text(terminal.person(), "a\x03\r\x01\x01");
+        BOOST_TEST(get(*serial, 4) == "a\x03\r\x01");
+        write_text(terminal.person(),
+                   "\x01"
+                   "c");
+        BOOST_TEST(!bench.lines.await("Ctrl-A x  ends").empty());
+        BOOST_TEST(quit == 0);
+        write_text(terminal.person(), "\x01x");
+        BOOST_TEST(eventually([&] { return quit == 1; }));
+        put(*serial, "out\n");
+        BOOST_TEST(read_text(terminal.person(), 5) == "out\r\n");
+        bench.close(serial);
+        BOOST_TEST(terminal.cooked());
+    }
+    {
+        Bench bench;
+        (void)bench.open("stdio");
+        BOOST_TEST(terminal.raw());
+    }
+    BOOST_TEST(terminal.cooked());
+}
+
+BOOST_AUTO_TEST_CASE(a_terminal_is_restored_however_the_process_ends) {
+    const auto ends_with = [](int signal, auto last_words) {
+        Terminal terminal;
+        const int status = in_child([&] {
+            const rlimit no_core{0, 0};
+            ::setrlimit(RLIMIT_CORE, &no_core);
+            for (const int s : {SIGABRT, SIGTERM, SIGSEGV, SIGINT, SIGHUP}) ::signal(s, SIG_DFL);
+            // Never destroyed: only the way out itself can restore.
+            auto* const raw = new RawTerminal(terminal.program());
+            if (raw == nullptr || !terminal.raw()) ::_exit(98);
+            last_words();
+        });
+        BOOST_TEST(terminal.cooked());
+        if (signal == 0) {
+            BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 7));
+        } else {
+            BOOST_TEST((WIFSIGNALED(status) && WTERMSIG(status) == signal));
+        }
+    };
+    ends_with(0, [] { std::exit(7); });
+    ends_with(SIGTERM, [] { ::raise(SIGTERM); });
+    ends_with(SIGINT, [] { ::raise(SIGINT); });
+    ends_with(SIGHUP, [] { ::raise(SIGHUP); });
+    ends_with(SIGABRT, [] { std::abort(); });
+    ends_with(SIGSEGV, [] {
+        int* volatile nowhere = nullptr;
+        *nowhere = 1;
+    });
+}
+
+BOOST_AUTO_TEST_CASE(whoever_handled_a_fatal_signal_still_gets_it) {
+    Terminal terminal;
+    const int status = in_child([&] {
+        ::signal(SIGSEGV, [](int) { ::_exit(42); });
+        const RawTerminal raw(terminal.program());
+        ::raise(SIGSEGV);
+    });
+    BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 42));
+    BOOST_TEST(terminal.cooked());
+}
+
+BOOST_AUTO_TEST_CASE(a_background_process_leaves_the_terminal_alone) {
+    Terminal terminal;
+    const int status = in_child([&] {
+        // A session of its own with this terminal, whose foreground is another process group.
+        ::setsid();
+        if (::ioctl(terminal.program(), TIOCSCTTY, 0) != 0) ::_exit(1);
+        const auto other = ::fork();
+        if (other == 0) {
+            ::setpgid(0, 0);
+            ::pause();
+        }
+        ::setpgid(other, other);
+        ::signal(SIGTTOU, SIG_IGN);
+        if (::tcsetpgrp(terminal.program(), other) != 0) ::_exit(2);
+        ::signal(SIGTTOU, SIG_DFL);
+        ::dup2(terminal.program(), 0);
+        ::dup2(terminal.program(), 1);
+        asio::io_context loop(1);
+        const auto serial = open_chardev(parse_chardev_spec("stdio"), {.loop = loop});
+        loop.run_for(50ms);
+        const bool untouched = terminal.cooked();
+        // And it comes to the foreground.
+        ::signal(SIGTTOU, SIG_IGN);
+        ::tcsetpgrp(terminal.program(), ::getpgrp());
+        const auto until = std::chrono::steady_clock::now() + safety;
+        while (!terminal.raw() && std::chrono::steady_clock::now() < until) loop.run_for(10ms);
+        const bool raw = terminal.raw();
+        serial->close();
+        ::kill(other, SIGKILL);
+        ::_exit(untouched && raw && terminal.cooked() ? 0 : 3);
+    });
+    BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
+BOOST_AUTO_TEST_CASE(a_pty_keeps_output_until_somebody_opens_it) {
+    Bench bench;
+    const auto serial = bench.open("pty,wait");
+    const auto path = pty_path(*serial);
+    BOOST_TEST(bench.lines.await("serial0 is on pty") == "serial0 is on pty " + path);
+    auto ready = bench.ready(serial);
+    put(*serial, "early");
+    BOOST_TEST(!serial->connected());
+    Pair client;
+    client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    BOOST_TEST(done(ready));
+    BOOST_TEST(read_text(client.fd[0], 5) == "early");
+    BOOST_TEST(serial->connected());
+    write_text(client.fd[0], "in\r\x03");
+    BOOST_TEST(get(*serial, 4) == "in\r\x03");
+    Pair::close(client.fd[0]);
+    BOOST_TEST(eventually([&] { return !serial->connected(); }));
+    put(*serial, "later");
+    client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    BOOST_TEST(read_text(client.fd[0], 5) == "later");
+}
+
+BOOST_AUTO_TEST_CASE(a_pty_gives_each_byte_to_one_of_many_clients) {
+    Bench bench;
+    const auto serial = bench.open("pty");
+    const auto path = pty_path(*serial);
+    std::string all;
+    for (int i = 0; i < 30'000; ++i) all += std::to_string(i) + "\n";
+    auto written = bench.write(serial, all);
+    std::string got;
+    while (got.size() < all.size()) {
+        Pair client;
+        client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        got += read_text(client.fd[0], std::min<std::size_t>(40'000, all.size() - got.size()));
+    }
+    BOOST_TEST((got == all));
+    BOOST_TEST(done(written));
+}
+
+BOOST_AUTO_TEST_CASE(a_pty_is_drained_when_all_has_been_read) {
+    Bench bench;
+    const auto serial = bench.open("pty");
+    const auto path = pty_path(*serial);
+    put(*serial, "the end");
+    auto drained = bench.drain(serial);
+    BOOST_TEST(!bench.lines.await("serial0: the guest has ended; 7 bytes wait for somebody to read " + path).empty());
+    Pair client;
+    client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    BOOST_TEST(read_text(client.fd[0], 3) == "the");
+    BOOST_TEST((drained.wait_for(200ms) == std::future_status::timeout));
+    BOOST_TEST(read_text(client.fd[0], 4) == " end");
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 0u);
+    bench.close(serial);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_gets_everything) {
+    const std::string path = "/tmp/chardev-file-" + std::to_string(::getpid());
+    std::ofstream(path) << "old";
+    for (const bool append : {false, true}) {
+        Bench bench;
+        const auto serial = bench.open("file:" + path + (append ? ",append,backlog=1K" : ",backlog=1K"));
+        BOOST_TEST(serial->connected());
+        const std::string text(100'000, append ? 'b' : 'a');
+        auto written = bench.write(serial, text);
+        BOOST_TEST(done(written));
+        auto drained = bench.drain(serial);
+        BOOST_TEST_REQUIRE(done(drained));
+        BOOST_TEST(drained.get() == 0u);
+    }
+    BOOST_TEST((contents(path) == std::string(100'000, 'a') + std::string(100'000, 'b')));
+    ::unlink(path.c_str());
+    Bench bench;
+    BOOST_CHECK_EXCEPTION(bench.open("file:/nonexistent/x"), Error,
+                          [](const Error& error) { return error.kind() == ErrorKind::host; });
+}
+
+BOOST_AUTO_TEST_CASE(a_full_disk_is_told_once_and_loses_nothing) {
+    Bench bench;
+    const auto serial = bench.open("file:/dev/full,linger=0.2");
+    put(*serial, "kept");
+    BOOST_TEST(!bench.lines.await("serial0: cannot write /dev/full: no space left on device").empty());
+    put(*serial, "kept");
+    auto drained = bench.drain(serial);
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 8u);
+    BOOST_TEST(bench.lines.count("no space left") == 1u);
+    BOOST_TEST(bench.lines.count("8 bytes wait to be written to /dev/full") == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(null_takes_everything) {
+    Bench bench;
+    const auto serial = bench.open("null");
+    const std::string text(10 << 20, 'x');
+    BOOST_TEST(put(*serial, text) == text.size());
+    BOOST_TEST(serial->writable());
+    BOOST_TEST(serial->connected());
+    BOOST_TEST(!serial->readable());
+    auto drained = bench.drain(serial);
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 0u);
+}
