@@ -64,13 +64,14 @@ _asyncvm() {
     case $option in
         --serial | --debugcon) _asyncvm_stream "$typed" ;;
         --device) _asyncvm_device "$typed" "${words[0]}" ;;
+        --accel) _asyncvm_reply "$typed" '' 'kvm unicorn auto' ;;
         --mode) _asyncvm_reply "$typed" '' '16 32 64' ;;
         --reg) _asyncvm_reply "$typed" '' 'rax= rbx= rcx= rdx= rsi= rdi= rsp= rbp= rip= rflags= cs= ds= es= fs= gs= ss=' ;;
         --memory | -m) _asyncvm_reply "$typed" '' '64M 128M 256M 512M 1G' ;;
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --cpus --smp --cpu --device --no-defaults
+                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --cpus --smp --cpu --accel --device --no-defaults
                     --serial --debugcon --probe --probe-lines --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

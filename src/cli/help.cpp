@@ -8,7 +8,7 @@ std::string help_text() {
        asyncvm --device NAME,help   explain one
 
 Runs the x86 program in the file GUEST (a flat binary; "-" is the standard input)
-in a virtual machine of its own, with Linux KVM.
+in a virtual machine of its own, with Linux KVM, or in software where there is none.
 
 Examples:
   asyncvm guest.bin                         its serial port is this terminal
@@ -30,6 +30,9 @@ The machine:
   --cpus N, --smp N       how many vCPUs (default 1); all start at the entry
   --cpu -NAME[,+NAME]...  features of the processor that the guest does not see, or
                           can't do without; names as in /proc/cpuinfo
+  --accel kvm|unicorn|auto
+                          what runs the guest: KVM, Unicorn (software: slower, without
+                          interrupts), or KVM where it can be used (default)
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated
   --no-defaults           no device but those that are named: no serial port without

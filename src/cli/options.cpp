@@ -30,6 +30,14 @@ Mode parse_mode(std::string_view text) {
     fail(fmt::format("--mode {}: it is 16 (real mode), 32 (protected mode) or 64 (long mode)", text));
 }
 
+AcceleratorChoice parse_accelerator(std::string_view text) {
+    try {
+        return parse_accelerator_choice(text);
+    } catch (const Error& error) {
+        fail(fmt::format("--accel: {}", error.what()));
+    }
+}
+
 unsigned parse_cpus(std::string_view text) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > most_cpus) {
@@ -111,6 +119,10 @@ Options parse_options(int argc, const char* const* argv) {
     if (!words.cpu.empty()) {
         options.cpu_features = words.cpu.back();
         static_cast<void>(kvm::parse_cpu_features(options.cpu_features));
+    }
+    if (!words.accel.empty()) options.accelerator = parse_accelerator(words.accel.back());
+    if (options.accelerator == AcceleratorChoice::unicorn && !options.cpu_features.empty()) {
+        fail("--cpu: the features of Unicorn's processor are fixed (drop it, or take --accel kvm)");
     }
     options.registers = parse_registers(words.reg, options.mode, options.cpus);
     return options;

@@ -5,6 +5,8 @@
 #include "loader/mode.hpp"
 #include "loader/registers_option.hpp"
 
+#include <asyncvm/accelerator.hpp>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +31,7 @@ struct Options {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     unsigned cpus = 1;
     std::string cpu_features;  ///< KvmOptions::cpu_features
+    AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool verbose = false;
 };
 

@@ -41,7 +41,7 @@ public:
     explicit Session(const Options& options)
         : options_(options),
           machine_({.memory_size = options.memory_size, .cpus = options.cpus, .log = make_log()},
-                   make_kvm_accelerator({.cpu_features = options.cpu_features}), loop_),
+                   make_accelerator(options.accelerator, make_log(), {.cpu_features = options.cpu_features}), loop_),
           streams_(loop_, make_log(), [this] {
               interrupt({"Ctrl-A x", exit_code::signal_base + SIGINT});
           }) {}

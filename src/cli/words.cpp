@@ -33,12 +33,12 @@ constexpr Value values[] = {
     {"--serial", &Words::serial}, {"--debugcon", &Words::debugcon}, {"--device", &Words::device},
     {"--load", &Words::load},     {"--entry", &Words::entry},       {"--mode", &Words::mode},
     {"--reg", &Words::reg},       {"-m,--memory", &Words::memory},  {"--cpus,--smp", &Words::cpus},
-    {"--cpu", &Words::cpu},       {"GUEST", &Words::guest},
+    {"--cpu", &Words::cpu},       {"--accel", &Words::accel},       {"GUEST", &Words::guest},
 };
 
-constexpr std::string_view names[] = {"--help",   "--version", "--verbose", "--no-defaults", "--serial",     "--debugcon",
-                                      "--device", "--load",    "--entry",   "--mode",        "--reg",        "--memory",
-                                      "--cpus",   "--smp",     "--cpu",     "--probe",       "--probe-lines"};
+constexpr std::string_view names[] = {"--help",   "--version", "--verbose", "--no-defaults", "--serial", "--debugcon",
+                                      "--device", "--load",    "--entry",   "--mode",        "--reg",    "--memory",
+                                      "--cpus",   "--smp",     "--cpu",     "--accel",       "--probe",  "--probe-lines"};
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

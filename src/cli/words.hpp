@@ -25,6 +25,7 @@ struct Words {
     std::vector<std::string> memory;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
+    std::vector<std::string> accel;
     std::vector<std::string> guest;
 };
 

@@ -24,6 +24,7 @@ BOOST_AUTO_TEST_CASE(a_guest_alone_gets_the_documented_defaults) {
     BOOST_TEST(options.registers.empty());
     BOOST_TEST(options.memory_size == 128U << 20);
     BOOST_TEST(options.cpus == 1U);
+    BOOST_TEST((options.accelerator == AcceleratorChoice::automatic));
     BOOST_TEST(!options.verbose);
     BOOST_TEST(!options.devices.empty());
 }
@@ -54,6 +55,12 @@ BOOST_AUTO_TEST_CASE(short_names_and_aliases_mean_the_same) {
     BOOST_TEST((parse({"--mode", "16", "g"}).mode == Mode::real16));
     BOOST_TEST((parse({"--mode", "32", "g"}).mode == Mode::protected32));
     BOOST_TEST(parse({"--verbose", "g"}).verbose);
+}
+
+BOOST_AUTO_TEST_CASE(the_accelerator_can_be_chosen) {
+    BOOST_TEST((parse({"--accel", "kvm", "g"}).accelerator == AcceleratorChoice::kvm));
+    BOOST_TEST((parse({"--accel=unicorn", "g"}).accelerator == AcceleratorChoice::unicorn));
+    BOOST_TEST((parse({"--accel", "auto", "g"}).accelerator == AcceleratorChoice::automatic));
 }
 
 BOOST_AUTO_TEST_CASE(the_guest_may_stand_anywhere_and_have_any_name) {
@@ -147,6 +154,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
         {{"--help=me", "g"}, "--help can't have a value"},
         {{"--mode", "8", "g"}, "--mode 8: it is 16"},
         {{"--mode", "real", "g"}, "--mode real: it is 16"},
+        {{"--accel", "qemu", "g"}, "--accel: unknown accelerator 'qemu' (kvm, unicorn or auto)"},
+        {{"--accel", "unicorn", "--cpu", "-avx", "g"}, "take --accel kvm"},
         {{"--cpus", "0", "g"}, "--cpus 0: a machine has 1 to 255 vCPUs"},
         {{"--cpus", "256", "g"}, "1 to 255 vCPUs"},
         {{"--cpus", "two", "g"}, "1 to 255 vCPUs"},
