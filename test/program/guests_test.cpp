@@ -30,8 +30,11 @@ struct Guest {
     [[nodiscard]] bool has(const char* file) const { return std::filesystem::exists(folder_ / file); }
     [[nodiscard]] int code() const { return has("code") ? std::stoi(text("code")) : 0; }
     [[nodiscard]] int signal() const {
-        static const std::map<std::string, int> numbers{{"INT\n", SIGINT}, {"TERM\n", SIGTERM}};
-        return has("signal") ? numbers.at(text("signal")) : 0;
+        static const std::map<std::string, int> numbers{{"", 0}, {"INT", SIGINT}, {"TERM", SIGTERM}};
+        std::istringstream words(text("signal"));
+        std::string name_of_signal;
+        words >> name_of_signal;
+        return numbers.at(name_of_signal);
     }
 
     std::string name;
