@@ -1,6 +1,5 @@
 #define BOOST_TEST_MODULE programs
 #include <asyncvm/accelerator.hpp>
-#include <asyncvm/error.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -11,6 +10,7 @@
 #include <random>
 #include <string>
 
+#include "both_or_skip.hpp"
 #include "generator.hpp"
 #include "loader/initial_state.hpp"
 
@@ -107,19 +107,6 @@ unsigned programs_a_mode() {
     const char* const wanted = std::getenv("ASYNCVM_PROGRAMS");
     return wanted == nullptr ? 1000 : static_cast<unsigned>(std::strtoul(wanted, nullptr, 10));
 }
-
-struct BothOrSkip {
-    BothOrSkip() {
-        try {
-            static_cast<void>(make_kvm_accelerator());
-            static_cast<void>(make_unicorn_accelerator());
-        } catch (const Error& error) {
-            std::printf("SKIP: needs KVM and Unicorn: %s\n", error.what());
-            std::fflush(stdout);
-            std::_Exit(77);
-        }
-    }
-};
 
 void compare(Mode mode) {
     Subject kvm(make_kvm_accelerator(), mode);

@@ -132,6 +132,7 @@ void Emulation::run_stub(std::uint64_t rip) {
     stub_range_mapped_ = false;
     Engine::check(uc_mem_map_ptr(uc, stub_base, stub_size, UC_PROT_ALL, stub_->bytes.data()), "cannot map memory");
     in_stub_ = entering_ = true;
+    code_low_ = 1, code_high_ = 0;
     const uc_err error = uc_emu_start(uc, rip, 0, 0, 0);
     in_stub_ = false;
     Engine::check(uc_mem_unmap(uc, stub_base, stub_size), "cannot unmap memory");
