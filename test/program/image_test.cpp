@@ -81,7 +81,7 @@ BOOST_FIXTURE_TEST_CASE(a_failed_start_leaves_the_terminal_as_it_was, Files) {
 
 BOOST_FIXTURE_TEST_CASE(without_a_usable_kvm_the_program_says_what_is_missing, Files) {
     // A mount namespace with something else in its place; where such a thing is not allowed there is nothing to test.
-    const std::string in_namespace = "mount --bind /dev/null /dev/kvm && echo mounted && exec \"$0\" \"$1\"";
+    const std::string in_namespace = "mount --bind /dev/null /dev/kvm && echo mounted && exec \"$0\" --accel kvm \"$1\"";
     Child child(
         {"unshare", "--mount", "--map-root-user", "sh", "-c", in_namespace, asyncvm_path(), put("guest", halting_guest)});
     const auto& ended = child.wait();
