@@ -10,6 +10,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import cases  # noqa: E402
+
 ROOT = Path(__file__).resolve().parent.parent
 CLANG = ["clang++-19", "clang++-20", "clang++-18", "clang++"]
 
@@ -23,12 +27,24 @@ class Configuration:
     options: list
     timeout_multiplier: int
     environment: dict = field(default_factory=dict)
+    nested: bool = False  # its tests also run on kvm-amd, in emulated machines
+    hide_kvm: bool = False
+    build_of: str = ""  # the configuration whose build directory this one uses
+
+    def directory(self):
+        return ROOT / "build-check" / (self.build_of or self.name)
+
+    def logbase(self):
+        return self.name if self.build_of else "testlog"
 
 
-SANITIZER_OPTIONS = ["-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
+# Line numbers are enough debug information for stack traces: the rest costs a tenth of the time of a build.
+LINES = "-Dcpp_args=-gline-tables-only"
+SANITIZER_OPTIONS = [LINES, "-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
 CONFIGURATIONS = [
-    Configuration("gcc", "g++", ["g++"], [], 2),
-    Configuration("clang", "clang++", CLANG, [], 2),
+    Configuration("gcc", "g++", ["g++"], ["-Dcpp_args=-g1"], 2, nested=True),
+    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], [], 2, hide_kvm=True, build_of="gcc"),
+    Configuration("clang", "clang++", CLANG, [LINES], 2),
     Configuration(
         "asan", "clang++, AddressSanitizer and UndefinedBehaviorSanitizer", CLANG,
         ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS], 5,
@@ -39,6 +55,7 @@ CONFIGURATIONS = [
         {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"}),
 ]
 QUICK = ["gcc"]
+WITHOUT_KVM = f"{ROOT}/tools/without-kvm"
 
 # Boost.Test must tell which cases it ran and why it skipped some.
 BOOST_TEST = {"BOOST_TEST_LOG_LEVEL": "test_suite", "BOOST_TEST_REPORT_LEVEL": "short", "BOOST_TEST_COLOR_OUTPUT": "no"}
@@ -77,11 +94,16 @@ def count(record):
         tally.reasons = [(name, "", reasons[0] if reasons else "no reason given")]
         return tally
 
-    cases = {kind: int(number) for number, kind in CASE_COUNT.findall(err)}
-    tally.passed = cases.get("passed", 0) + cases.get("passed with warnings", 0)
-    tally.failed = cases.get("failed", 0)
-    tally.skipped = cases.get("skipped", 0)
-    if result == "OK" and not cases:
+    counts = {kind: int(number) for number, kind in CASE_COUNT.findall(err)}
+    tally.passed = counts.get("passed", 0) + counts.get("passed with warnings", 0)
+    tally.failed = counts.get("failed", 0)
+    tally.skipped = counts.get("skipped", 0)
+    inner = cases.from_tap(out.splitlines())
+    if inner:
+        tally.passed, tally.failed, tally.skipped = (
+            sum(case.status == status for case in inner) for status in ("passed", "failed", "skipped"))
+        tally.reasons = [(name, case.name, case.reason) for case in inner if case.status == "skipped"]
+    elif result == "OK" and not counts:
         tally.passed = 1
     if result != "OK":
         tally.failed = max(tally.failed, 1)  # at least: a test program that crashes reports no cases
@@ -166,13 +188,20 @@ def build(configuration, directory, environment):
     step.end()
 
 
-def test(configuration, directory, environment, keep_going):
+def test(configuration, directory, environment, keep_going, nested):
     """Runs the tests of one configuration and returns their Tally."""
     environment.update(BOOST_TEST, **configuration.environment)
-    results, log = directory / "meson-logs" / "testlog.json", directory.with_suffix(".log")
+    logbase = configuration.logbase()
+    results, log = directory / "meson-logs" / f"{logbase}.json", directory.with_name(f"{configuration.name}.log")
     results.unlink(missing_ok=True)
-    command = ["meson", "test", "-C", str(directory), "--no-rebuild",
-               f"--timeout-multiplier={configuration.timeout_multiplier}"]
+    if configuration.hide_kvm:
+        possible = subprocess.run([WITHOUT_KVM, "true"], capture_output=True, text=True)
+        if possible.returncode != 0:
+            say(f"[{configuration.name}] not run: {possible.stderr.strip()}")
+            return Tally(skipped=1, reasons=[("all tests", "", possible.stderr.strip())])
+    command = [*([WITHOUT_KVM] if configuration.hide_kvm else []), "meson", "test", "-C", str(directory), "--no-rebuild",
+               "--logbase", logbase, f"--timeout-multiplier={configuration.timeout_multiplier}",
+               *([] if nested else ["--no-suite", "nested"])]
     step = Step(f"{configuration.name}: test")
     code = run_logged(command if keep_going else [*command, "--maxfail=1"], log, environment, step,
                       re.compile(r"^ *\d+/\d+ .*"))
@@ -207,6 +236,19 @@ def show_failures(configuration, tally):
                 say("\n".join(lines[-150:]))
 
 
+def table_of_hosts(configurations):
+    """Each test on each host that it could run on. Returns whether every test ran somewhere."""
+    command = [f"{ROOT}/tools/host-table"]
+    for configuration in configurations:
+        log = configuration.directory() / "meson-logs" / f"{configuration.logbase()}.json"
+        if configuration.nested:
+            command.append(str(log))
+        elif configuration.hide_kvm and log.exists():
+            command += ["--without-kvm", str(log)]
+    say("\nTests by host:")
+    return subprocess.run(command).returncode == 0
+
+
 def describe_machine():
     kvm = "usable" if os.access("/dev/kvm", os.R_OK | os.W_OK) else \
         "no permission" if os.path.exists("/dev/kvm") else "absent: tests that need it are skipped"
@@ -220,7 +262,7 @@ def main():
         + ". Build directories are kept in build-check/ and used again.",
         epilog="Counts test cases, one for each configuration. The last line is: N passed, N failed, N skipped. "
         "Exit code 0 if nothing failed.")
-    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}, and on this host only")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("configuration", nargs="*", help="only these configurations")
     arguments = parser.parse_args()
@@ -229,15 +271,14 @@ def main():
         parser.error(f"no such configuration: {', '.join(sorted(unknown))}")
 
     describe_machine()
-    base = ROOT / "build-check"
-    base.mkdir(exist_ok=True)
+    (ROOT / "build-check").mkdir(exist_ok=True)
     start, table, total = time.monotonic(), [], Tally()
     for configuration in (c for c in CONFIGURATIONS if c.name in names):
         environment = dict(os.environ)
-        directory = base / configuration.name
+        directory = configuration.directory()
         try:
             build(configuration, directory, environment)
-            tally = test(configuration, directory, environment, arguments.keep_going)
+            tally = test(configuration, directory, environment, arguments.keep_going, configuration.nested and not arguments.quick)
         except Stop as reason:
             say(f"\ncheck: {configuration.name}: {reason}")
             tally = Tally(failed=1)
@@ -260,6 +301,10 @@ def main():
         say(f"{configuration.name:15}{tally.passed:8}{tally.failed:8}{tally.skipped:9}   {configuration.what}")
     for name in names[len(table):]:
         say(f"{name:15}{'not run, after the failure above':>8}")
+    if not total.failed and not arguments.quick and any(configuration.nested for configuration, _ in table):
+        if not table_of_hosts([configuration for configuration, _ in table]):
+            say("check: a test that runs nowhere tests nothing")
+            total.failed += 1
     say(f"in {time.monotonic() - start:.0f} s")
     say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
     return 1 if total.failed else 0

@@ -18,7 +18,7 @@ struct Feature {
     std::string_view title;    ///< for people: "32-bit paging"
     std::string_view used_by;  ///< which guests, or what of asyncvm, needs it
     std::string_view without;  ///< what to do on a host that lacks it
-    Verdict (*probe)();        ///< throws Error(host) where /dev/kvm itself can't be used
+    Verdict (*probe)();        ///< may throw Error(host): see try_feature()
 };
 
 /// All that is known, in the order in which people are told.
@@ -32,7 +32,10 @@ struct Finding {
     Verdict verdict{};
 };
 
-/// Tries everything: less than a second. Throws Error(host) where /dev/kvm can't be used at all.
+/// What the host refuses while it is tried is the reason why it does not work.
+[[nodiscard]] Verdict try_feature(const Feature& feature);
+
+/// Tries everything, about a second. Whether /dev/kvm can be used at all is better asked before.
 [[nodiscard]] std::vector<Finding> probe_all();
 
 }  // namespace asyncvm::probe

@@ -1,5 +1,7 @@
 #include "probe/feature.hpp"
 
+#include <asyncvm/error.hpp>
+
 #include <algorithm>
 
 #include "probe/probes.hpp"
@@ -11,7 +13,7 @@ namespace {
 constexpr std::string_view broken = "this KVM can't run asyncvm's guests: look for a newer kernel";
 constexpr std::string_view integer_only = "build such guests with -mgeneral-regs-only, or run them on another host";
 constexpr std::string_view other_host = "run such guests on a host with kvm-intel or kvm-amd";
-constexpr std::string_view slower = "nothing: it works all the same, with more exits";
+constexpr std::string_view slower = "nothing: asyncvm works without, with more exits";
 constexpr std::string_view debug_without = "debug such guests on another host";
 
 constexpr Feature table[] = {
@@ -50,7 +52,7 @@ constexpr Feature table[] = {
     {"immediate-exit", "immediate_exit", "stops that can't be lost", broken, probe_immediate_exit},
     {"sync-regs", "registers in the shared page", "cheap addresses in reports", "nothing: reports lack some addresses",
      probe_sync_regs},
-    {"cpuid-masks", "masks of CPUID", "--cpu -NAME", "masks of other leaves work", probe_cpuid_masks},
+    {"cpuid-masks", "masks of CPUID", "--cpu -NAME", "mask features of other leaves only", probe_cpuid_masks},
 };
 
 }  // namespace
@@ -62,9 +64,17 @@ const Feature* find_feature(std::string_view name) {
     return found == std::end(table) ? nullptr : &*found;
 }
 
+Verdict try_feature(const Feature& feature) {
+    try {
+        return feature.probe();
+    } catch (const Error& error) {
+        return {false, error.what()};
+    }
+}
+
 std::vector<Finding> probe_all() {
     std::vector<Finding> findings;
-    for (const Feature& feature : table) findings.push_back({&feature, feature.probe()});
+    for (const Feature& feature : table) findings.push_back({&feature, try_feature(feature)});
     return findings;
 }
 

@@ -119,7 +119,7 @@ Verdict probe_kick() {
     const Watchdog watchdog(trial.cpu());
     const Exit exit = next_exit(trial.cpu(), watchdog);
     if (std::holds_alternative<Interrupted>(exit)) return {true, {}};
-    return {false, describe(exit, watchdog)};
+    return {false, describe(exit, watchdog, trial.bits())};
 }
 
 Verdict probe_immediate_exit() {

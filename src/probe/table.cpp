@@ -55,11 +55,11 @@ void add_advice(std::string& text, std::span<const Finding> findings) {
         if (finding.verdict.works || std::ranges::count(given, advice) != 0) continue;
         if (given.empty()) text += "\nWhat to do:\n";
         given.push_back(advice);
-        std::vector<std::string_view> features;
+        text += fmt::format("  {}:\n", advice);
         for (const Finding& other : findings) {
-            if (!other.verdict.works && other.feature->without == advice) features.push_back(other.feature->title);
+            if (other.verdict.works || other.feature->without != advice) continue;
+            text += fmt::format("    {} ({})\n", other.feature->title, other.feature->used_by);
         }
-        text += fmt::format("  without {}:\n    {}\n", join(features), advice);
     }
 }
 

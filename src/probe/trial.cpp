@@ -5,13 +5,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <cstring>
+#include <span>
 #include <system_error>
 #include <variant>
 
 #include "accel/kvm/cpuid.hpp"
 #include "loader/initial_state.hpp"
 #include "probe/codes.hpp"
+#include "report/disassembler.hpp"
 
 namespace asyncvm::probe {
 
@@ -21,13 +22,25 @@ namespace {
     throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, std::generic_category().message(errno)));
 }
 
+/// KVM gives all the bytes that it has fetched, also those behind the instruction.
+std::string describe_emulation(const Failure& failure, unsigned bits) {
+    const auto bytes = std::as_bytes(std::span(failure.instruction)).first(failure.instruction_size);
+    const auto instructions = disassemble(bytes, code_base, bits);
+    if (instructions.empty()) return "KVM can't emulate an instruction";
+    std::string text = instructions[0].text;
+    for (const auto byte : text.empty() ? instructions[0].bytes : std::span<const std::byte>()) {
+        text += fmt::format("{}{:02x}", text.empty() ? "" : " ", std::to_integer<unsigned>(byte));
+    }
+    return fmt::format("KVM can't emulate {}", text);
+}
+
 /// Guests that start a second vCPU in real mode find its code there.
 constexpr std::uint64_t ap_base = 0x8000;
 constexpr unsigned long tss_address = 0xfffbd000;
 
 }  // namespace
 
-Trial::Trial(const Plan& plan) : system_(::open("/dev/kvm", O_RDWR | O_CLOEXEC)), memory_(ram_size) {
+Trial::Trial(const Plan& plan) : mode_(plan.mode), system_(::open("/dev/kvm", O_RDWR | O_CLOEXEC)), memory_(ram_size) {
     if (system_.get() < 0) fail("opening /dev/kvm");
     vm_ = kvm::Fd(system_.control(KVM_CREATE_VM, 0));
     if (vm_.get() < 0) fail("KVM_CREATE_VM");
@@ -70,6 +83,8 @@ kvm::Fd Trial::make_cpu(unsigned index) {
     return fd;
 }
 
+unsigned Trial::bits() const noexcept { return mode_ == Mode::real16 ? 16 : mode_ == Mode::protected32 ? 32 : 64; }
+
 Exit next_exit(Cpu& cpu, const Watchdog& watchdog) {
     for (;;) {
         Exit exit = cpu.run();
@@ -77,7 +92,7 @@ Exit next_exit(Cpu& cpu, const Watchdog& watchdog) {
     }
 }
 
-std::string describe(const Exit& exit, const Watchdog& watchdog) {
+std::string describe(const Exit& exit, const Watchdog& watchdog, unsigned bits) {
     if (std::holds_alternative<ShutDown>(exit)) return "shut down at once (triple fault)";
     if (std::holds_alternative<Halted>(exit)) return "halted without the expected result";
     if (std::holds_alternative<Interrupted>(exit)) {
@@ -86,14 +101,7 @@ std::string describe(const Exit& exit, const Watchdog& watchdog) {
     }
     if (const auto* debug = std::get_if<Debug>(&exit)) return fmt::format("unexpected debug exit at {:#x}", debug->rip);
     if (const auto* failure = std::get_if<Failure>(&exit)) {
-        if (failure->kind == Failure::Kind::emulation) {
-            std::string bytes;
-            for (unsigned i = 0; i < failure->instruction_size && i < 8; ++i) {
-                bytes += fmt::format(" {:02x}", failure->instruction[i]);
-            }
-            return bytes.empty() ? "KVM can't emulate an instruction"
-                                 : fmt::format("KVM can't emulate the instruction{}", bytes);
-        }
+        if (failure->kind == Failure::Kind::emulation) return describe_emulation(*failure, bits);
         return fmt::format("KVM failed (kind {}, code {})", static_cast<int>(failure->kind), failure->code);
     }
     return "unexpected exit";
@@ -111,7 +119,8 @@ Verdict judge(Trial& trial, const std::function<bool(const Exit&)>& on_exit) {
             return {right, right ? "" : "the guest saw a wrong result"};
         }
         if (on_exit && on_exit(exit)) return {true, {}};
-        if (port == nullptr && !std::holds_alternative<MmioAccess>(exit)) return {false, describe(exit, watchdog)};
+        if (port == nullptr && !std::holds_alternative<MmioAccess>(exit))
+            return {false, describe(exit, watchdog, trial.bits())};
     }
     return {false, "too many exits"};
 }

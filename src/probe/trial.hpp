@@ -43,11 +43,14 @@ public:
     /// The descriptor of vCPU 0, for what Cpu has no function for.
     [[nodiscard]] const kvm::Fd& cpu_fd() const noexcept { return cpu_fd_; }
     [[nodiscard]] std::size_t run_size() const noexcept { return run_size_; }
+    /// 16, 32 or 64: of the mode that it starts in.
+    [[nodiscard]] unsigned bits() const noexcept;
     [[nodiscard]] int capability(unsigned long number) const noexcept { return vm_.control(KVM_CHECK_EXTENSION, number); }
 
 private:
     [[nodiscard]] kvm::Fd make_cpu(unsigned index);
 
+    Mode mode_;
     kvm::Fd system_;
     kvm::Fd vm_;
     GuestMemory memory_;
@@ -60,8 +63,8 @@ private:
 /// Enters the guest until it has something to say: Interrupted means that the time of `watchdog` is over.
 [[nodiscard]] Exit next_exit(Cpu& cpu, const Watchdog& watchdog);
 
-/// In words, for Verdict::why: "shut down at once (triple fault)".
-[[nodiscard]] std::string describe(const Exit& exit, const Watchdog& watchdog);
+/// In words, for Verdict::why: "shut down at once (triple fault)". `bits` is how instructions are read: 16, 32 or 64.
+[[nodiscard]] std::string describe(const Exit& exit, const Watchdog& watchdog, unsigned bits);
 
 /// Runs the guest until it writes to the verdict port. `on_exit`, if given, sees every other exit; when it returns true the
 /// trial has succeeded.

@@ -76,7 +76,7 @@ std::string why_host_lacks(const std::string& name) {
     if (const auto* const cached = cache.find(name)) {
         why = *cached;
     } else {
-        const auto verdict = feature->probe();
+        const auto verdict = probe::try_feature(*feature);
         if (!verdict.works) why = fmt::format("needs {} (this host: {})", feature->title, verdict.why);
         cache.add(name, why);
     }

@@ -57,6 +57,12 @@ class Counting(unittest.TestCase):
         self.assertEqual((0, 1, 0), self.counted("TIMEOUT"))
         self.assertEqual((0, 0, 1), self.counted("SKIP", "SKIP: no netcat\n"))
 
+    def test_a_test_that_reports_inner_tests_counts_them(self):
+        inner = "ok 1 - a/x\nok 2 - a/y # SKIP no paging\nnot ok 3 - b\n# b said\n1..3\n"
+        tally = check.count(record("FAIL", inner))
+        self.assertEqual((1, 1, 1), (tally.passed, tally.failed, tally.skipped))
+        self.assertEqual([("x", "a/y", "no paging")], tally.reasons)
+
     def test_a_failure_is_never_lost(self):
         """Every case passed, and then the program crashed or a sanitizer complained."""
         self.assertEqual((4, 1, 3), self.counted("FAIL", OUT, ERR.format("passed", 4, "")))
