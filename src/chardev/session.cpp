@@ -171,6 +171,8 @@ Session::Input Session::receive(Queue& queue) {
     if (got == 0) {
         eof_ = true;
         sent_at_eof_ = sent_;
+        // Whether it has gone altogether shows when its host has forgotten it, about a minute after: ask from time to time.
+        if (!local_) set_option(socket_, IPPROTO_TCP, TCP_KEEPIDLE, 10);
         return Input::eof;
     }
     heard_ = true;

@@ -4,11 +4,13 @@
 
 #include <asyncvm/error.hpp>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -548,6 +550,31 @@ BOOST_AUTO_TEST_CASE(a_socket_file_is_replaced_only_if_it_is_a_left_over) {
     BOOST_CHECK_EXCEPTION(bench.open("unix:/tmp/" + std::string(120, 'x')), Error, [](const Error& e) {
         return std::string(e.what()).find("the system allows 107") != std::string::npos;
     });
+}
+
+BOOST_AUTO_TEST_CASE(running_out_of_descriptors_is_told_once_and_survived) {
+    Bench bench;
+    const auto serial = bench.open("tcp:0");
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    std::optional<Client> client;
+    {
+        // Every number below the limit is taken: the client's socket is the last.
+        std::vector<int> fillers;
+        for (int fd = ::dup(0); fd < 200; fd = ::dup(0)) fillers.push_back(fd);
+        ::close(fillers.back());
+        fillers.pop_back();
+        auto limit = before;
+        limit.rlim_cur = 200;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+        client.emplace(serial->description());
+        BOOST_TEST(bench.lines.await("cannot accept a client").find("too many open files") != std::string::npos);
+        for (const int fd : fillers) ::close(fd);
+        ::setrlimit(RLIMIT_NOFILE, &before);
+    }
+    put(*serial, "hello");
+    BOOST_TEST(client->receive(5) == "hello");
+    BOOST_TEST(bench.lines.count("cannot accept a client") == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(close_wakes_whoever_waits) {

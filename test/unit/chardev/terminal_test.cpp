@@ -1,127 +1,18 @@
 #define BOOST_TEST_MODULE chardev_terminal
 #include "bench.hpp"
+#include "descriptors.hpp"
 
 #include <asyncvm/error.hpp>
-#include <chardev/terminal.hpp>
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
-#include <array>
 #include <atomic>
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <optional>
 
 using namespace asyncvm;
 using namespace asyncvm::test;
 
 namespace {
-
-/// Puts a descriptor in the place of standard input or output, and takes it back.
-class Redirect {
-public:
-    Redirect(int target, int with) : target_(target), saved_(::fcntl(target, F_DUPFD_CLOEXEC, 10)) {
-        if (with >= 0) {
-            ::dup2(with, target);
-        } else {
-            ::close(target);
-        }
-    }
-    ~Redirect() {
-        ::dup2(saved_, target_);
-        ::close(saved_);
-    }
-    Redirect(const Redirect&) = delete;
-    Redirect& operator=(const Redirect&) = delete;
-
-private:
-    int target_;
-    int saved_;
-};
-
-/// Both ends of a pipe, a socket pair, or a terminal: [0] is the one for the test or for reading.
-struct Pair {
-    std::array<int, 2> fd{-1, -1};
-    ~Pair() {
-        for (int& end : fd) close(end);
-    }
-    static void close(int& end) {
-        if (end >= 0) ::close(end);
-        end = -1;
-    }
-};
-
-struct Pipe : Pair {
-    Pipe() { BOOST_REQUIRE(::pipe2(fd.data(), O_CLOEXEC) == 0); }
-    int& reader() { return fd[0]; }
-    int& writer() { return fd[1]; }
-};
-
-/// A terminal: what a person types goes into person(), the program has program().
-struct Terminal : Pair {
-    Terminal() {
-        fd[0] = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-        ::grantpt(fd[0]);
-        ::unlockpt(fd[0]);
-        fd[1] = ::open(::ptsname(fd[0]), O_RDWR | O_NOCTTY | O_CLOEXEC);
-        BOOST_REQUIRE(fd[1] >= 0);
-    }
-    int person() const { return fd[0]; }
-    int program() const { return fd[1]; }
-    termios settings() const {
-        termios now{};
-        ::tcgetattr(fd[1], &now);
-        return now;
-    }
-    bool raw() const { return (settings().c_lflag & (ICANON | ECHO | ISIG)) == 0; }
-    bool cooked() const { return (settings().c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG); }
-};
-
-std::string read_text(int fd, std::size_t size) {
-    std::string text(size, '\0');
-    std::size_t done = 0;
-    while (done < size) {
-        const auto n = ::read(fd, text.data() + done, size - done);
-        if (n <= 0) break;
-        done += static_cast<std::size_t>(n);
-    }
-    text.resize(done);
-    return text;
-}
-
-void write_text(int fd, std::string_view text) {
-    while (!text.empty()) {
-        const auto n = ::write(fd, text.data(), text.size());
-        if (n <= 0) return;
-        text.remove_prefix(static_cast<std::size_t>(n));
-    }
-}
-
-std::string contents(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// Runs `body` in a child process and returns its wait status.
-template <typename Body>
-int in_child(Body body) {
-    const auto child = ::fork();
-    if (child == 0) {
-        body();
-        ::_exit(99);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return status;
-}
 
 std::string pty_path(const Chardev& chardev) { return chardev.description().substr(4); }
 
@@ -291,81 +182,6 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
         BOOST_TEST(terminal.raw());
     }
     BOOST_TEST(terminal.cooked());
-}
-
-BOOST_AUTO_TEST_CASE(a_terminal_is_restored_however_the_process_ends) {
-    const auto ends_with = [](int signal, auto last_words) {
-        Terminal terminal;
-        const int status = in_child([&] {
-            const rlimit no_core{0, 0};
-            ::setrlimit(RLIMIT_CORE, &no_core);
-            for (const int s : {SIGABRT, SIGTERM, SIGSEGV, SIGINT, SIGHUP}) ::signal(s, SIG_DFL);
-            // Never destroyed: only the way out itself can restore.
-            auto* const raw = new RawTerminal(terminal.program());
-            if (raw == nullptr || !terminal.raw()) ::_exit(98);
-            last_words();
-        });
-        BOOST_TEST(terminal.cooked());
-        if (signal == 0) {
-            BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 7));
-        } else {
-            BOOST_TEST((WIFSIGNALED(status) && WTERMSIG(status) == signal));
-        }
-    };
-    ends_with(0, [] { std::exit(7); });
-    ends_with(SIGTERM, [] { ::raise(SIGTERM); });
-    ends_with(SIGINT, [] { ::raise(SIGINT); });
-    ends_with(SIGHUP, [] { ::raise(SIGHUP); });
-    ends_with(SIGABRT, [] { std::abort(); });
-    ends_with(SIGSEGV, [] {
-        int* volatile nowhere = nullptr;
-        *nowhere = 1;
-    });
-}
-
-BOOST_AUTO_TEST_CASE(whoever_handled_a_fatal_signal_still_gets_it) {
-    Terminal terminal;
-    const int status = in_child([&] {
-        ::signal(SIGSEGV, [](int) { ::_exit(42); });
-        const RawTerminal raw(terminal.program());
-        ::raise(SIGSEGV);
-    });
-    BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 42));
-    BOOST_TEST(terminal.cooked());
-}
-
-BOOST_AUTO_TEST_CASE(a_background_process_leaves_the_terminal_alone) {
-    Terminal terminal;
-    const int status = in_child([&] {
-        // A session of its own with this terminal, whose foreground is another process group.
-        ::setsid();
-        if (::ioctl(terminal.program(), TIOCSCTTY, 0) != 0) ::_exit(1);
-        const auto other = ::fork();
-        if (other == 0) {
-            ::setpgid(0, 0);
-            ::pause();
-        }
-        ::setpgid(other, other);
-        ::signal(SIGTTOU, SIG_IGN);
-        if (::tcsetpgrp(terminal.program(), other) != 0) ::_exit(2);
-        ::signal(SIGTTOU, SIG_DFL);
-        ::dup2(terminal.program(), 0);
-        ::dup2(terminal.program(), 1);
-        asio::io_context loop(1);
-        const auto serial = open_chardev(parse_chardev_spec("stdio"), {.loop = loop});
-        loop.run_for(50ms);
-        const bool untouched = terminal.cooked();
-        // And it comes to the foreground.
-        ::signal(SIGTTOU, SIG_IGN);
-        ::tcsetpgrp(terminal.program(), ::getpgrp());
-        const auto until = std::chrono::steady_clock::now() + safety;
-        while (!terminal.raw() && std::chrono::steady_clock::now() < until) loop.run_for(10ms);
-        const bool raw = terminal.raw();
-        serial->close();
-        ::kill(other, SIGKILL);
-        ::_exit(untouched && raw && terminal.cooked() ? 0 : 3);
-    });
-    BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
 
 BOOST_AUTO_TEST_CASE(a_pty_keeps_output_until_somebody_opens_it) {

@@ -1,0 +1,113 @@
+#define BOOST_TEST_MODULE chardev_queue
+#include <chardev/queue.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+#include <string_view>
+
+using namespace asyncvm;
+using Reader = Queue::Reader;
+
+namespace {
+
+std::size_t put(Queue& queue, std::string_view text) { return queue.write_some(std::as_bytes(std::span(text))); }
+
+std::string get(Queue& queue, std::size_t size) {
+    std::string text(size, '\0');
+    text.resize(queue.read_some(std::as_writable_bytes(std::span(text))));
+    return text;
+}
+
+void take_all(Queue& queue) {
+    OutputLog::Batch batch;
+    do {
+        queue.next(Reader::client, 1 << 20, batch);
+        queue.take(Reader::client, batch.position + batch.size);
+    } while (batch.size > 0);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(nobody_is_woken_while_no_reader_waits) {
+    Queue queue({});
+    for (int i = 0; i < 100; ++i) put(queue, "x");
+    BOOST_TEST(queue.output(Reader::client).generation() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_waiting_reader_is_woken_once_for_a_burst) {
+    Queue queue({});
+    take_all(queue);
+    for (int i = 0; i < 100; ++i) put(queue, "x");
+    BOOST_TEST(queue.output(Reader::client).generation() == 1u);
+    take_all(queue);
+    for (int i = 0; i < 100; ++i) put(queue, "x");
+    BOOST_TEST(queue.output(Reader::client).generation() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(the_device_hears_when_a_full_queue_has_room_again_and_not_before) {
+    Queue queue({.capacity = 8});
+    Event changed;
+    queue.add_listener(changed);
+    BOOST_TEST(put(queue, "0123456789") == 8u);
+    BOOST_TEST(!queue.writable());
+    queue.take(Reader::client, 3);
+    BOOST_TEST(!queue.writable());
+    BOOST_TEST(changed.generation() == 0u);
+    queue.take(Reader::client, 4);
+    BOOST_TEST(queue.writable());
+    BOOST_TEST(changed.generation() == 1u);
+    queue.take(Reader::client, 8);
+    BOOST_TEST(changed.generation() == 1u);
+    queue.remove_listener(changed);
+    queue.set_connected(true);
+    BOOST_TEST(changed.generation() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(input_is_bounded_and_the_loop_is_woken_when_half_of_it_is_read) {
+    Queue queue({});
+    Event changed;
+    queue.add_listener(changed);
+    const std::string text(Queue::input_capacity, 'k');
+    BOOST_TEST(queue.input_room() == Queue::input_capacity);
+    queue.push_input(std::as_bytes(std::span(text)));
+    BOOST_TEST(queue.readable());
+    BOOST_TEST(changed.generation() == 1u);
+    BOOST_TEST(queue.input_room() == 0u);
+    BOOST_TEST(get(queue, 1000).size() == 1000u);
+    BOOST_TEST(queue.input().generation() == 0u);
+    BOOST_TEST(get(queue, Queue::input_capacity / 2).size() == Queue::input_capacity / 2);
+    BOOST_TEST(queue.input().generation() == 1u);
+    BOOST_TEST((get(queue, 1 << 20) + std::string(1000 + Queue::input_capacity / 2, 'k') == text));
+    BOOST_TEST(!queue.readable());
+}
+
+BOOST_AUTO_TEST_CASE(input_keeps_its_order_across_the_end_of_the_ring) {
+    Queue queue({});
+    std::string expected;
+    std::string got;
+    for (int i = 0; i < 3000; ++i) {
+        const auto text = std::to_string(i) + std::string(static_cast<std::size_t>(i) % 90, 'x');
+        queue.push_input(std::as_bytes(std::span(text)));
+        expected += text;
+        got += get(queue, 1 + static_cast<std::size_t>(i) % 97);
+    }
+    got += get(queue, 1 << 20);
+    BOOST_TEST((got == expected));
+}
+
+BOOST_AUTO_TEST_CASE(a_closed_queue_takes_everything_and_gives_nothing) {
+    Queue queue({.capacity = 2});
+    Event changed;
+    queue.add_listener(changed);
+    put(queue, "abc");
+    BOOST_TEST(!queue.writable());
+    queue.set_connected(true);
+    queue.close();
+    BOOST_TEST(queue.writable());
+    BOOST_TEST(!queue.connected());
+    BOOST_TEST(changed.generation() == 2u);
+    BOOST_TEST(put(queue, "abc") == 3u);
+    queue.push_input(std::as_bytes(std::span("x")));
+    BOOST_TEST(!queue.readable());
+}
