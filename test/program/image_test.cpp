@@ -5,6 +5,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <csignal>
+
 using namespace program_test;
 
 BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
@@ -93,10 +95,15 @@ BOOST_FIXTURE_TEST_CASE(without_a_usable_kvm_the_program_says_what_is_missing, F
     BOOST_TEST(ended.err.find("/dev/kvm") != std::string::npos);
 }
 
-BOOST_FIXTURE_TEST_CASE(closed_standard_streams_are_no_sockets, Files) {
-    // Otherwise the first descriptor that is opened would be taken for the standard output.
-    const auto guest = put("guest", serial_guest);
-    Child child({"sh", "-c", "exec \"$0\" --serial file:\"$1\" \"$2\" <&- >&- 2>&-", asyncvm_path(), file("out"), guest});
-    BOOST_TEST(child.wait().code == 0);
-    BOOST_TEST(read_file(file("out")) == "H");
+BOOST_FIXTURE_TEST_CASE(standard_streams_that_are_closed_become_the_null_device, Files) {
+    // Otherwise the first descriptors that are opened would be taken for the standard output and error.
+    const auto guest = put("guest", spinning_guest);
+    Child child({"sh", "-c", "exec \"$0\" --serial unix:\"$1\" \"$2\" <&- >&- 2>&-", asyncvm_path(), file("socket"), guest});
+    child.wait_until("the socket", [&] { return std::filesystem::exists(file("socket")); });
+    for (const auto* const fd : {"0", "1", "2"}) {
+        const auto link = "/proc/" + std::to_string(child.pid()) + "/fd/" + fd;
+        BOOST_TEST(std::filesystem::read_symlink(link).string() == "/dev/null");
+    }
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
 }
