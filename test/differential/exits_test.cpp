@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(small_guests_make_the_same_exits) {
             const Run kvm = run(make_kvm_accelerator(), mode_of(entry.path()), image);
             const Run unicorn = run(make_unicorn_accelerator(), mode_of(entry.path()), image);
             ++guests;
-    BOOST_TEST(!unicorn.log.lines().empty());
+            BOOST_TEST(!unicorn.log.lines().empty());
             BOOST_TEST(kvm.log.lines() == unicorn.log.lines(), boost::test_tools::per_element());
             BOOST_TEST(kvm.end == unicorn.end);
             // KVM has reset the processor after a triple fault.

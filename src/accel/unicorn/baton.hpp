@@ -17,8 +17,9 @@ public:
 
     void give() noexcept;
 
-    /// Whether somebody waits.
-    [[nodiscard]] bool wanted() const noexcept { return waiting_count_.load(std::memory_order_relaxed) != 0; }
+    /// Whether somebody waits, and how many do.
+    [[nodiscard]] bool wanted() const noexcept { return waiting() != 0; }
+    [[nodiscard]] unsigned waiting() const noexcept { return waiting_count_.load(std::memory_order_relaxed); }
 
     /// Makes those that wait look at their `cancelled`.
     void wake() noexcept;
