@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asyncvm/chardev.hpp>
+#include <asyncvm/error.hpp>
 #include <chardev/open.hpp>
 
 #include <asio/use_future.hpp>
@@ -12,9 +13,11 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace asyncvm::test {
@@ -95,15 +98,20 @@ public:
     }
 
     std::shared_ptr<Chardev> open(const std::string& words, bool input = true, std::function<void()> on_quit = {}) {
-        return on_loop([&] {
-            chardevs_.push_back(
-                open_chardev(parse_chardev_spec(words), {.loop = loop_,
-                                                         .log = lines.log(),
-                                                         .label = "serial" + std::to_string(chardevs_.size()),
-                                                         .on_quit = on_quit,
-                                                         .input = input}));
-            return chardevs_.back();
+        std::shared_ptr<Chardev> opened;
+        // An exception that two threads share is a race in the eyes of ThreadSanitizer: its words travel instead.
+        std::optional<std::pair<ErrorKind, std::string>> refusal;
+        on_loop([&] {
+            ChardevEnvironment environment{loop_, lines.log(), "serial" + std::to_string(chardevs_.size()), on_quit, input};
+            try {
+                opened = open_chardev(parse_chardev_spec(words), environment);
+                chardevs_.push_back(opened);
+            } catch (const Error& error) {
+                refusal.emplace(error.kind(), error.what());
+            }
         });
+        if (refusal) throw Error(refusal->first, refusal->second);
+        return opened;
     }
     void close(const std::shared_ptr<Chardev>& chardev) {
         on_loop([&] { chardev->close(); });
