@@ -121,11 +121,25 @@ awaitable<void> Backend::yield() {
     co_await asio::post(executor, use_awaitable);
 }
 
+awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen,
+                              std::uint64_t& position) {
+    constexpr auto burst = std::chrono::milliseconds(1);
+    if (self->draining_) self->state_.notify();
+    auto& queue = self->queue_;
+    const auto now = queue.position(reader);
+    if (std::exchange(position, now) != now) {
+        co_await queue.output(reader).wait(seen, burst);
+    } else if (queue.arm(reader)) {
+        co_await queue.output(reader).wait(seen);
+    }
+}
+
 awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
     constexpr auto retry = std::chrono::seconds(1);
     constexpr auto retry_full_pipe = std::chrono::milliseconds(10);
     auto& news = self->queue_.output(sink.reader());
     bool failing = false;
+    std::uint64_t position = 0;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed_) co_return;
@@ -133,8 +147,7 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
         if (error == 0) {
             if (failing) self->say(fmt::format("{} is being written again", sink.path()));
             failing = false;
-            if (self->draining_) self->state_.notify();
-            co_await news.wait(seen);
+            co_await rest(self, sink.reader(), seen, position);
             continue;
         }
         if (error == EINTR) {

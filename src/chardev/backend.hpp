@@ -77,6 +77,11 @@ protected:
 
     /// Lets the loop's other work run.
     [[nodiscard]] static awaitable<void> yield();
+    /// For a coroutine that has found nothing more to send: returns when there may be something. While a burst lasts that is
+    /// a millisecond later, without the writer's doing; then at the first byte. `position` is the coroutine's own memory of
+    /// how far it had got.
+    [[nodiscard]] static awaitable<void> rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen,
+                                              std::uint64_t& position);
     /// Writes `sink` as long as the backend is open; retries what fails.
     [[nodiscard]] static awaitable<void> feed(std::shared_ptr<Backend> self, FileSink& sink);
 

@@ -71,6 +71,8 @@ public:
     /// The client will never take anything again: what it has not got is gone, and so is all that follows.
     void abandon_client();
 
+    /// Where the reader's next byte is.
+    [[nodiscard]] std::uint64_t position(Reader reader) const noexcept { return reader == Reader::client ? client_ : copy_; }
     [[nodiscard]] std::uint64_t end() const noexcept { return end_; }
     [[nodiscard]] std::uint64_t delivered() const noexcept { return delivered_; }
 
@@ -87,7 +89,6 @@ private:
     [[nodiscard]] bool has(Reader reader) const noexcept {
         return reader == Reader::client ? options_.client : options_.copy;
     }
-    [[nodiscard]] std::uint64_t position(Reader reader) const noexcept { return reader == Reader::client ? client_ : copy_; }
     [[nodiscard]] std::uint64_t unsent_from() const noexcept;
     [[nodiscard]] std::uint64_t used() const noexcept;
     void copy_in(std::span<const std::byte> data);

@@ -104,6 +104,7 @@ int Pty::flush() {
 awaitable<void> Pty::send(std::shared_ptr<Pty> self) {
     constexpr auto retry = std::chrono::milliseconds(100);
     auto& news = self->queue().output(Queue::Reader::client);
+    std::uint64_t position = 0;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed()) co_return;
@@ -114,8 +115,7 @@ awaitable<void> Pty::send(std::shared_ptr<Pty> self) {
         const int error = self->flush();
         self->report_lost();
         if (error == 0) {
-            if (self->draining()) self->state().notify();
-            co_await news.wait(seen);
+            co_await rest(self, Queue::Reader::client, seen, position);
         } else if (error == EINTR) {
             co_await yield();
         } else if (error == EAGAIN) {

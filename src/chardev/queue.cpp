@@ -23,7 +23,7 @@ void Queue::changed() {
 bool Queue::refresh_writable() {
     const bool now = closed_ || log_.writable();
     const bool before = writable_.exchange(now, std::memory_order_acq_rel);
-    return now && !before;
+    return now != before;
 }
 
 std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
@@ -35,10 +35,10 @@ std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
         const std::lock_guard lock(mutex_);
         if (closed_) return data.size();
         taken = log_.append(data);
-        refresh_writable();
+        const bool full = refresh_writable();
         if (taken == 0) return 0;
-        wake_client = std::exchange(client_waits_, false);
-        wake_copy = std::exchange(copy_waits_, false);
+        wake_client = std::exchange(client_waits_, false) || full;
+        wake_copy = std::exchange(copy_waits_, false) || full;
     }
     if (wake_client) client_output_.notify();
     if (wake_copy) copy_output_.notify();
@@ -68,7 +68,18 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
 void Queue::next(Reader reader, std::size_t limit, OutputLog::Batch& batch) {
     const std::lock_guard lock(mutex_);
     log_.next(reader, limit, batch);
-    if (batch.size == 0) (reader == Reader::client ? client_waits_ : copy_waits_) = true;
+}
+
+bool Queue::arm(Reader reader) {
+    const std::lock_guard lock(mutex_);
+    const bool idle = log_.position(reader) >= log_.end();
+    (reader == Reader::client ? client_waits_ : copy_waits_) = idle;
+    return idle;
+}
+
+std::uint64_t Queue::position(Reader reader) const {
+    const std::lock_guard lock(mutex_);
+    return log_.position(reader);
 }
 
 void Queue::take(Reader reader, std::uint64_t position) {

@@ -14,7 +14,8 @@
 namespace asyncvm {
 
 /// A mutex around an OutputLog and a ring of input, and the news in both directions. The loop is woken once for each burst:
-/// only when a reader found nothing and said so, never for each byte, and not at all where no reader waits.
+/// only when a reader found nothing and said so (to wake another thread costs the writer more than a guest's exit), never
+/// for each byte, and not at all where no reader waits.
 class Queue {
 public:
     static constexpr std::size_t input_capacity = 64 << 10;
@@ -37,12 +38,16 @@ public:
 
     // The loop's side.
 
-    /// Notified after a next() that found nothing, when there is something; and by whoever wants that reader's attention.
+    /// Notified after arm(), when there is something; when the queue becomes full; and by whoever wants that reader's
+    /// attention.
     [[nodiscard]] Event& output(Reader reader) noexcept { return reader == Reader::client ? client_output_ : copy_output_; }
     /// Notified after an input_room() that found none, when there is a fair amount.
     [[nodiscard]] Event& input() noexcept { return input_; }
 
     void next(Reader reader, std::size_t limit, OutputLog::Batch& batch);
+    /// Asks to be notified of the next byte. Returns false, and asks for nothing, if there is one already.
+    [[nodiscard]] bool arm(Reader reader);
+    [[nodiscard]] std::uint64_t position(Reader reader) const;
     void take(Reader reader, std::uint64_t position);
     void deliver(std::uint64_t position);
     [[nodiscard]] std::uint64_t rewind();
@@ -63,7 +68,7 @@ public:
 
 private:
     void changed();
-    /// Under mutex_. Returns whether writers must be told.
+    /// Under mutex_. Returns whether it has changed.
     bool refresh_writable();
 
     mutable std::mutex mutex_;

@@ -37,6 +37,7 @@ void SocketBackend::end(const std::shared_ptr<Session>& session) {
 
 awaitable<void> SocketBackend::send(std::shared_ptr<SocketBackend> self, std::shared_ptr<Session> session) {
     auto& news = self->queue().output(Queue::Reader::client);
+    std::uint64_t position = 0;
     for (;;) {
         const auto seen = news.generation();
         if (session->over()) co_return;
@@ -44,8 +45,7 @@ awaitable<void> SocketBackend::send(std::shared_ptr<SocketBackend> self, std::sh
         self->report_lost();
         switch (progress) {
             case Session::Progress::idle:
-                if (self->draining()) self->state().notify();
-                co_await news.wait(seen);
+                co_await rest(self, Queue::Reader::client, seen, position);
                 break;
             case Session::Progress::blocked:
                 co_await wait_for(session->descriptor(), Watched::wait_write);

@@ -146,6 +146,7 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
     constexpr auto retry = std::chrono::seconds(1);
     auto& news = self->queue().output(Queue::Reader::client);
     bool failing = false;
+    std::uint64_t position = 0;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed() || self->given_up_) co_return;
@@ -154,8 +155,7 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
         switch (error) {
             case 0:
                 failing = false;
-                if (self->draining()) self->state().notify();
-                co_await news.wait(seen);
+                co_await rest(self, Queue::Reader::client, seen, position);
                 break;
             case EINTR:
                 co_await yield();

@@ -24,7 +24,7 @@ void take_all(Queue& queue) {
     do {
         queue.next(Reader::client, 1 << 20, batch);
         queue.take(Reader::client, batch.position + batch.size);
-    } while (batch.size > 0);
+    } while (!queue.arm(Reader::client));
 }
 
 }  // namespace
@@ -43,6 +43,23 @@ BOOST_AUTO_TEST_CASE(a_waiting_reader_is_woken_once_for_a_burst) {
     take_all(queue);
     for (int i = 0; i < 100; ++i) put(queue, "x");
     BOOST_TEST(queue.output(Reader::client).generation() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_reader_that_does_not_wait_is_woken_by_a_full_queue) {
+    Queue queue({.capacity = 4});
+    for (int i = 0; i < 3; ++i) put(queue, "x");
+    BOOST_TEST(queue.output(Reader::client).generation() == 0u);
+    put(queue, "x");
+    BOOST_TEST(queue.output(Reader::client).generation() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(to_ask_for_news_when_there_is_some_is_refused) {
+    Queue queue({});
+    BOOST_TEST(queue.arm(Reader::client));
+    put(queue, "x");
+    BOOST_TEST(!queue.arm(Reader::client));
+    put(queue, "x");
+    BOOST_TEST(queue.output(Reader::client).generation() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(the_device_hears_when_a_full_queue_has_room_again_and_not_before) {
