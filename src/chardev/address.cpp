@@ -4,6 +4,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,11 +80,25 @@ std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec) {
     return addresses;
 }
 
+void use_small_segments(int fd, const SocketAddress& address) noexcept {
+    constexpr int smallest = 88;  // Linux takes no less
+    bool loopback = false;
+    if (address.family() == AF_INET) {
+        const auto& ipv4 = reinterpret_cast<const sockaddr_in&>(address.storage);
+        loopback = ntohl(ipv4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    } else if (address.family() == AF_INET6) {
+        const auto& ipv6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
+        loopback = IN6_IS_ADDR_LOOPBACK(&ipv6.sin6_addr);
+    }
+    if (loopback) (void)::setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &smallest, sizeof smallest);
+}
+
 UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address) {
     int error = EADDRNOTAVAIL;
     for (const auto& candidate : resolve_listen(spec)) {
         UniqueFd fd(::socket(candidate.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         const int on = 1;
+        use_small_segments(fd.get(), candidate);
         if (fd.valid() && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
             ::bind(fd.get(), candidate.get(), candidate.size) == 0 && ::listen(fd.get(), pending_clients) == 0) {
             address.size = sizeof address.storage;

@@ -31,6 +31,13 @@ struct SocketAddress {
 /// What HOST:PORT means for listening, IPv4 first. Blocks while a name is looked up. Throws Error(host).
 [[nodiscard]] std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec);
 
+/// Has the peer's kernel acknowledge sooner, if the connection stays on this host. Before listen() or connect().
+///
+/// Linux acknowledges at once what is larger than a segment, and the rest up to 40 ms late. When the peer dies by a reset
+/// meanwhile, nobody can tell that it had got those bytes, and the next client gets them again. With the smallest segments
+/// that is less than 88 bytes, and costs nothing here: it is only on a wire that data is cut into segments.
+void use_small_segments(int fd, const SocketAddress& address) noexcept;
+
 /// Listens on TCP and says in `address` where. Throws Error(host).
 [[nodiscard]] UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address);
 

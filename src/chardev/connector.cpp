@@ -45,6 +45,7 @@ awaitable<std::string> Connector::resolve(std::shared_ptr<Connector> self, std::
 awaitable<int> Connector::connect_to(std::shared_ptr<Connector> self, const SocketAddress& address, UniqueFd& fd) {
     fd = UniqueFd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd.valid()) co_return errno;
+    use_small_segments(fd.get(), address);
     if (::connect(fd.get(), address.get(), address.size) == 0) co_return 0;
     if (errno != EINPROGRESS) co_return errno;
     // A second descriptor for the wait, so that close() can end it.
