@@ -18,6 +18,13 @@
 
 namespace asyncvm::test {
 
+/// A piece of output that can be told from every other, `size` bytes with the newline at its end.
+inline std::string block(unsigned number, std::size_t size = 100) {
+    auto text = "<" + std::to_string(number) + ">";
+    while (text.size() < size - 1) text += static_cast<char>('a' + (text.size() * 7 + number) % 26);
+    return text + "\n";
+}
+
 class Client {
 public:
     /// From "tcp:127.0.0.1:PORT" or "unix:PATH". `receive_buffer` 0: the system's.

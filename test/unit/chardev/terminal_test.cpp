@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE chardev_terminal
 #include "bench.hpp"
 #include "descriptors.hpp"
+#include "directory.hpp"
 
 #include <asyncvm/error.hpp>
 

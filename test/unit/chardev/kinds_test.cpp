@@ -1,0 +1,186 @@
+#define BOOST_TEST_MODULE chardev_kinds
+#include "bench.hpp"
+#include "client.hpp"
+#include "directory.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+BOOST_AUTO_TEST_CASE(telnet_negotiates_and_escapes) {
+    Bench bench;
+    const auto serial = bench.open("tcp:0,telnet");
+    put(*serial,
+        "a\xff"
+        "b");
+    Client client(serial->description());
+    const std::string greeting("\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00", 12);
+    BOOST_TEST(client.receive(12) == greeting);
+    BOOST_TEST(client.receive(4) ==
+               "a\xff\xff"
+               "b");
+    client.send(
+        std::string("\xff\xfd\x18"
+                    "x\xff\xff"
+                    "y",
+                    7));
+    BOOST_TEST(get(*serial, 3) ==
+               "x\xff"
+               "y");
+    BOOST_TEST(client.receive(3) == "\xff\xfc\x18");
+}
+
+BOOST_AUTO_TEST_CASE(telnet_clients_that_come_and_go_get_every_byte_once) {
+    Bench bench;
+    const auto serial = bench.open("tcp:0,telnet,backlog=64K");
+    for (int c = 0; c < 20; ++c) {
+        std::string text;
+        std::string wire;
+        for (int i = 0; i < 3000; ++i) {
+            const char byte = static_cast<char>(i * 31 + c);
+            text += byte;
+            wire += std::string(byte == '\xff' ? 2 : 1, byte);
+        }
+        put(*serial, text);
+        Client client(serial->description());
+        BOOST_TEST(client.receive(12).size() == 12u);
+        BOOST_TEST_REQUIRE((client.receive(wire.size()) == wire));
+        if (c % 2 == 0) client.kill();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(unix_sockets_serve_one_client_after_the_other) {
+    Bench bench;
+    const Directory directory;
+    const auto where = "unix:" + (directory / "sock");
+    const auto serial = bench.open(where);
+    BOOST_TEST(serial->description() == where);
+    for (unsigned c = 0; c < 50; ++c) {
+        const auto text = block(c, 10'000);
+        put(*serial, text);
+        Client client(where);
+        BOOST_TEST_REQUIRE((client.receive(text.size()) == text));
+        client.send("k");
+        BOOST_TEST(get(*serial, 1) == "k");
+    }
+    // Nothing was read: all of it is for the next, whole.
+    const auto text = block(1, 10'000);
+    put(*serial, text);
+    {
+        Client idle(where);
+        BOOST_TEST(eventually([&] { return serial->connected(); }));
+    }
+    BOOST_TEST(eventually([&] { return !serial->connected(); }));
+    Client next(where);
+    BOOST_TEST((next.receive(text.size()) == text));
+    auto drained = bench.drain(serial);
+    BOOST_TEST(next.receive_all().empty());
+    next.close();
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 0u);
+    bench.close(serial);
+    BOOST_TEST(!std::filesystem::exists(directory / "sock"));
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_file_is_replaced_only_if_it_is_a_left_over) {
+    Bench bench;
+    const Directory directory;
+    const auto path = directory / "sock";
+    {
+        const auto serial = bench.open("unix:" + path);
+        BOOST_CHECK_EXCEPTION(bench.open("unix:" + path), Error, [](const Error& e) {
+            return e.kind() == ErrorKind::host &&
+                   std::string(e.what()).find("somebody listens there already") != std::string::npos;
+        });
+        bench.close(serial);
+    }
+    {
+        const int left_over = ::socket(AF_UNIX, SOCK_STREAM, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+        BOOST_TEST_REQUIRE(::bind(left_over, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+        ::close(left_over);
+        const auto serial = bench.open("unix:" + path);
+        Client client("unix:" + path);
+        // Somebody else's file by now: it stays.
+        std::filesystem::remove(path);
+        std::ofstream(path) << "mine";
+        bench.close(serial);
+        BOOST_TEST(contents(path) == "mine");
+    }
+    BOOST_CHECK_EXCEPTION(bench.open("unix:" + path), Error,
+                          [](const Error& e) { return std::string(e.what()).find("no socket") != std::string::npos; });
+    BOOST_CHECK_EXCEPTION(bench.open("unix:/nonexistent/sock"), Error, [](const Error& e) {
+        return std::string(e.what()).find("directory must exist") != std::string::npos;
+    });
+    BOOST_CHECK_EXCEPTION(bench.open("unix:/tmp/" + std::string(120, 'x')), Error, [](const Error& e) {
+        return std::string(e.what()).find("the system allows 107") != std::string::npos;
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_client_connects_and_connects_again) {
+    Bench bench;
+    const auto server = bench.open("tcp:0");
+    const auto port = server->description();
+    const auto client = bench.open(port + ",client,reconnect=0.01");
+    put(*client, "hello");
+    BOOST_TEST(get(*server, 5) == "hello");
+    put(*server, "there");
+    BOOST_TEST(get(*client, 5) == "there");
+    BOOST_TEST(bench.lines.count("serial1 is connected to " + port) == 1u);
+    bench.close(server);
+    BOOST_TEST(!bench.lines.await(port + " has closed the connection").empty());
+    BOOST_TEST(!bench.lines.await("serial1: cannot connect to " + port + ": connection refused").empty());
+    put(*client, "kept");
+    const auto again = bench.open(port);
+    BOOST_TEST(get(*again, 4) == "kept");
+    BOOST_TEST(bench.lines.count("cannot connect") == 1u);
+    auto drained = bench.drain(client);
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_client_resolves_names_and_reports_those_that_do_not_exist) {
+    Bench bench;
+    const auto server = bench.open("tcp:0");
+    const auto where = server->description();
+    const auto client = bench.open("tcp:localhost:" + where.substr(where.rfind(':') + 1) + ",client");
+    put(*client, "x");
+    BOOST_TEST(get(*server, 1) == "x");
+    bench.close(client);
+}
+
+BOOST_AUTO_TEST_CASE(a_unix_client_connects_as_soon_as_there_is_a_server) {
+    Bench bench;
+    const Directory directory;
+    const auto where = "unix:" + (directory / "sock");
+    const auto client = bench.open(where + ",client,reconnect=0.01");
+    put(*client, "early");
+    BOOST_TEST(!bench.lines.await("cannot connect to " + where + ": no such file or directory").empty());
+    const auto server = bench.open(where);
+    BOOST_TEST(get(*server, 5) == "early");
+}
+
+BOOST_AUTO_TEST_CASE(the_log_gets_a_copy_of_everything) {
+    Bench bench;
+    const Directory directory;
+    const auto path = directory / "log";
+    const auto serial = bench.open("tcp:0,log=" + path);
+    put(*serial, "one ");
+    BOOST_TEST(eventually([&] { return contents(path) == "one "; }));
+    Client client(serial->description());
+    BOOST_TEST(client.receive(4) == "one ");
+    put(*serial, "two");
+    BOOST_TEST(client.receive(3) == "two");
+    bench.close(serial);
+    BOOST_TEST(contents(path) == "one two");
+    BOOST_CHECK_EXCEPTION(bench.open("tcp:0,log=/nonexistent/log"), Error, [](const Error& e) {
+        return e.kind() == ErrorKind::host &&
+               std::string(e.what()) == "cannot open /nonexistent/log for writing: no such file or directory";
+    });
+}
