@@ -40,7 +40,7 @@ constexpr std::string_view names[] = {"--help",   "--version", "--verbose", "--n
                                       "--device", "--load",    "--entry",   "--mode",        "--reg",    "--memory",
                                       "--cpus",   "--smp",     "--cpu",     "--accel",       "--probe",  "--probe-lines"};
 
-[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
+[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 
 /// The option that a message of CLI11 begins with, the way people type it. Some messages name it without its dashes.
 std::string option_in(std::string_view message) {
@@ -50,12 +50,12 @@ std::string option_in(std::string_view message) {
 
 [[noreturn]] void fail_on_extra(std::string_view word) {
     if (!word.starts_with('-')) {
-        fail(fmt::format("unexpected argument: {} (there is one GUEST, and options come with two dashes)", word));
+        refuse(fmt::format("unexpected argument: {} (there is one GUEST, and options come with two dashes)", word));
     }
     const auto name = word.substr(0, word.find('='));
     const auto near = nearest(name, names);
-    fail(near.empty() ? fmt::format("unknown option: {}", name)
-                      : fmt::format("unknown option: {} (did you mean {}?)", name, near));
+    refuse(near.empty() ? fmt::format("unknown option: {}", name)
+                        : fmt::format("unknown option: {} (did you mean {}?)", name, near));
 }
 
 /// CLI11 would take the next word instead.
@@ -64,7 +64,7 @@ void fail_on_empty_value(int argc, const char* const* argv) {
         const std::string_view word = argv[i];
         if (word == "--") return;
         if (word.starts_with("--") && word.find('=') == word.size() - 1) {
-            fail(fmt::format("{} needs a value", word.substr(0, word.size() - 1)));
+            refuse(fmt::format("{} needs a value", word.substr(0, word.size() - 1)));
         }
     }
 }
@@ -96,9 +96,9 @@ Words split_command_line(int argc, const char* const* argv) {
         const bool is_flag = std::ranges::any_of(flags, [&option](const Flag& flag) {
             return std::string_view(flag.names).starts_with(option) || std::string_view(flag.names).ends_with(option);
         });
-        fail(fmt::format("{} {} a value", option, is_flag ? "can't have" : "needs"));
+        refuse(fmt::format("{} {} a value", option, is_flag ? "can't have" : "needs"));
     } catch (const CLI::ParseError& error) {
-        fail(error.what());
+        refuse(error.what());
     }
     auto extras = app.remaining();
     std::erase(extras, "--");

@@ -1,5 +1,7 @@
 #include "report/hints.hpp"
 
+#include "report/control_bits.hpp"
+
 #include "report/code.hpp"
 #include "report/instruction_kind.hpp"
 
@@ -10,9 +12,6 @@
 
 namespace asyncvm {
 namespace {
-
-constexpr std::uint64_t cr0_pe = 1u << 0;
-constexpr std::uint64_t cr0_pg = 1u << 31;
 
 std::string about_instruction(InstructionKind kind) {
     switch (kind) {

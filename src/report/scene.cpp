@@ -1,16 +1,11 @@
 #include "report/scene.hpp"
 
+#include "report/control_bits.hpp"
+
 #include <variant>
 
 namespace asyncvm {
 namespace {
-
-constexpr std::uint64_t cr0_pe = 1u << 0;
-constexpr std::uint64_t cr0_pg = 1u << 31;
-constexpr std::uint64_t cr4_pae = 1u << 5;
-constexpr std::uint64_t cr4_la57 = 1u << 12;
-constexpr std::uint64_t efer_lma = 1u << 10;
-constexpr std::uint64_t rflags_vm = 1u << 17;
 
 /// Where a processor starts after INIT and RESET. A guest without firmware has no business there: kvm-amd resets the vCPU
 /// before it reports a triple fault, because the hardware leaves its state undefined (AMD APM vol. 2, 15.14.3).

@@ -1,16 +1,12 @@
 #include "report/translate.hpp"
 
+#include "report/control_bits.hpp"
+
 #include <algorithm>
 #include <cstring>
 
 namespace asyncvm {
 namespace {
-
-constexpr std::uint64_t cr0_pg = 1u << 31;
-constexpr std::uint64_t cr4_pse = 1u << 4;
-constexpr std::uint64_t cr4_pae = 1u << 5;
-constexpr std::uint64_t cr4_la57 = 1u << 12;
-constexpr std::uint64_t efer_lma = 1u << 10;
 
 constexpr std::uint64_t entry_present = 1u << 0;
 constexpr std::uint64_t entry_large = 1u << 7;
