@@ -40,11 +40,13 @@ class Configuration:
 
 # Line numbers are enough debug information for stack traces: the rest costs a tenth of the time of a build.
 LINES = "-Dcpp_args=-gline-tables-only"
-SANITIZER_OPTIONS = [LINES, "-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
+# The files of a target compiled as one: a build takes a third of the time. That each file stands alone is gcc's to show.
+TOGETHER = ["-Dunity=on", "-Dunity_size=100"]
+SANITIZER_OPTIONS = [LINES, *TOGETHER, "-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
 CONFIGURATIONS = [
     Configuration("gcc", "g++", ["g++"], ["-Dcpp_args=-g1"], 2, nested=True),
     Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], [], 2, hide_kvm=True, build_of="gcc"),
-    Configuration("clang", "clang++", CLANG, [LINES], 2),
+    Configuration("clang", "clang++", CLANG, [LINES, *TOGETHER], 2),
     Configuration(
         "asan", "clang++, AddressSanitizer and UndefinedBehaviorSanitizer", CLANG,
         ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS], 5,
