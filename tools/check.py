@@ -49,7 +49,8 @@ CONFIGURATIONS = [
     Configuration("clang", "clang++", CLANG, [LINES, *TOGETHER], 2),
     Configuration(
         "asan", "clang++, AddressSanitizer and UndefinedBehaviorSanitizer", CLANG,
-        ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS], 5,
+        # Not vptr: its check opens a pipe, and takes it for a broken object when a test has used up all descriptors.
+        ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS, f"{LINES} -fno-sanitize=vptr"], 5,
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
          "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}),
     Configuration(

@@ -307,7 +307,9 @@ private:
     }
 
     void compare_exchange() {
-        const unsigned s = size();
+        unsigned s = size();
+        // Unicorn 2.0 clears the upper half of RAX also when a comparison of 4 bytes succeeds; processors leave it alone.
+        if (mode_ == Mode::long64 && s == 4) s = 8;
         if (coin()) {
             out_.registers({0x0f, for_size(0xb0, s)}, any(s), any(s), s);
         } else {
