@@ -93,10 +93,10 @@ int Pty::flush() {
         const auto put = ::write(master_->native_handle(), bytes.data(), bytes.size());
         if (put < 0 && errno == EINTR) continue;
         if (put <= 0) return put == 0 ? EAGAIN : errno;
-        last_put_ = static_cast<std::uint64_t>(put);
-        last_put_at_ = Clock::now();
-        queue().take(Queue::Reader::client, batch_.position + last_put_);
-        queue().deliver(batch_.position + last_put_);
+        last_unread_ = static_cast<std::uint64_t>(put);
+        last_unread_at_ = Clock::now();
+        queue().take(Queue::Reader::client, batch_.position + last_unread_);
+        queue().deliver(batch_.position + last_unread_);
     }
     return EINTR;
 }
@@ -155,14 +155,23 @@ void Pty::push() {
 /// Asked while draining. Opening the terminal here hides who else has it open, which matters no more once the queue is
 /// empty.
 std::uint64_t Pty::in_kernel() {
-    // What is written to the master shows up on the terminal's side a moment later.
+    // A reader that has just emptied the terminal's 4 KiB may not yet have asked for what is behind them.
     constexpr auto moment = std::chrono::milliseconds(20);
     if (!master_ || queue().undelivered(Queue::Reader::client) > 0) return 0;
     if (!slave_.valid()) slave_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
     int unread = 0;
-    if (slave_.valid()) (void)::ioctl(slave_.get(), FIONREAD, &unread);
-    if (unread == 0 && Clock::now() - last_put_at_ < moment) return last_put_;
-    return static_cast<std::uint64_t>(unread);
+    if (slave_.valid()) {
+        // What was written to the master is still on its way, and not counted yet: poll() waits for it.
+        pollfd entry{slave_.get(), POLLIN, 0};
+        (void)::poll(&entry, 1, 0);
+        (void)::ioctl(slave_.get(), FIONREAD, &unread);
+    }
+    const auto now = Clock::now();
+    if (unread > 0) {
+        last_unread_ = static_cast<std::uint64_t>(unread);
+        last_unread_at_ = now;
+    }
+    return now - last_unread_at_ < moment ? last_unread_ : 0;
 }
 
 std::string Pty::waiting(std::uint64_t bytes) const {

@@ -38,8 +38,8 @@ private:
     UniqueFd slave_;  ///< only while draining
     std::string path_;
     OutputLog::Batch batch_;
-    std::uint64_t last_put_ = 0;
-    Clock::time_point last_put_at_{};
+    std::uint64_t last_unread_ = 0;  ///< in the kernel, when it was last looked
+    Clock::time_point last_unread_at_{};
 };
 
 }  // namespace asyncvm

@@ -76,6 +76,19 @@ BOOST_AUTO_TEST_CASE(who_opens_the_terminal_after_the_guest_has_halted_reads_eve
     vm.check_end();
 }
 
+BOOST_AUTO_TEST_CASE(the_program_ends_only_when_the_terminals_reader_has_everything) {
+    // More than the 4 KiB that the reading side of a terminal holds: what is behind that follows when a reader has made
+    // room, and a little later.
+    for (int i = 0; i < 10; ++i) {
+        SerialVm vm("pty", printing_blocks(7));
+        const auto path = path_of(vm);
+        vm.wait_for_error("the guest has ended");
+        Terminal terminal(path);
+        BOOST_TEST(terminal.read(7 * block_size) == blocks_text(0, 7 * block_size));
+        vm.check_end();
+    }
+}
+
 BOOST_AUTO_TEST_CASE(who_leaves_and_comes_again_loses_nothing) {
     SerialVm vm("pty", blocks_on_request());
     const auto path = path_of(vm);

@@ -155,7 +155,7 @@ BOOST_FIXTURE_TEST_CASE(a_second_signal_ends_at_once, Files) {
     child.send_signal(SIGINT);
     const auto& ended = child.wait();
     BOOST_TEST(ended.err.find("asyncvm: ended at once by SIG") != std::string::npos, ended.err);
-    BOOST_TEST((ended.code == 128 + SIGTERM || ended.code == 128 + SIGINT));
+    BOOST_TEST((ended.code == 128 + SIGTERM || ended.code == 128 + SIGINT), "exit code " << ended.code << ", stderr: " << ended.err);
     BOOST_TEST(!ended.killed);
     BOOST_TEST(!std::filesystem::exists(socket));
 }

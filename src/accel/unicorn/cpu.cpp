@@ -4,42 +4,58 @@
 
 namespace asyncvm::unicorn {
 
+namespace {
+
+/// A turn that was taken.
+class Turn {
+public:
+    explicit Turn(Baton& baton) : baton_(baton) {}
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() { baton_.give(); }
+
+private:
+    Baton& baton_;
+};
+
+}  // namespace
+
 UnicornCpu::UnicornCpu(unsigned index, std::shared_ptr<Shared> shared)
     : index_(index), shared_(std::move(shared)), engine_(std::make_unique<Engine>()) {}
 
+Emulation& UnicornCpu::emulation() {
+    if (!emulation_) {
+        auto engine = engine_ ? std::move(engine_) : std::make_unique<Engine>();
+        emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_);
+    }
+    return *emulation_;
+}
+
 Exit UnicornCpu::run() {
-    using Stop = Emulation::Stop;
     for (;;) {
-        // A vCPU that is in the middle of an access gets on with it, so that a kick leaves no instruction half done.
+        // Also with a kick, if nobody else has the turn: a pending access is then completed, as on KVM.
         if (!shared_->baton.take(kicked_)) {
             kicked_.store(false);
             return Interrupted{};
         }
-        if (!emulation_) {
-            try {
-                auto engine = engine_ ? std::move(engine_) : std::make_unique<Engine>();
-                emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_);
-            } catch (...) {
-                shared_->baton.give();
-                throw;
-            }
+        Emulation::Stop stop{};
+        {
+            const Turn turn(shared_->baton);
+            stop = emulation().run();
         }
-        const Stop stop = emulation_->run();
-        shared_->baton.give();
-        if (stop != Stop::attention) return exit_of(stop);
+        if (stop != Emulation::Stop::attention) return exit_of(stop);
         if (kicked_.exchange(false)) return Interrupted{};
     }
 }
 
 void UnicornCpu::complete_exit() {
     if (!emulation_) return;
+    const std::atomic<bool> not_cancelled = false;  // it is short: a kick does not matter
     // Each access of the instruction is answered with what is in its data, as on KVM.
-    for (;;) {
-        const std::atomic<bool> not_cancelled = false;
+    for (Emulation::Stop stop = Emulation::Stop::access; stop == Emulation::Stop::access;) {
         if (!shared_->baton.take(not_cancelled)) return;
-        const Emulation::Stop stop = emulation_->complete();
-        shared_->baton.give();
-        if (stop != Emulation::Stop::access) return;
+        const Turn turn(shared_->baton);
+        stop = emulation_->complete();
     }
 }
 

@@ -23,7 +23,7 @@ public:
     /// Opens an engine. Throws Error(host).
     UnicornCpu(unsigned index, std::shared_ptr<Shared> shared);
 
-    /// The first call sets the engine up. Throws Error(host) if it takes the state or the memory not.
+    /// The first call sets the engine up. Throws Error(host) if it does not take the state or the memory.
     Exit run() override;
     void complete_exit() override;
     void kick() noexcept override;
@@ -32,6 +32,7 @@ public:
     [[nodiscard]] std::uint64_t exit_rip() const noexcept override;
 
 private:
+    [[nodiscard]] Emulation& emulation();
     [[nodiscard]] Exit exit_of(Emulation::Stop stop) const;
 
     const unsigned index_;

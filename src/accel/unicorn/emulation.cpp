@@ -12,7 +12,7 @@ namespace asyncvm::unicorn {
 
 Emulation::~Emulation() {
     quitting_ = true;
-    fiber_.resume();
+    if (fiber_.made()) fiber_.resume();
 }
 
 Emulation::Stop Emulation::run() {

@@ -3,58 +3,51 @@
 #include <memory>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ASYNCVM_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASYNCVM_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define ASYNCVM_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ASYNCVM_TSAN 1
-#endif
-#endif
-
-#ifdef ASYNCVM_ASAN
+#ifdef ASYNCVM_FIBER_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef ASYNCVM_TSAN
+#ifdef ASYNCVM_FIBER_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
 namespace asyncvm::unicorn {
 
-Fiber::Fiber(std::function<void()> body) : body_(std::move(body)), stack_(allocator_.allocate()) {
-    inside_ = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack_.sp, stack_.size, stack_),
-                                    allocator_, [this](boost::context::fiber&& caller) { return start(std::move(caller)); });
-#ifdef ASYNCVM_TSAN
-    tsan_inside_ = __tsan_create_fiber(0);
+Fiber::Fiber(std::function<void()> body) : body_(std::move(body)) {}
+
+Fiber::~Fiber() {
+#ifdef ASYNCVM_FIBER_TSAN
+    if (tsan_inside_ != nullptr) __tsan_destroy_fiber(tsan_inside_);
 #endif
 }
 
-Fiber::~Fiber() {
-#ifdef ASYNCVM_TSAN
-    __tsan_destroy_fiber(tsan_inside_);
+void Fiber::make() {
+    stack_ = allocator_.allocate();
+    made_ = true;
+#ifdef ASYNCVM_FIBER_TSAN
+    tsan_inside_ = __tsan_create_fiber(0);
 #endif
+    // The constructor goes to the new stack already, and comes back.
+    before_resume();
+    inside_ = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack_.sp, stack_.size, stack_),
+                                    allocator_, [this](boost::context::fiber&& caller) { return start(std::move(caller)); });
+    void* inside_fake_stack = nullptr;
+    after_entry(inside_fake_stack);
+    before_suspend(&inside_fake_stack);
+    after_resume();
 }
 
 boost::context::fiber Fiber::start(boost::context::fiber&& caller) {
     caller_ = std::move(caller);
     after_entry(nullptr);
     body_();
-#ifdef ASYNCVM_ASAN
-    __sanitizer_start_switch_fiber(nullptr, caller_bottom_, caller_size_);
-#endif
-#ifdef ASYNCVM_TSAN
-    __tsan_switch_to_fiber(tsan_caller_, 0);
-#endif
+    // With a place to keep it, although it is not wanted again: frames that are still to return use the fake stack.
+    void* fake_stack = nullptr;
+    before_suspend(&fake_stack);
     return std::move(caller_);
 }
 
 void Fiber::resume() {
+    if (!made_) make();
     before_resume();
     inside_ = std::move(inside_).resume();
     after_resume();
@@ -62,34 +55,38 @@ void Fiber::resume() {
 
 void Fiber::suspend() {
     void* fake_stack = nullptr;
-#ifdef ASYNCVM_ASAN
-    __sanitizer_start_switch_fiber(&fake_stack, caller_bottom_, caller_size_);
-#endif
-#ifdef ASYNCVM_TSAN
-    __tsan_switch_to_fiber(tsan_caller_, 0);
-#endif
+    before_suspend(&fake_stack);
     caller_ = std::move(caller_).resume();
     after_entry(fake_stack);
 }
 
 void Fiber::before_resume() noexcept {
-#ifdef ASYNCVM_ASAN
+#ifdef ASYNCVM_FIBER_ASAN
     __sanitizer_start_switch_fiber(&fake_stack_, static_cast<const char*>(stack_.sp) - stack_.size, stack_.size);
 #endif
-#ifdef ASYNCVM_TSAN
+#ifdef ASYNCVM_FIBER_TSAN
     tsan_caller_ = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(tsan_inside_, 0);
 #endif
 }
 
 void Fiber::after_resume() noexcept {
-#ifdef ASYNCVM_ASAN
+#ifdef ASYNCVM_FIBER_ASAN
     __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 #endif
 }
 
+void Fiber::before_suspend([[maybe_unused]] void** fake_stack) noexcept {
+#ifdef ASYNCVM_FIBER_ASAN
+    __sanitizer_start_switch_fiber(fake_stack, caller_bottom_, caller_size_);
+#endif
+#ifdef ASYNCVM_FIBER_TSAN
+    __tsan_switch_to_fiber(tsan_caller_, 0);
+#endif
+}
+
 void Fiber::after_entry([[maybe_unused]] void* fake_stack) noexcept {
-#ifdef ASYNCVM_ASAN
+#ifdef ASYNCVM_FIBER_ASAN
     __sanitizer_finish_switch_fiber(fake_stack, &caller_bottom_, &caller_size_);
 #endif
 }

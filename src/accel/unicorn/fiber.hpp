@@ -13,15 +13,18 @@ namespace asyncvm::unicorn {
 /// two there are frames of a C library. The sanitizers are told of each switch.
 class Fiber {
 public:
-    /// The body starts at the first resume(). Throws std::bad_alloc without room for the stack.
+    /// The body starts at the first resume().
     explicit Fiber(std::function<void()> body);
     /// The body must have returned, or never started.
     ~Fiber();
     Fiber(const Fiber&) = delete;
     Fiber& operator=(const Fiber&) = delete;
 
-    /// Runs the body until it suspends itself or returns.
+    /// Runs the body until it suspends itself or returns. The first call throws std::bad_alloc without room for the stack.
     void resume();
+
+    /// Whether resume() has been called.
+    [[nodiscard]] bool made() const noexcept { return made_; }
 
     /// Inside the body: back to whoever called resume().
     void suspend();
@@ -30,14 +33,17 @@ private:
     /// Translating a block of guest code needs some tens of KiB. Pages that are never touched cost nothing.
     static constexpr std::size_t stack_size = 512 * 1024;
 
+    void make();
     boost::context::fiber start(boost::context::fiber&& caller);
     void before_resume() noexcept;
     void after_resume() noexcept;
+    void before_suspend(void** fake_stack) noexcept;
     void after_entry(void* fake_stack) noexcept;
 
     std::function<void()> body_;
     boost::context::protected_fixedsize_stack allocator_{stack_size};
     boost::context::stack_context stack_;
+    bool made_ = false;
     boost::context::fiber inside_;
     boost::context::fiber caller_;
 
