@@ -45,7 +45,7 @@ TOGETHER = ["-Dunity=on", "-Dunity_size=100"]
 SANITIZER_OPTIONS = [LINES, *TOGETHER, "-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
 CONFIGURATIONS = [
     Configuration("gcc", "g++", ["g++"], ["-Dcpp_args=-g1"], 2, nested=True),
-    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], [], 2, hide_kvm=True, build_of="gcc"),
+    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], ["-Dcpp_args=-g1"], 2, hide_kvm=True, build_of="gcc"),
     Configuration("clang", "clang++", CLANG, [LINES, *TOGETHER], 2),
     Configuration(
         "asan", "clang++, AddressSanitizer and UndefinedBehaviorSanitizer", CLANG,
