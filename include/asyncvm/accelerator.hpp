@@ -4,6 +4,7 @@
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/log.hpp>
+#include <asyncvm/posted_writes.hpp>
 #include <asyncvm/registers.hpp>
 
 #include <cstdint>
@@ -55,6 +56,10 @@ public:
 
     /// `index` counts from 0 and is the vCPU's initial APIC ID. Throws Error(host).
     [[nodiscard]] virtual std::unique_ptr<Cpu> create_cpu(unsigned index) = 0;
+
+    /// What collects writes; null where the accelerator can't. After the first create_cpu(); it lives as long as this
+    /// object.
+    [[nodiscard]] virtual PostedWrites* posted_writes() noexcept { return nullptr; }
 };
 
 struct KvmOptions {

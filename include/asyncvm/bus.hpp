@@ -6,9 +6,11 @@
 #include <asyncvm/device.hpp>
 #include <asyncvm/exit.hpp>
 #include <asyncvm/log.hpp>
+#include <asyncvm/posted_writes.hpp>
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -40,6 +42,13 @@ public:
     /// or wider ones than the device's max_access_size(), are split, lowest address first. Throws only operation_aborted.
     [[nodiscard]] awaitable<void> perform(Transaction& transaction, unsigned cpu);
 
+    /// Whether the devices in `zone` post writes, as things are; addresses without a device do. Any thread.
+    [[nodiscard]] bool posts(const PostedZone& zone) const noexcept;
+
+    /// `listener` hears of bursts of single writes that the device would post: of each `Burst::length` writes that came
+    /// fast. On the thread of the vCPU. Before the guest runs.
+    void on_burst(std::function<void(const PostedZone&)> listener) { on_burst_ = std::move(listener); }
+
     /// Every device once, in the order of attachment.
     [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const;
 
@@ -58,8 +67,11 @@ private:
     [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
 
     Space space_;
+    void tell_burst(const Transaction& transaction) const;
+
     asio::io_context& device_loop_;
     Log log_;
+    std::function<void(const PostedZone&)> on_burst_;
     std::vector<std::shared_ptr<Seat>> seats_;
     std::vector<Mapping> mappings_;
     std::atomic<std::uint64_t> unclaimed_ = 0;

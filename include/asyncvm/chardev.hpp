@@ -30,6 +30,9 @@ public:
     /// free again, so that a guest that fills it is not woken for each byte. Any thread.
     [[nodiscard]] virtual bool writable() const noexcept = 0;
 
+    /// How many bytes write_some() would take now. Any thread.
+    [[nodiscard]] virtual std::uint64_t room() const noexcept = 0;
+
     /// Takes up to `data.size()` bytes of input. Any thread.
     virtual std::size_t read_some(std::span<std::byte> data) noexcept = 0;
 

@@ -55,6 +55,13 @@ public:
     /// REP INS: fill `data` with consecutive elements of `first.size` bytes. The default calls read() for each.
     [[nodiscard]] virtual awaitable<void> read_string(const Access& first, std::span<std::byte> data);
 
+    /// Whether writes at `offset` need no answer, as things are: when the guest writes there in a burst, KVM may then
+    /// collect them, and write() or write_string() gets them later, in order, before anything else that the guest asks for,
+    /// and at most a few milliseconds later (docs/posted-writes.md). The vCPU in the Access is then always 0, and the thread
+    /// may be the device loop's. Asked now and then, on any thread. A write that would have to wait is better not posted:
+    /// its wait would keep all vCPUs that need an answer waiting.
+    [[nodiscard]] virtual bool posts([[maybe_unused]] std::uint64_t offset) const noexcept { return false; }
+
     /// Background work on the device loop, from before the guest starts until it has ended; then it is cancelled.
     /// The default ends at once.
     [[nodiscard]] virtual awaitable<void> run();

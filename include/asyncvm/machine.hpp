@@ -16,6 +16,7 @@ namespace asyncvm {
 struct MachineConfig {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     unsigned cpus = 1;
+    bool posted_writes = true;  ///< bursts of writes that need no answer are collected where the accelerator can
     Log log{};
 };
 
@@ -43,6 +44,9 @@ public:
     /// device loop. When it returns no thread of the machine is left and each pending access has been completed.
     /// Cancelling it stops the machine.
     [[nodiscard]] awaitable<Outcome> run();
+
+    /// Writes that were collected instead of stopping a vCPU, and delivered (docs/posted-writes.md). Any thread.
+    [[nodiscard]] std::uint64_t posted_writes() const noexcept;
 
     /// Any thread, any state, also before run(): ends the run with Outcome::stopped. Never blocks, never lost.
     void stop() noexcept;

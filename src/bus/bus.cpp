@@ -1,6 +1,7 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/error.hpp>
 
+#include "bus/burst.hpp"
 #include "bus/turn.hpp"
 #include "bus/visit.hpp"
 
@@ -25,6 +26,7 @@ struct Bus::Seat {
 struct Bus::Mapping {
     AddressRange range;
     Seat* seat = nullptr;
+    mutable Burst burst{};  ///< whoever holds the seat's turn
 };
 
 namespace {
@@ -83,7 +85,7 @@ void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
         seat = std::prev(seats_.end());
     }
     const auto place = std::ranges::upper_bound(mappings_, range.first, {}, [](const Mapping& m) { return m.range.first; });
-    mappings_.insert(place, Mapping{range, seat->get()});
+    mappings_.insert(place, Mapping{.range = range, .seat = seat->get()});
 }
 
 const Bus::Mapping* Bus::find(std::uint64_t address) const noexcept {
@@ -134,7 +136,10 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
     } catch (...) {
         failure = std::current_exception();
     }
-    if (!failure) co_return;
+    if (!failure) {
+        if (on_burst_ && transaction.direction == Direction::write && mapping->burst.step()) tell_burst(transaction);
+        co_return;
+    }
     fill_with_ones(transaction);
     // Only the vCPU's own cancellation ends the access without an answer; everything else is the device's fault.
     const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -166,6 +171,20 @@ awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
             done += step;
         }
     }
+}
+
+bool Bus::posts(const PostedZone& zone) const noexcept {
+    for (std::uint64_t address = zone.address; address - zone.address < zone.size; ++address) {
+        const Mapping* const mapping = find(address);
+        if (mapping != nullptr && !mapping->seat->device->posts(address - mapping->range.first)) return false;
+    }
+    return true;
+}
+
+void Bus::tell_burst(const Transaction& transaction) const {
+    const PostedZone zone{space_, transaction.address, transaction.size};
+    // A string is many writes for one exit already.
+    if (transaction.data.size() == transaction.size && posts(zone)) on_burst_(zone);
 }
 
 std::vector<std::shared_ptr<Device>> Bus::devices() const {

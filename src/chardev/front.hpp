@@ -15,6 +15,7 @@ public:
 
     std::size_t write_some(std::span<const std::byte> data) noexcept override;
     [[nodiscard]] bool writable() const noexcept override { return backend_->queue().writable(); }
+    [[nodiscard]] std::uint64_t room() const noexcept override { return backend_->queue().room(); }
     std::size_t read_some(std::span<std::byte> data) noexcept override;
     [[nodiscard]] bool readable() const noexcept override { return input_ && backend_->queue().readable(); }
     [[nodiscard]] bool connected() const noexcept override { return backend_->queue().connected(); }

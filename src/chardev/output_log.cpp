@@ -16,6 +16,11 @@ std::uint64_t OutputLog::used() const noexcept {
     return most;
 }
 
+std::uint64_t OutputLog::room() const noexcept {
+    if (options_.drop || (!options_.client && !options_.copy)) return unlimited;
+    return stalled_ ? 0 : options_.capacity - std::min(options_.capacity, used());
+}
+
 std::size_t OutputLog::append(std::span<const std::byte> data) {
     if (!options_.client && !options_.copy) {
         if (abandoned_) lost_ += data.size();
@@ -31,13 +36,11 @@ std::size_t OutputLog::append(std::span<const std::byte> data) {
         }
         return data.size();
     }
-    if (stalled_) return 0;
-    const auto in_use = used();
-    const auto room = options_.capacity - std::min(options_.capacity, in_use);
-    const auto part = data.first(std::min<std::uint64_t>(data.size(), room));
+    const auto free = room();
+    const auto part = data.first(std::min<std::uint64_t>(data.size(), free));
     copy_in(part);
     if (abandoned_) lost_ += part.size();
-    stalled_ = in_use + part.size() >= options_.capacity;
+    stalled_ = part.size() == free;
     return part.size();
 }
 

@@ -53,6 +53,11 @@ public:
     /// Takes as much from the start of `data` as there is room for; all of it with `drop`.
     std::size_t append(std::span<const std::byte> data);
 
+    static constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+
+    /// How many bytes append() takes now; `unlimited` where nothing is kept, or the oldest bytes make room.
+    [[nodiscard]] std::uint64_t room() const noexcept;
+
     /// Whether append() takes something. Once full, not before half of the capacity is free.
     [[nodiscard]] bool writable() const noexcept { return !stalled_; }
 

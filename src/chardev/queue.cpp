@@ -45,6 +45,11 @@ std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
     return taken;
 }
 
+std::uint64_t Queue::room() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return closed_ ? OutputLog::unlimited : log_.room();
+}
+
 std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
     std::size_t taken = 0;
     bool wake = false;

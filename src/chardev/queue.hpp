@@ -33,6 +33,7 @@ public:
     std::size_t write_some(std::span<const std::byte> data) noexcept;
     std::size_t read_some(std::span<std::byte> data) noexcept;
     [[nodiscard]] bool writable() const noexcept { return writable_.load(std::memory_order_acquire); }
+    [[nodiscard]] std::uint64_t room() const noexcept;
     [[nodiscard]] bool readable() const noexcept { return readable_.load(std::memory_order_acquire); }
     [[nodiscard]] bool connected() const noexcept { return connected_.load(std::memory_order_acquire); }
 

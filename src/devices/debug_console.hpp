@@ -1,6 +1,8 @@
 /// The debug console: a port that takes bytes.
 #pragma once
 
+#include "devices/room_to_post.hpp"
+
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/device.hpp>
 
@@ -18,6 +20,7 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "debugcon"; }
     [[nodiscard]] awaitable<void> write(const Access& access) override;
     [[nodiscard]] awaitable<void> write_string(const Access& first, std::span<const std::byte> data) override;
+    [[nodiscard]] bool posts(std::uint64_t) const noexcept override { return room_to_post(*output_); }
     [[nodiscard]] awaitable<void> read(Access& access) override;
 
 private:

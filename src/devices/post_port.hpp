@@ -18,6 +18,7 @@ public:
 
     [[nodiscard]] std::string_view name() const noexcept override { return "post"; }
     [[nodiscard]] awaitable<void> write(const Access& access) override;
+    [[nodiscard]] bool posts(std::uint64_t) const noexcept override { return true; }
     [[nodiscard]] awaitable<void> read(Access& access) override;
     void reset() override { code_ = 0; }
 

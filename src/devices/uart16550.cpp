@@ -1,5 +1,7 @@
 #include "devices/uart16550.hpp"
 
+#include "devices/room_to_post.hpp"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -74,6 +76,12 @@ awaitable<void> Uart16550::read(Access& access) {
     const bool pause = polls_a_full_queue(offset);
     if (pause) co_await chardev_->changed().wait(seen, full_queue_pause);
     access.data = read_register(offset);
+}
+
+bool Uart16550::posts(std::uint64_t offset) const noexcept {
+    if ((offset & 7U) != Uart16550Registers::data || !room_to_post(*chardev_)) return false;
+    const std::lock_guard lock(mutex_);
+    return registers_.sends() && !registers_.transmitter_interrupt_enabled();
 }
 
 awaitable<void> Uart16550::run() {

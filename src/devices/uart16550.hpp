@@ -27,6 +27,8 @@ public:
     [[nodiscard]] awaitable<void> write(const Access& access) override;
     [[nodiscard]] awaitable<void> read(Access& access) override;
     [[nodiscard]] awaitable<void> write_string(const Access& first, std::span<const std::byte> data) override;
+    /// Characters that are to be sent, where no transmitter interrupt is wanted for each and the chardev has room.
+    [[nodiscard]] bool posts(std::uint64_t offset) const noexcept override;
     [[nodiscard]] awaitable<void> run() override;
     void reset() override;
 
@@ -50,7 +52,7 @@ private:
     [[nodiscard]] Clock::duration attend();
 
     const std::shared_ptr<Chardev> chardev_;
-    std::mutex mutex_;  // between the vCPUs' accesses and run(); never held across a co_await
+    mutable std::mutex mutex_;  // between the vCPUs' accesses and run(); never held across a co_await
     Uart16550Registers registers_;
     IrqLine irq_;
     bool sending_ = false;  // a vCPU waits for room in the chardev

@@ -131,6 +131,7 @@ public:
     /// A read of this register tells the guest about input: line status, and the data register without divisor latch.
     [[nodiscard]] bool shows_input(unsigned offset) const noexcept;
 
+    [[nodiscard]] bool transmitter_interrupt_enabled() const noexcept { return (ier_ & ier_transmitter_empty) != 0; }
     [[nodiscard]] bool received_data_interrupt_enabled() const noexcept { return (ier_ & ier_received_data) != 0; }
 
     /// Master reset (table I) as after power-on. The modem lines and the transmitter's readiness belong to the world and

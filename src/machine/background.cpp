@@ -14,7 +14,8 @@ namespace asyncvm {
 using namespace std::chrono_literals;
 
 struct Background::Job {
-    std::shared_ptr<Device> device;
+    std::shared_ptr<Device> device;  ///< or null
+    std::string name;
     asio::cancellation_signal cancel;
     Event ended;
     bool running = true;
@@ -28,13 +29,13 @@ struct Background::Job {
 
 namespace {
 
-void tell_failure(const Log& log, const Device& device, const std::exception_ptr& failure) {
+void tell_failure(const Log& log, const std::string& name, const std::exception_ptr& failure) {
     try {
         std::rethrow_exception(failure);
     } catch (const std::exception& error) {
-        tell(log, fmt::format("the background work of device {} failed: {}", device.name(), error.what()));
+        tell(log, fmt::format("the background work of {} failed: {}", name, error.what()));
     } catch (...) {
-        tell(log, fmt::format("the background work of device {} failed", device.name()));
+        tell(log, fmt::format("the background work of {} failed", name));
     }
 }
 
@@ -46,11 +47,22 @@ void Background::start(std::shared_ptr<Device> device) {
     if (std::ranges::find(jobs_, device, [](const auto& job) { return job->device; }) != jobs_.end()) return;
     const auto job = std::make_shared<Job>();
     job->device = std::move(device);
+    job->name = fmt::format("device {}", job->device->name());
+    start(job, job->device->run());
+}
+
+void Background::start(std::string name, awaitable<void> work) {
+    const auto job = std::make_shared<Job>();
+    job->name = std::move(name);
+    start(job, std::move(work));
+}
+
+void Background::start(const std::shared_ptr<Job>& job, awaitable<void> work) {
     jobs_.push_back(job);
-    asio::co_spawn(device_loop_, job->device->run(),
+    asio::co_spawn(device_loop_, std::move(work),
                    asio::bind_cancellation_slot(job->cancel.slot(), [job, log = log_](std::exception_ptr failure) {
                        job->running = false;
-                       if (failure && !job->cancelled) tell_failure(log, *job->device, failure);
+                       if (failure && !job->cancelled) tell_failure(log, job->name, failure);
                        job->ended.notify();
                    }));
 }
@@ -63,9 +75,7 @@ awaitable<void> Background::finish() {
         const auto seen = job->ended.generation();
         if (!job->running) continue;
         const bool ended = co_await job->ended.wait(seen, 500ms);
-        if (!ended)
-            tell(log_,
-                 fmt::format("the background work of device {} does not end when it is cancelled", job->device->name()));
+        if (!ended) tell(log_, fmt::format("the background work of {} does not end when it is cancelled", job->name));
     }
 }
 

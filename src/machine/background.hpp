@@ -6,6 +6,7 @@
 #include <asyncvm/log.hpp>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace asyncvm {
@@ -20,11 +21,16 @@ public:
     /// Starts device->run(), once for each device. An exception that it ends with is told on the log.
     void start(std::shared_ptr<Device> device);
 
+    /// The same for what is no device: `name` as in "the background work of NAME failed".
+    void start(std::string name, awaitable<void> work);
+
     /// Cancels all of it and completes when it has ended, or after half a second.
     [[nodiscard]] awaitable<void> finish();
 
 private:
     struct Job;
+    void start(const std::shared_ptr<Job>& job, awaitable<void> work);
+
     asio::io_context& device_loop_;
     Log log_;
     std::vector<std::shared_ptr<Job>> jobs_;

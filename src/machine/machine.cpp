@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "machine/background.hpp"
+#include "machine/posting.hpp"
 #include "machine/vcpu.hpp"
 
 namespace asyncvm {
@@ -25,10 +26,15 @@ struct Machine::Impl {
           device_loop(loop),
           ports(Space::port, loop, config.log),
           mmio(Space::memory, loop, config.log) {
+        std::vector<std::unique_ptr<Cpu>> cpus;
+        for (unsigned index = 0; index < config.cpus; ++index) cpus.push_back(accelerator->create_cpu(index));
+        if (auto* const writes = config.posted_writes ? accelerator->posted_writes() : nullptr; writes != nullptr) {
+            posting = std::make_shared<Posting>(*writes, ports, mmio);
+        }
         for (unsigned index = 0; index < config.cpus; ++index) {
             vcpus.push_back(std::make_unique<Vcpu>(
-                index, accelerator->create_cpu(index),
-                Vcpu::Surroundings{memory, ports, mmio,
+                index, std::move(cpus[index]),
+                Vcpu::Surroundings{memory, ports, mmio, posting.get(),
                                    [this](std::optional<Outcome> outcome) { ended(std::move(outcome)); }}));
         }
     }
@@ -69,6 +75,7 @@ struct Machine::Impl {
     asio::io_context& device_loop;
     Bus ports;
     Bus mmio;
+    std::shared_ptr<Posting> posting;
     std::mutex mutex;
     std::optional<Outcome> outcome;
     std::atomic<unsigned> running = 0;
@@ -85,12 +92,14 @@ Machine::~Machine() {
     // Nobody runs the device loop for these vCPUs any more: what they await there may never come.
     for (const auto& vcpu : impl_->vcpus) vcpu->abandon();
     impl_->join_all();
+    if (impl_->posting) impl_->posting->shut();
 }
 
 GuestMemory& Machine::memory() noexcept { return impl_->memory; }
 Bus& Machine::ports() noexcept { return impl_->ports; }
 Bus& Machine::mmio() noexcept { return impl_->mmio; }
 unsigned Machine::cpus() const noexcept { return impl_->config.cpus; }
+std::uint64_t Machine::posted_writes() const noexcept { return impl_->posting ? impl_->posting->delivered() : 0; }
 Registers Machine::registers(unsigned cpu) { return impl_->vcpus.at(cpu)->cpu().registers(); }
 void Machine::set_registers(unsigned cpu, const Registers& registers) {
     impl_->vcpus.at(cpu)->cpu().set_registers(registers);
@@ -142,6 +151,7 @@ awaitable<Outcome> Machine::run() {
     for (const Bus* const bus : {&impl.ports, &impl.mmio}) {
         for (auto& device : bus->devices()) background.start(std::move(device));
     }
+    if (impl.posting) background.start("posted writes", Posting::run(impl.posting));
     std::exception_ptr failure;
     for (const auto& vcpu : impl.vcpus) {
         impl.running.fetch_add(1);
@@ -158,6 +168,8 @@ awaitable<Outcome> Machine::run() {
     }
     co_await impl.wait_for_vcpus();
     impl.join_all();
+    // Without an outcome of the guest's own nobody may be there who takes its output.
+    if (impl.posting) co_await impl.posting->finish(100ms);
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
     const std::lock_guard lock(impl.mutex);

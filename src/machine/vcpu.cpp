@@ -5,38 +5,16 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
-#include <csignal>
 #include <exception>
 #include <system_error>
 #include <utility>
 #include <variant>
 
 #include "machine/autopsy.hpp"
+#include "machine/posting.hpp"
+#include "machine/signals_blocked.hpp"
 
 namespace asyncvm {
-
-namespace {
-
-/// Blocks the signals that belong to the program's main thread for the thread that is made while it lives: a thread inherits
-/// the mask of its maker. What the accelerator kicks with, real-time signals, and faults of the thread itself stay open.
-class SignalsBlocked {
-public:
-    SignalsBlocked() {
-        sigset_t blocked;
-        sigfillset(&blocked);
-        for (const int open : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&blocked, open);
-        for (int open = SIGRTMIN; open <= SIGRTMAX; ++open) sigdelset(&blocked, open);
-        pthread_sigmask(SIG_SETMASK, &blocked, &before_);
-    }
-    SignalsBlocked(const SignalsBlocked&) = delete;
-    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-private:
-    sigset_t before_{};
-};
-
-}  // namespace
 
 Vcpu::Vcpu(unsigned index, std::unique_ptr<Cpu> cpu, Surroundings surroundings)
     : index_(index), surroundings_(std::move(surroundings)), cpu_(std::move(cpu)) {}
@@ -84,6 +62,8 @@ awaitable<void> Vcpu::run() {
     while (!stopping_.load(std::memory_order_relaxed)) {
         const Exit exit = cpu_->run();
         trail_.record(exit, cpu_->exit_rip());
+        // What the guest has written before it asks for anything else.
+        if (surroundings_.posting != nullptr && surroundings_.posting->pending()) co_await surroundings_.posting->drain();
         if (const auto* const port = std::get_if<PortAccess>(&exit)) {
             Transaction transaction = *port;
             co_await surroundings_.ports.perform(transaction, index_);

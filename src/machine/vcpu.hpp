@@ -16,6 +16,8 @@
 
 namespace asyncvm {
 
+class Posting;
+
 class Vcpu {
 public:
     /// What a vCPU has of its machine. All of it outlives the vCPU.
@@ -23,6 +25,7 @@ public:
         const GuestMemory& memory;
         Bus& ports;
         Bus& mmio;
+        Posting* posting;  ///< null where the accelerator collects no writes
         /// On the vCPU's thread, once, as the last thing it does: how it ended. No outcome: it has halted, or was stopped.
         std::function<void(std::optional<Outcome>)> on_end;
     };

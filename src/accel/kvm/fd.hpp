@@ -35,11 +35,12 @@ private:
     int fd_;
 };
 
-/// A shared mapping of a descriptor's first bytes; get() is null where it failed.
+/// A shared mapping of a descriptor's bytes from `offset` on, a multiple of the page size; get() is null where it failed.
 class Mapping {
 public:
-    Mapping(const Fd& fd, std::size_t size) noexcept
-        : size_(size), address_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0)) {}
+    Mapping(const Fd& fd, std::size_t size, std::size_t offset = 0) noexcept
+        : size_(size),
+          address_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), static_cast<off_t>(offset))) {}
     Mapping(const Mapping&) = delete;
     Mapping& operator=(const Mapping&) = delete;
     ~Mapping() {

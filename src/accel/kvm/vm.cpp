@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "accel/kvm/coalesced.hpp"
 #include "accel/kvm/cpu.hpp"
 #include "accel/kvm/cpu_features.hpp"
 #include "accel/kvm/cpuid.hpp"
@@ -121,8 +122,11 @@ public:
                                              : open_advice(error));
         }
         set_cpuid(cpu, cpuid_, index);
+        if (!coalesced_) coalesced_ = CoalescedWrites::make(vm_, cpu);
         return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
     }
+
+    [[nodiscard]] PostedWrites* posted_writes() noexcept override { return coalesced_.get(); }
 
 private:
     void require(unsigned long capability, const char* name, const char* since) const {
@@ -136,6 +140,7 @@ private:
     std::size_t run_size_ = 0;
     bool sync_regs_ = false;
     std::vector<kvm_cpuid_entry2> cpuid_;
+    std::unique_ptr<CoalescedWrites> coalesced_;
 };
 
 }  // namespace

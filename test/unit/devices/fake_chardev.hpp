@@ -33,6 +33,11 @@ public:
         return !full_;
     }
 
+    [[nodiscard]] std::uint64_t room() const noexcept override {
+        const std::lock_guard lock(mutex_);
+        return full_ ? 0 : capacity_ - output_.size();
+    }
+
     std::size_t read_some(std::span<std::byte> data) noexcept override {
         const std::lock_guard lock(mutex_);
         const std::size_t taken = std::min(data.size(), input_.size());

@@ -1,0 +1,172 @@
+#include "machine/posting.hpp"
+
+#include "machine/signals_blocked.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace asyncvm {
+
+/// Takes writes out of the ring however their delivery ends.
+class Posting::Release {
+public:
+    Release(Posting& posting, std::size_t count) noexcept : posting_(posting), count_(count) {}
+    Release(const Release&) = delete;
+    Release& operator=(const Release&) = delete;
+    ~Release() {
+        posting_.writes_.release(count_);
+        posting_.delivered_.fetch_add(count_, std::memory_order_relaxed);
+    }
+
+private:
+    Posting& posting_;
+    const std::size_t count_;
+};
+
+Posting::Posting(PostedWrites& writes, Bus& ports, Bus& mmio) : writes_(writes), ports_(ports), mmio_(mmio) {
+    for (Bus* const bus : {&ports_, &mmio_}) {
+        bus->on_burst([this](const PostedZone& zone) { want(zone); });
+    }
+}
+
+Posting::~Posting() { shut(); }
+
+void Posting::shut() noexcept {
+    if (worker_) worker_->join();
+}
+
+/// On a vCPU's thread.
+void Posting::want(const PostedZone& zone) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (std::ranges::find(wanted_, zone) != wanted_.end()) return;
+        wanted_.push_back(zone);
+    }
+    changed_.notify();
+}
+
+/// The writes from `first` on that go to one address with one size, as a string. Returns how many.
+std::size_t Posting::gather(std::size_t first, std::size_t count, Transaction& transaction) noexcept {
+    const PostedWrite& like = taken_[first];
+    std::size_t bytes = 0;
+    std::size_t next = first;
+    for (; next < count; ++next) {
+        const PostedWrite& write = taken_[next];
+        if (write.address != like.address || write.size != like.size || write.space != like.space) break;
+        std::memcpy(data_.data() + bytes, &write.data, like.size);
+        bytes += like.size;
+    }
+    transaction.space = like.space;
+    transaction.direction = Direction::write;
+    transaction.size = like.size;
+    transaction.address = like.address;
+    transaction.data = std::span(data_).first(bytes);
+    return next - first;
+}
+
+awaitable<void> Posting::drain() {
+    if (!turn_.try_take()) co_await turn_.take();
+    const HeldTurn held(turn_);
+    const std::size_t count = writes_.peek(taken_);
+    for (std::size_t done = 0; done < count;) {
+        Transaction transaction;
+        const std::size_t together = gather(done, count, transaction);
+        // Not before it is delivered: whoever finds the ring empty relies on that.
+        const Release release(*this, together);
+        co_await bus(transaction.space).perform(transaction, 0);
+        done += together;
+    }
+}
+
+awaitable<bool> Posting::on_worker(PostedZone zone, bool collect) {
+    if (!worker_) {
+        const SignalsBlocked blocked;
+        worker_.emplace(1);
+    }
+    struct Change {
+        Event made;
+        std::atomic<bool> result = false;
+    };
+    const auto change = std::make_shared<Change>();
+    const auto before = change->made.generation();
+    asio::post(*worker_, [writes = &writes_, zone, collect, change] {
+        if (collect) {
+            change->result.store(writes->collect(zone));
+        } else {
+            writes->leave(zone);
+        }
+        change->made.notify();
+    });
+    // The other zones' output goes on in the meantime.
+    for (bool made = false; !made;) {
+        made = co_await change->made.wait(before, tick);
+        if (!made && pending()) co_await drain();
+    }
+    co_return change->result.load();
+}
+
+void Posting::set_zones(std::vector<PostedZone> zones) {
+    zones_ = std::move(zones);
+    zone_count_.store(zones_.size(), std::memory_order_relaxed);
+    zones_changed_.notify();
+}
+
+awaitable<void> Posting::collect_wanted() {
+    std::vector<PostedZone> wanted;
+    {
+        const std::lock_guard lock(mutex_);
+        wanted.swap(wanted_);
+    }
+    for (const PostedZone& zone : wanted) {
+        if (std::ranges::find(zones_, zone) != zones_.end() || !bus(zone.space).posts(zone)) continue;
+        const bool collected = co_await on_worker(zone, true);
+        if (!collected) continue;
+        auto zones = zones_;
+        zones.push_back(zone);
+        set_zones(std::move(zones));
+    }
+}
+
+awaitable<void> Posting::leave_some(bool all) {
+    std::vector<PostedZone> stay;
+    std::vector<PostedZone> go;
+    for (const PostedZone& zone : zones_) {
+        (all || !bus(zone.space).posts(zone) ? go : stay).push_back(zone);
+    }
+    if (go.empty()) co_return;
+    for (const PostedZone& zone : go) static_cast<void>(co_await on_worker(zone, false));
+    set_zones(std::move(stay));
+}
+
+awaitable<void> Posting::run(std::shared_ptr<Posting> self) {
+    unsigned idle = 0;
+    std::uint64_t delivered = 0;
+    for (;;) {
+        const auto seen = self->changed_.generation();
+        const bool ending = self->ending_.load();
+        if (self->pending()) {
+            co_await self->drain();
+        }
+        if (ending) break;
+        co_await self->collect_wanted();
+        const auto now = self->delivered();
+        idle = now == delivered ? idle + 1 : 0;
+        delivered = now;
+        co_await self->leave_some(idle > idle_ticks);
+        if (self->zones_.empty()) idle = 0;
+        co_await self->changed_.wait(seen, self->zones_.empty() ? Event::no_limit : tick);
+    }
+    self->ended_ = true;
+    self->end_.notify();
+}
+
+awaitable<void> Posting::finish(std::chrono::milliseconds limit) {
+    const auto seen = end_.generation();
+    ending_.store(true);
+    changed_.notify();
+    if (!ended_) co_await end_.wait(seen, limit);
+}
+
+}  // namespace asyncvm

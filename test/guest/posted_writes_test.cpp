@@ -1,0 +1,208 @@
+// Writes that KVM collects: the devices see them in the guest's order, and soon, whatever else the guest does.
+#define BOOST_TEST_MODULE posted_writes
+#include <asyncvm/event.hpp>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "accelerator_under_test.hpp"
+#include "machine_fixture.hpp"
+#include "requires.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+BOOST_TEST_GLOBAL_FIXTURE(AcceleratorOrSkip);
+
+namespace {
+
+/// Checks that the guest's numbers come in order. The upper 8 bits of a number are its vCPU's, the others count from 0.
+class Sequence : public Device {
+public:
+    static constexpr std::uint64_t last_words = 0xffff'ffff;
+
+    explicit Sequence(Affinity affinity = Affinity::in_place) : affinity_(affinity) {}
+    std::string_view name() const noexcept override { return "sequence"; }
+    Affinity affinity() const noexcept override { return affinity_; }
+    bool posts(std::uint64_t) const noexcept override { return count_ < posts_until; }
+
+    awaitable<void> write(const Access& access) override {
+        note(access);
+        co_return;
+    }
+    awaitable<void> read(Access&) override { co_return; }
+
+    void note(const Access& access) {
+        if (access.data == last_words) {
+            ended.notify();
+            return;
+        }
+        const std::lock_guard lock(mutex_);
+        auto& next = next_.at(access.data >> 24U);
+        if ((access.data & 0xff'ffffU) != next) ++disorder;
+        ++next;
+        ++count_;
+    }
+
+    /// How many have come. After the run.
+    [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
+
+    std::atomic<std::uint64_t> posts_until = ~std::uint64_t{0};
+    std::uint64_t disorder = 0;
+    Event ended;
+
+private:
+    const Affinity affinity_;
+    std::mutex mutex_;
+    std::array<std::uint64_t, 4> next_{};
+    std::atomic<std::uint64_t> count_ = 0;
+};
+
+/// Its writes belong to the same sequence, but need an answer.
+class Ordinary : public Device {
+public:
+    explicit Ordinary(std::shared_ptr<Sequence> sequence) : sequence_(std::move(sequence)) {}
+    std::string_view name() const noexcept override { return "ordinary"; }
+    awaitable<void> write(const Access& access) override {
+        sequence_->note(access);
+        co_return;
+    }
+    awaitable<void> read(Access&) override { co_return; }
+
+private:
+    const std::shared_ptr<Sequence> sequence_;
+};
+
+awaitable<void> stop_at(Event& event, Machine& machine) {
+    co_await event.wait(0);
+    machine.stop();
+}
+
+struct Fixture {
+    explicit Fixture(unsigned cpus = 1, Affinity affinity = Affinity::in_place)
+        : test(loop, cpus), sequence(std::make_shared<Sequence>(affinity)) {}
+
+    /// With ECX = `count`, and EBX's upper 8 bits the vCPU's.
+    Outcome run(std::uint32_t count) {
+        for (unsigned cpu = 0; cpu < test.machine.cpus(); ++cpu) {
+            Registers registers = test.registers;
+            registers.rcx = count;
+            registers.rbx = std::uint64_t{cpu} << 24U;
+            test.machine.set_registers(cpu, registers);
+        }
+        return test.run();
+    }
+
+    asio::io_context loop{1};
+    TestMachine test;
+    std::shared_ptr<Sequence> sequence;
+};
+
+struct TwoCpus : Fixture {
+    TwoCpus() : Fixture(2) {}
+};
+
+struct OnDeviceLoop : Fixture {
+    OnDeviceLoop() : Fixture(1, Affinity::device_loop) {}
+};
+
+/// 1: mov %ebx, %eax; out %eax, (0x100); inc %ebx; dec %ecx; jnz 1b; hlt
+constexpr std::initializer_list<std::uint8_t> writing{0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef,
+                                                      0x66, 0x43, 0x66, 0x49, 0x75, 0xf5, 0xf4};
+
+/// Four writes to port 0x100, one to port 0x200, all of them numbers from EBX on, ECX times; hlt
+constexpr std::initializer_list<std::uint8_t> interleaving{
+    0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef, 0x66, 0x43, 0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef, 0x66,
+    0x43, 0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef, 0x66, 0x43, 0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef,
+    0x66, 0x43, 0xba, 0x00, 0x02, 0x66, 0x89, 0xd8, 0x66, 0xef, 0x66, 0x43, 0x66, 0x49, 0x75, 0xca, 0xf4};
+
+/// As `writing`, but in the end it writes 0xffffffff and spins.
+constexpr std::initializer_list<std::uint8_t> spinning{0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef,
+                                                       0x66, 0x43, 0x66, 0x49, 0x75, 0xf5, 0x66, 0xb8,
+                                                       0xff, 0xff, 0xff, 0xff, 0x66, 0xef, 0xeb, 0xfe};
+
+/// 32 bits: 1: mov %ebx, (0xd0000000); inc %ebx; dec %ecx; jnz 1b; hlt
+constexpr std::initializer_list<std::uint8_t> writing_memory{0x89, 0x1d, 0x00, 0x00, 0x00, 0xd0,
+                                                             0x43, 0x49, 0x75, 0xf6, 0xf4};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_burst_is_collected_and_arrives_in_order, Fixture, REQUIRES("coalesced-pio")) {
+    // Many times what the ring holds: it becomes full again and again.
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.load(writing);
+    BOOST_TEST((run(50'000).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 50'000U);
+    BOOST_TEST(sequence->disorder == 0U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+    BOOST_TEST(test.machine.posted_writes() < 50'000U);
+}
+
+BOOST_FIXTURE_TEST_CASE(so_do_writes_to_memory, Fixture, REQUIRES("coalesced-mmio")) {
+    test.machine.mmio().attach({0xd000'0000, 8}, sequence);
+    test.load(writing_memory, Mode::protected32);
+    BOOST_TEST((run(50'000).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 50'000U);
+    BOOST_TEST(sequence->disorder == 0U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_device_on_the_device_loop_gets_them_too, OnDeviceLoop, REQUIRES("coalesced-pio")) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.load(writing);
+    BOOST_TEST((run(20'000).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 20'000U);
+    BOOST_TEST(sequence->disorder == 0U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(ordinary_writes_keep_their_place_among_them, Fixture, REQUIRES("coalesced-pio")) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.machine.ports().attach({0x200, 8}, std::make_shared<Ordinary>(sequence));
+    test.load(interleaving);
+    BOOST_TEST((run(10'000).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 50'000U);
+    BOOST_TEST(sequence->disorder == 0U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(each_vcpus_writes_stay_in_order, TwoCpus, REQUIRES("coalesced-pio")) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.machine.ports().attach({0x200, 8}, std::make_shared<Ordinary>(sequence));
+    test.load(interleaving);
+    BOOST_TEST((run(5'000).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 2 * 25'000U);
+    BOOST_TEST(sequence->disorder == 0U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_guest_that_never_exits_again_is_still_heard, Fixture, REQUIRES("coalesced-pio")) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.load(spinning);
+    asio::co_spawn(loop, stop_at(sequence->ended, test.machine), [](std::exception_ptr) {});
+    BOOST_TEST((run(50'000).kind == Outcome::Kind::stopped));
+    BOOST_TEST(sequence->count() == 50'000U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_device_that_no_longer_posts_is_left_alone, Fixture, REQUIRES("coalesced-pio")) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    sequence->posts_until = 20'000;
+    test.load(writing);
+    BOOST_TEST((run(100'000).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 100'000U);
+    BOOST_TEST(sequence->disorder == 0U);
+    BOOST_TEST(test.machine.posted_writes() > 0U);
+    BOOST_TEST(test.machine.posted_writes() < 70'000U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_short_burst_is_not_worth_it, Fixture) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.load(writing);
+    BOOST_TEST((run(100).kind == Outcome::Kind::halted));
+    BOOST_TEST(sequence->count() == 100U);
+    BOOST_TEST(test.machine.posted_writes() == 0U);
+}
