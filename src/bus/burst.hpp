@@ -14,7 +14,7 @@ public:
 
     static constexpr unsigned length = 256;
     /// A guest that needs longer for `length` writes does other things than write.
-    static constexpr Clock::duration limit = length * std::chrono::microseconds(100);
+    static constexpr Clock::duration limit = length * std::chrono::microseconds(250);
 
     /// At each write. Returns true at the last one of each `length` that have come within `limit`.
     [[nodiscard]] bool step() noexcept { return ++count_ % length == 0 && step(Clock::now()); }

@@ -146,10 +146,11 @@ awaitable<void> Posting::run(std::shared_ptr<Posting> self) {
     for (;;) {
         const auto seen = self->changed_.generation();
         const bool ending = self->ending_.load();
-        if (self->pending()) {
-            co_await self->drain();
+        if (self->pending()) co_await self->drain();
+        if (ending) {
+            while (self->pending()) co_await self->drain();
+            break;
         }
-        if (ending) break;
         co_await self->collect_wanted();
         const auto now = self->delivered();
         idle = now == delivered ? idle + 1 : 0;
