@@ -16,6 +16,8 @@
 
 namespace asyncvm {
 
+class Bell;
+
 struct AddressRange {
     std::uint64_t first = 0;
     std::uint64_t size = 1;
@@ -49,6 +51,9 @@ public:
     /// fast. On the thread of the vCPU. Before the guest runs.
     void on_burst(std::function<void(const PostedZone&)> listener) { on_burst_ = std::move(listener); }
 
+    /// Every doorbell of every device.
+    [[nodiscard]] std::vector<std::shared_ptr<Bell>> bells() const;
+
     /// Every device once, in the order of attachment.
     [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const;
 
@@ -64,6 +69,7 @@ private:
     [[nodiscard]] const Mapping* find(std::uint64_t address) const noexcept;
     /// Whether a device begins behind `address`, within `size` bytes.
     [[nodiscard]] bool reaches_device(std::uint64_t address, std::uint64_t size) const noexcept;
+    [[nodiscard]] static bool ring(const Mapping& mapping, const Transaction& transaction) noexcept;
     [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
 
     Space space_;

@@ -5,8 +5,11 @@
 #include <asyncvm/asio.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace asyncvm {
 
@@ -14,6 +17,13 @@ namespace asyncvm {
 enum class Affinity {
     in_place,     ///< on the thread of the vCPU that makes the access: no thread switch
     device_loop,  ///< on the device loop, as run() does: all of the device's code is single-threaded, at the price of a hop
+};
+
+/// A write that only notifies: the device need not know more than that it came.
+struct Doorbell {
+    std::uint64_t offset = 0;
+    std::uint8_t size = 2;                ///< bytes: 1, 2, 4, and in memory also 8; other sizes are ordinary writes
+    std::optional<std::uint64_t> data{};  ///< only this value rings; others are ordinary writes
 };
 
 /// A device on a port range or a memory range. Each access is a coroutine: it may co_await whatever it likes before it
@@ -61,6 +71,15 @@ public:
     /// may be the device loop's. Asked now and then, on any thread. A write that would have to wait is better not posted:
     /// its wait would keep all vCPUs that need an answer waiting.
     [[nodiscard]] virtual bool posts([[maybe_unused]] std::uint64_t offset) const noexcept { return false; }
+
+    /// Writes that only notify. Where KVM can (ioeventfd) they do not stop the vCPU; elsewhere the bus takes them for the
+    /// device. Asked for each range that is attached.
+    [[nodiscard]] virtual std::vector<Doorbell> doorbells() const { return {}; }
+
+    /// The doorbell at `index` of doorbells() has been rung, once or more often, since the last call. Device loop, whatever
+    /// the affinity; one call at a time for each doorbell, but maybe while an access is under way. What the guest has posted
+    /// before has been delivered.
+    [[nodiscard]] virtual awaitable<void> rung(std::size_t index);
 
     /// Background work on the device loop, from before the guest starts until it has ended; then it is cancelled.
     /// The default ends at once.

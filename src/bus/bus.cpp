@@ -1,6 +1,7 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/error.hpp>
 
+#include "bus/bell.hpp"
 #include "bus/burst.hpp"
 #include "bus/turn.hpp"
 #include "bus/visit.hpp"
@@ -26,6 +27,7 @@ struct Bus::Seat {
 struct Bus::Mapping {
     AddressRange range;
     Seat* seat = nullptr;
+    std::vector<std::shared_ptr<Bell>> bells{};
     mutable Burst burst{};  ///< whoever holds the seat's turn
 };
 
@@ -84,8 +86,16 @@ void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
         seats_.push_back(std::move(made));
         seat = std::prev(seats_.end());
     }
+    std::vector<std::shared_ptr<Bell>> bells;
+    for (std::size_t index = 0; const Doorbell& doorbell : (*seat)->device->doorbells()) {
+        if (doorbell.offset < range.size) {
+            bells.push_back(std::make_shared<Bell>(space_, range.first + doorbell.offset, doorbell, (*seat)->device, index,
+                                                   device_loop_));
+        }
+        ++index;
+    }
     const auto place = std::ranges::upper_bound(mappings_, range.first, {}, [](const Mapping& m) { return m.range.first; });
-    mappings_.insert(place, Mapping{.range = range, .seat = seat->get()});
+    mappings_.insert(place, Mapping{.range = range, .seat = seat->get(), .bells = std::move(bells)});
 }
 
 const Bus::Mapping* Bus::find(std::uint64_t address) const noexcept {
@@ -108,11 +118,15 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
         co_return;
     }
     const std::uint64_t offset = mapping == nullptr ? 0 : transaction.address - mapping->range.first;
-    if (mapping == nullptr || transaction.size > mapping->seat->max_size || !std::has_single_bit(transaction.size) ||
+    // Among the elements of a string some may ring a doorbell.
+    const bool string = transaction.data.size() > transaction.size;
+    if (mapping == nullptr || (string && !mapping->bells.empty()) || transaction.size > mapping->seat->max_size ||
+        !std::has_single_bit(transaction.size) ||
         (transaction.size > mapping->range.size - offset && !mapping->range.whole)) {
         co_await perform_split(transaction, cpu);
         co_return;
     }
+    if (!mapping->bells.empty() && ring(*mapping, transaction)) co_return;
     Seat& seat = *mapping->seat;
     if (!seat.turn.try_take()) co_await seat.turn.take();
     const HeldTurn held(seat.turn);
@@ -173,10 +187,27 @@ awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
     }
 }
 
+/// Where the accelerator has stopped the vCPU for a write that only notifies.
+bool Bus::ring(const Mapping& mapping, const Transaction& transaction) noexcept {
+    if (transaction.direction != Direction::write) return false;
+    const auto bell = std::ranges::find_if(mapping.bells, [&](const auto& b) { return b->matches(transaction); });
+    if (bell == mapping.bells.end()) return false;
+    (*bell)->ring();
+    return true;
+}
+
+std::vector<std::shared_ptr<Bell>> Bus::bells() const {
+    std::vector<std::shared_ptr<Bell>> all;
+    for (const Mapping& mapping : mappings_) all.insert(all.end(), mapping.bells.begin(), mapping.bells.end());
+    return all;
+}
+
 bool Bus::posts(const PostedZone& zone) const noexcept {
     for (std::uint64_t address = zone.address; address - zone.address < zone.size; ++address) {
         const Mapping* const mapping = find(address);
-        if (mapping != nullptr && !mapping->seat->device->posts(address - mapping->range.first)) return false;
+        if (mapping == nullptr) continue;
+        if (!mapping->seat->device->posts(address - mapping->range.first)) return false;
+        if (std::ranges::any_of(mapping->bells, [&](const auto& bell) { return bell->address() == address; })) return false;
     }
     return true;
 }

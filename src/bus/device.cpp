@@ -22,6 +22,8 @@ awaitable<void> Device::read_string(const Access& first, std::span<std::byte> da
     }
 }
 
+awaitable<void> Device::rung(std::size_t) { co_return; }
+
 awaitable<void> Device::run() { co_return; }
 
 }  // namespace asyncvm

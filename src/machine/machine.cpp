@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "machine/background.hpp"
+#include "machine/doorbells.hpp"
 #include "machine/posting.hpp"
 #include "machine/vcpu.hpp"
 
@@ -151,6 +152,10 @@ awaitable<Outcome> Machine::run() {
     for (const Bus* const bus : {&impl.ports, &impl.mmio}) {
         for (auto& device : bus->devices()) background.start(std::move(device));
     }
+    auto bells = impl.ports.bells();
+    for (auto& bell : impl.mmio.bells()) bells.push_back(std::move(bell));
+    Doorbells doorbells(*impl.accelerator, std::move(bells), impl.posting);
+    doorbells.start(background);
     if (impl.posting) background.start("posted writes", Posting::run(impl.posting));
     std::exception_ptr failure;
     for (const auto& vcpu : impl.vcpus) {
@@ -170,6 +175,7 @@ awaitable<Outcome> Machine::run() {
     impl.join_all();
     // Without an outcome of the guest's own nobody may be there who takes its output.
     if (impl.posting) co_await impl.posting->finish(100ms);
+    co_await doorbells.finish(100ms);
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
     const std::lock_guard lock(impl.mutex);

@@ -22,8 +22,9 @@ namespace asyncvm::test {
 inline constexpr std::chrono::seconds patience{20};
 
 struct TestMachine {
-    explicit TestMachine(asio::io_context& on, unsigned cpus = 1)
-        : loop(on), machine(config(cpus), make_accelerator_under_test(), on) {}
+    explicit TestMachine(asio::io_context& on, unsigned cpus = 1,
+                         std::unique_ptr<Accelerator> accelerator = make_accelerator_under_test())
+        : loop(on), machine(config(cpus), std::move(accelerator), on) {}
 
     /// Machine code, loaded at 0x10000 and entered there by all vCPUs.
     void load(std::initializer_list<std::uint8_t> code, Mode mode = Mode::real16) {

@@ -126,6 +126,19 @@ public:
         return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
     }
 
+    bool connect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
+        kvm_ioeventfd request{};
+        request.addr = address;
+        request.len = doorbell.size;
+        request.fd = eventfd;
+        if (space == Space::port) request.flags |= KVM_IOEVENTFD_FLAG_PIO;
+        if (doorbell.data) {
+            request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+            request.datamatch = *doorbell.data;
+        }
+        return vm_.control(KVM_IOEVENTFD, &request) == 0;
+    }
+
     [[nodiscard]] PostedWrites* posted_writes() noexcept override { return coalesced_.get(); }
 
 private:

@@ -1,0 +1,59 @@
+#include "bus/bell.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace asyncvm {
+
+namespace {
+
+int make_eventfd(const Device& device) {
+    const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (event >= 0) return event;
+    throw Error(ErrorKind::host, fmt::format("cannot make a doorbell for {}: {} (raise the limit that `ulimit -n` shows)",
+                                             device.name(), std::generic_category().message(errno)));
+}
+
+}  // namespace
+
+Bell::Bell(Space space, std::uint64_t address, const Doorbell& doorbell, std::shared_ptr<Device> device, std::size_t index,
+           asio::io_context& device_loop)
+    : space_(space),
+      address_(address),
+      doorbell_(doorbell),
+      device_(std::move(device)),
+      index_(index),
+      event_(device_loop, make_eventfd(*device_)) {}
+
+bool Bell::matches(const Transaction& write) const noexcept {
+    if (write.address != address_ || write.size != doorbell_.size || write.data.size() != write.size) return false;
+    if (!doorbell_.data) return true;
+    std::uint64_t value = 0;
+    std::memcpy(&value, write.data.data(), write.size);
+    return value == *doorbell_.data;
+}
+
+void Bell::ring() noexcept {
+    const std::uint64_t once = 1;
+    // It can't fail but by overflow, and then the bell has been rung often enough.
+    static_cast<void>(::write(event_.native_handle(), &once, sizeof once));
+}
+
+awaitable<std::uint64_t> Bell::heard() {
+    std::uint64_t times = 0;
+    for (;;) {
+        if (::read(event_.native_handle(), &times, sizeof times) == sizeof times) break;
+        co_await event_.async_wait(asio::posix::stream_descriptor::wait_read, use_awaitable);
+    }
+    co_return times;
+}
+
+}  // namespace asyncvm
