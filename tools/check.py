@@ -57,7 +57,8 @@ CONFIGURATIONS = [
         "tsan", "clang++, ThreadSanitizer", CLANG, ["-Db_sanitize=thread", *SANITIZER_OPTIONS], 5,
         {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"}),
 ]
-QUICK = ["gcc"]
+# For a short wait, and continuous integration: nothing that is not in the others as well.
+QUICK = Configuration("quick", "g++, the files of a target together", ["g++"], ["-Dcpp_args=-g1", *TOGETHER], 2)
 WITHOUT_KVM = f"{ROOT}/tools/without-kvm"
 
 # Boost.Test must tell which cases it ran and why it skipped some.
@@ -265,23 +266,26 @@ def main():
         + ". Build directories are kept in build-check/ and used again.",
         epilog="Counts test cases, one for each configuration. The last line is: N passed, N failed, N skipped. "
         "Exit code 0 if nothing failed.")
-    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}, and on this host only")
+    parser.add_argument("--quick", action="store_true", help="only g++, with the files of a target compiled together, and on this host only")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("configuration", nargs="*", help="only these configurations")
     arguments = parser.parse_args()
-    names = arguments.configuration or (QUICK if arguments.quick else [c.name for c in CONFIGURATIONS])
+    names = arguments.configuration or [c.name for c in CONFIGURATIONS]
     if unknown := set(names) - {c.name for c in CONFIGURATIONS}:
         parser.error(f"no such configuration: {', '.join(sorted(unknown))}")
+    if arguments.quick and arguments.configuration:
+        parser.error("--quick is a configuration of its own")
+    chosen = [QUICK] if arguments.quick else [c for c in CONFIGURATIONS if c.name in names]
 
     describe_machine()
     (ROOT / "build-check").mkdir(exist_ok=True)
     start, table, total = time.monotonic(), [], Tally()
-    for configuration in (c for c in CONFIGURATIONS if c.name in names):
+    for configuration in chosen:
         environment = dict(os.environ)
         directory = configuration.directory()
         try:
             build(configuration, directory, environment)
-            tally = test(configuration, directory, environment, arguments.keep_going, configuration.nested and not arguments.quick)
+            tally = test(configuration, directory, environment, arguments.keep_going, configuration.nested)
         except Stop as reason:
             say(f"\ncheck: {configuration.name}: {reason}")
             tally = Tally(failed=1)
@@ -302,9 +306,9 @@ def main():
     say(f"\n{'configuration':15}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for configuration, tally in table:
         say(f"{configuration.name:15}{tally.passed:8}{tally.failed:8}{tally.skipped:9}   {configuration.what}")
-    for name in names[len(table):]:
-        say(f"{name:15}{'not run, after the failure above':>8}")
-    if not total.failed and not arguments.quick and any(configuration.nested for configuration, _ in table):
+    for configuration in chosen[len(table):]:
+        say(f"{configuration.name:15}{'not run, after the failure above':>8}")
+    if not total.failed and any(configuration.nested for configuration, _ in table):
         if not table_of_hosts([configuration for configuration, _ in table]):
             say("check: a test that runs nowhere tests nothing")
             total.failed += 1
