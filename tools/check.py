@@ -57,8 +57,10 @@ CONFIGURATIONS = [
         "tsan", "clang++, ThreadSanitizer", CLANG, ["-Db_sanitize=thread", *SANITIZER_OPTIONS], 5,
         {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"}),
 ]
-# For a short wait, and continuous integration: nothing that is not in the others as well.
-QUICK = Configuration("quick", "g++, the files of a target together", ["g++"], ["-Dcpp_args=-g1", *TOGETHER], 2)
+# For a short wait: nothing that is not in the others as well. g++ takes the frame of a coroutine for a class of a header, with
+# members that are a file's own, as soon as one file includes others.
+QUICK = Configuration("quick", "g++, the files of a target together", ["g++"],
+                      ["-Dcpp_args=-g1 -Wno-subobject-linkage", *TOGETHER], 2)
 WITHOUT_KVM = f"{ROOT}/tools/without-kvm"
 
 # Boost.Test must tell which cases it ran and why it skipped some.
