@@ -60,7 +60,7 @@ CONFIGURATIONS = [
 # For a short wait: nothing that is not in the others as well. g++ takes the frame of a coroutine for a class of a header, with
 # members that are a file's own, as soon as one file includes others.
 QUICK = Configuration("quick", "g++, the files of a target together", ["g++"],
-                      ["-Dcpp_args=-g1 -Wno-subobject-linkage", *TOGETHER], 2)
+                      ["-Dcpp_args=-Wno-subobject-linkage", "-Doptimization=0", "-Ddebug=false", *TOGETHER], 2)
 WITHOUT_KVM = f"{ROOT}/tools/without-kvm"
 
 # Boost.Test must tell which cases it ran and why it skipped some.
