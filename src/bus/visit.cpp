@@ -3,7 +3,6 @@
 #include <asyncvm/event.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -29,19 +28,18 @@ awaitable<void> run_remote(std::shared_ptr<RemoteVisit> remote) {
 }  // namespace
 
 awaitable<void> visit(Device& device, Access access, Transaction& transaction) {
-    // x86 is little-endian, guest and host alike: the data's bytes are the access's low bytes.
     if (transaction.direction == Direction::write) {
         if (transaction.data.size() > access.size) {
             co_await device.write_string(access, transaction.data);
         } else {
-            std::memcpy(&access.data, transaction.data.data(), access.size);
+            load_data(access, transaction);
             co_await device.write(access);
         }
     } else if (transaction.data.size() > access.size) {
         co_await device.read_string(access, transaction.data);
     } else {
         co_await device.read(access);
-        std::memcpy(transaction.data.data(), &access.data, access.size);
+        store_data(access, transaction);
     }
 }
 

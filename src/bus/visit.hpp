@@ -6,6 +6,7 @@
 #include <asyncvm/device.hpp>
 #include <asyncvm/exit.hpp>
 
+#include <cstring>
 #include <memory>
 
 namespace asyncvm {
@@ -14,6 +15,18 @@ namespace asyncvm {
 /// copies: when the caller is cancelled, so is the access, and an answer that comes later is discarded.
 [[nodiscard]] awaitable<void> visit_on_loop(asio::io_context& device_loop, std::shared_ptr<Device> device, Access access,
                                             Transaction& transaction);
+
+// x86 is little-endian, guest and host alike: the data's bytes are the access's low bytes.
+
+/// What the guest has written, into an access that has no data yet.
+inline void load_data(Access& access, const Transaction& transaction) noexcept {
+    std::memcpy(&access.data, transaction.data.data(), access.size);
+}
+
+/// What the device has answered, to the guest.
+inline void store_data(const Access& access, Transaction& transaction) noexcept {
+    std::memcpy(transaction.data.data(), &access.data, access.size);
+}
 
 /// One transaction on one device, on the current executor: a single access or a string. `access` has everything but its
 /// data.
