@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 namespace asyncvm {
@@ -24,6 +25,12 @@ struct AddressRange {
     /// An access that starts inside is the device's as a whole, also where it reaches past the end: for ports that take 1, 2
     /// or 4 bytes but leave their neighbours to other devices (a debug console at 0xf1, an exit port at 0xf4).
     bool whole = false;
+};
+
+/// A range, and the name of the device that was attached there.
+struct AttachedRange {
+    AddressRange range;
+    std::string_view device;
 };
 
 /// Finds the device of an access, keeps accesses to one device apart, and answers for absent devices: reads give all-ones,
@@ -56,6 +63,9 @@ public:
 
     /// Every device once, in the order of attachment.
     [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const;
+
+    /// In the order of their addresses. The names live as long as the devices.
+    [[nodiscard]] std::vector<AttachedRange> ranges() const;
 
     /// The name of the device at `address`, or an empty view.
     [[nodiscard]] std::string_view device_name(std::uint64_t address) const noexcept;

@@ -57,6 +57,14 @@ public:
     /// bytes that remain undelivered: 0 unless `linger` cut it short. Device loop; may be cancelled.
     [[nodiscard]] virtual awaitable<std::uint64_t> drain() = 0;
 
+    struct Traffic {
+        std::uint64_t from_guest = 0;  ///< bytes that were accepted from devices
+        std::uint64_t to_guest = 0;    ///< bytes that devices have taken
+    };
+
+    /// Since it was opened. Chardevs that share their queues (those of the standard streams) have the same. Any thread.
+    [[nodiscard]] virtual Traffic traffic() const { return {}; }
+
     /// Bytes that have been accepted and not yet delivered, as far as that is known. Device loop.
     [[nodiscard]] virtual std::uint64_t undelivered() { return 0; }
 

@@ -231,6 +231,12 @@ std::vector<std::shared_ptr<Device>> Bus::devices() const {
     return devices;
 }
 
+std::vector<AttachedRange> Bus::ranges() const {
+    std::vector<AttachedRange> ranges;
+    for (const Mapping& mapping : mappings_) ranges.push_back({mapping.range, mapping.seat->device->name()});
+    return ranges;
+}
+
 std::string_view Bus::device_name(std::uint64_t address) const noexcept {
     const Mapping* const mapping = find(address);
     return mapping == nullptr ? std::string_view() : mapping->seat->device->name();

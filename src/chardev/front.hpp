@@ -22,6 +22,7 @@ public:
     [[nodiscard]] awaitable<void> ready() override;
     [[nodiscard]] awaitable<std::uint64_t> drain() override;
     [[nodiscard]] std::uint64_t undelivered() override { return backend_->undelivered(); }
+    [[nodiscard]] Traffic traffic() const override { return {backend_->queue().end(), backend_->queue().input_taken()}; }
     void close() noexcept override;
     [[nodiscard]] std::string description() const override { return backend_->description(); }
 

@@ -63,6 +63,7 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
             done += part;
         }
         input_size_ -= taken;
+        input_taken_ += taken;
         readable_.store(input_size_ > 0, std::memory_order_release);
         if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false);
     }
@@ -125,6 +126,11 @@ void Queue::abandon_client() {
 std::uint64_t Queue::end() const {
     const std::lock_guard lock(mutex_);
     return log_.end();
+}
+
+std::uint64_t Queue::input_taken() const {
+    const std::lock_guard lock(mutex_);
+    return input_taken_;
 }
 
 std::uint64_t Queue::delivered() const {

@@ -53,7 +53,10 @@ public:
     void deliver(std::uint64_t position);
     [[nodiscard]] std::uint64_t rewind();
     void abandon_client();
+    /// Of all output that was accepted, in bytes.
     [[nodiscard]] std::uint64_t end() const;
+    /// Bytes of input that read_some() has given.
+    [[nodiscard]] std::uint64_t input_taken() const;
     [[nodiscard]] std::uint64_t delivered() const;
     [[nodiscard]] std::uint64_t undelivered(Reader reader) const;
     [[nodiscard]] std::uint64_t lost() const;
@@ -77,6 +80,7 @@ private:
     std::vector<std::byte> ring_;  ///< made at the first input
     std::size_t input_first_ = 0;
     std::size_t input_size_ = 0;
+    std::uint64_t input_taken_ = 0;
     bool client_waits_ = false;
     bool copy_waits_ = false;
     bool input_waits_ = false;

@@ -111,6 +111,7 @@ BOOST_AUTO_TEST_CASE(input_keeps_its_order_across_the_end_of_the_ring) {
     }
     got += get(queue, 1 << 20);
     BOOST_TEST((got == expected));
+    BOOST_TEST(queue.input_taken() == expected.size());
 }
 
 BOOST_AUTO_TEST_CASE(a_closed_queue_takes_everything_and_gives_nothing) {
