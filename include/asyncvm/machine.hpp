@@ -6,6 +6,7 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/outcome.hpp>
+#include <asyncvm/statistics.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,7 @@ struct MachineConfig {
     unsigned cpus = 1;
     bool posted_writes = true;  ///< bursts of writes that need no answer are collected where the accelerator can
     Log log{};
+    bool statistics = false;  ///< count, and take the time of, every exit: Machine::statistics()
 };
 
 /// One machine; a process may hold many, which may share a device loop. Made, run and destroyed on the device loop's thread
@@ -47,6 +49,10 @@ public:
 
     /// Writes that were collected instead of stopping a vCPU, and delivered (docs/posted-writes.md). Any thread.
     [[nodiscard]] std::uint64_t posted_writes() const noexcept;
+
+    /// What has happened until now, while the machine runs or after; nothing before run(), or without
+    /// MachineConfig::statistics. On the device loop's thread.
+    [[nodiscard]] Statistics statistics() const;
 
     /// Any thread, any state, also before run(): ends the run with Outcome::stopped. Never blocks, never lost.
     void stop() noexcept;

@@ -14,6 +14,7 @@
 #include "machine/doorbells.hpp"
 #include "machine/posting.hpp"
 #include "machine/vcpu.hpp"
+#include "stats/machine_recorder.hpp"
 
 namespace asyncvm {
 
@@ -68,6 +69,15 @@ struct Machine::Impl {
 
     awaitable<void> wait_for_vcpus();
 
+    /// Before the first vCPU starts.
+    void start_recorder() {
+        if (!config.statistics) return;
+        recorder = std::make_unique<stats::MachineRecorder>(stats::Places(ports.ranges(), mmio.ranges()), config.cpus,
+                                                            stats::Clock::now());
+        for (unsigned index = 0; index < config.cpus; ++index) vcpus[index]->record_on(recorder->cpu(index));
+        if (posting) posting->record_on(*recorder);
+    }
+
     // The order of destruction: vCPUs (with abandoned accesses, which still hold seats of a bus), buses, accelerator,
     // memory.
     MachineConfig config;
@@ -76,6 +86,7 @@ struct Machine::Impl {
     asio::io_context& device_loop;
     Bus ports;
     Bus mmio;
+    std::unique_ptr<stats::MachineRecorder> recorder;  ///< from the start of the run on, if statistics are wanted
     std::shared_ptr<Posting> posting;
     std::mutex mutex;
     std::optional<Outcome> outcome;
@@ -104,6 +115,10 @@ std::uint64_t Machine::posted_writes() const noexcept { return impl_->posting ? 
 Registers Machine::registers(unsigned cpu) { return impl_->vcpus.at(cpu)->cpu().registers(); }
 void Machine::set_registers(unsigned cpu, const Registers& registers) {
     impl_->vcpus.at(cpu)->cpu().set_registers(registers);
+}
+
+Statistics Machine::statistics() const {
+    return impl_->recorder ? impl_->recorder->snapshot(stats::Clock::now()) : Statistics();
 }
 
 void Machine::stop() noexcept {
@@ -152,6 +167,7 @@ awaitable<Outcome> Machine::run() {
     for (const Bus* const bus : {&impl.ports, &impl.mmio}) {
         for (auto& device : bus->devices()) background.start(std::move(device));
     }
+    impl.start_recorder();
     auto bells = impl.ports.bells();
     for (auto& bell : impl.mmio.bells()) bells.push_back(std::move(bell));
     Doorbells doorbells(*impl.accelerator, std::move(bells), impl.posting);
@@ -176,6 +192,7 @@ awaitable<Outcome> Machine::run() {
     // Without an outcome of the guest's own nobody may be there who takes its output.
     if (impl.posting) co_await impl.posting->finish(100ms);
     co_await doorbells.finish(100ms);
+    if (impl.recorder) impl.recorder->finish(stats::Clock::now());
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
     const std::lock_guard lock(impl.mutex);

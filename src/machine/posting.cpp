@@ -75,6 +75,7 @@ awaitable<void> Posting::drain() {
         const std::size_t together = gather(done, count, transaction);
         // Not before it is delivered: whoever finds the ring empty relies on that.
         const Release release(*this, together);
+        if (recorder_ != nullptr) recorder_->posted(transaction.space, transaction.address, together);
         co_await bus(transaction.space).perform(transaction, 0);
         done += together;
     }

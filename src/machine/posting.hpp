@@ -7,6 +7,7 @@
 #include <asyncvm/posted_writes.hpp>
 
 #include "bus/turn.hpp"
+#include "stats/machine_recorder.hpp"
 
 #include <array>
 #include <atomic>
@@ -35,6 +36,9 @@ public:
     Posting(const Posting&) = delete;
     Posting& operator=(const Posting&) = delete;
     ~Posting();
+
+    /// Before the first drain(): tells `recorder` of each write that is delivered. It lives as long as the buses.
+    void record_on(stats::MachineRecorder& recorder) noexcept { recorder_ = &recorder; }
 
     /// Whether drain() has something to do. Any thread; two loads.
     [[nodiscard]] bool pending() const noexcept { return writes_.pending(); }
@@ -76,6 +80,7 @@ private:
     PostedWrites& writes_;
     Bus& ports_;
     Bus& mmio_;
+    stats::MachineRecorder* recorder_ = nullptr;
 
     Turn turn_;  ///< of drain(); with it go:
     std::array<PostedWrite, batch> taken_{};

@@ -53,14 +53,29 @@ void Vcpu::thread_main() {
                        if (!failure || stopping_.load()) return;
                        outcome_ = outcome_of_exception(failure, index_);
                    }));
-    context_.run();
+    serve();
     cpu_->complete_exit();
     surroundings_.on_end(std::move(outcome_));
 }
 
+/// The coroutine, until it has ended or is abandoned.
+void Vcpu::serve() {
+    if (recorder_ == nullptr) {
+        context_.run();
+        return;
+    }
+    // One piece of work at a time: whenever one has ended the coroutine has suspended.
+    while (context_.run_one() != 0) recorder_->left(stats::Clock::now());
+    recorder_->ended(stats::Clock::now());
+}
+
 awaitable<void> Vcpu::run() {
     while (!stopping_.load(std::memory_order_relaxed)) {
+        if (recorder_ != nullptr) [[unlikely]]
+            recorder_->entering(stats::Clock::now());
         const Exit exit = cpu_->run();
+        if (recorder_ != nullptr) [[unlikely]]
+            recorder_->exited(exit, stats::Clock::now());
         trail_.record(exit, cpu_->exit_rip());
         // What the guest has written before it asks for anything else.
         if (surroundings_.posting != nullptr && surroundings_.posting->pending()) co_await surroundings_.posting->drain();

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "report/trail.hpp"
+#include "stats/cpu_recorder.hpp"
 
 namespace asyncvm {
 
@@ -39,6 +40,9 @@ public:
     /// Before start(), or after join().
     [[nodiscard]] Cpu& cpu() noexcept { return *cpu_; }
 
+    /// Before start(): tells `recorder` of each exit. It must outlive the thread.
+    void record_on(stats::CpuRecorder& recorder) noexcept { recorder_ = &recorder; }
+
     /// Throws Error(host) if the host has no thread left.
     void start();
 
@@ -54,6 +58,7 @@ public:
 private:
     [[nodiscard]] awaitable<void> run();
     void thread_main();
+    void serve();
     [[nodiscard]] std::optional<Outcome> describe_end(const Exit& exit);
 
     const unsigned index_;
@@ -61,6 +66,7 @@ private:
     std::unique_ptr<Cpu> cpu_;
     Registers started_with_;
     ExitTrail trail_;
+    stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read
     std::atomic<bool> stopping_ = false;
     std::optional<Outcome> outcome_;    ///< vCPU thread
     asio::cancellation_signal cancel_;  ///< vCPU thread

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -22,9 +23,11 @@ namespace asyncvm::test {
 inline constexpr std::chrono::seconds patience{20};
 
 struct TestMachine {
+    /// `adapt` changes the machine's configuration before it is made.
     explicit TestMachine(asio::io_context& on, unsigned cpus = 1,
-                         std::unique_ptr<Accelerator> accelerator = make_accelerator_under_test())
-        : loop(on), machine(config(cpus), std::move(accelerator), on) {}
+                         std::unique_ptr<Accelerator> accelerator = make_accelerator_under_test(),
+                         const std::function<void(MachineConfig&)>& adapt = {})
+        : loop(on), machine(config(cpus, adapt), std::move(accelerator), on) {}
 
     /// Machine code, loaded at 0x10000 and entered there by all vCPUs.
     void load(std::initializer_list<std::uint8_t> code, Mode mode = Mode::real16) {
@@ -65,11 +68,12 @@ struct TestMachine {
     std::vector<std::string> told;
 
 private:
-    MachineConfig config(unsigned cpus) {
+    MachineConfig config(unsigned cpus, const std::function<void(MachineConfig&)>& adapt) {
         MachineConfig made;
         made.memory_size = 1 << 20;
         made.cpus = cpus;
         made.log = [this](std::string_view line) { told.emplace_back(line); };
+        if (adapt) adapt(made);
         return made;
     }
 };

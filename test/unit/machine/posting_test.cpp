@@ -241,6 +241,19 @@ BOOST_AUTO_TEST_CASE(a_cancelled_delivery_is_not_repeated_and_the_rest_stays) {
     BOOST_TEST(device->accesses.size() == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(statistics_count_it_at_its_place) {
+    ports.attach({0x100, 8}, device);
+    stats::MachineRecorder recorder(stats::Places(ports.ranges(), mmio.ranges()), 1, stats::Clock::now());
+    posting->record_on(recorder);
+    for (const std::uint64_t address : {0x100, 0x100, 0x102, 0x200}) ring.post(address, 1, 1);
+    const auto drain = start(posting->drain());
+    run_until([&] { return drain->ended; });
+    const auto places = recorder.snapshot(stats::Clock::now()).places;
+    BOOST_TEST(places.at(0).device == "recorder");
+    BOOST_TEST(places.at(0).posted == 3U);
+    BOOST_TEST(places.at(1).posted == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(the_end_delivers_what_is_left) {
     ports.attach({0x100, 8}, device);
     const auto work = start(Posting::run(posting));
