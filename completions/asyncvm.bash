@@ -72,7 +72,7 @@ _asyncvm() {
         *)
             if [[ $typed == -* ]]; then
                 _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --cpus --smp --cpu --accel --device --no-defaults
-                    --serial --debugcon --probe --probe-lines --verbose --help --version'
+                    --serial --debugcon --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
             fi

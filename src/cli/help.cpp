@@ -68,6 +68,8 @@ Other options:
   --probe                 try what this host's KVM can do, tell, and end: with code 72
                           where there is no usable KVM; needs no GUEST
   --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY
+  --stats                 count the guest's exits, device by device, and their times;
+                          tell at the end and at each SIGUSR1
   -v, --verbose           tell at the end how the guest ended, and how many accesses
                           found no device
   -h, --help              show this text
@@ -77,7 +79,7 @@ SIZE and ADDR are numbers, 0x... in hexadecimal, and may end in K, M or G.
 An option that can't be repeated counts as it was given last.
 
 Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the guest and ends in
-order; a second one ends at once.
+order; a second one ends at once. SIGUSR1 shows statistics, with --stats.
 
 Exit codes:
   0        the guest halted

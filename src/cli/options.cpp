@@ -110,6 +110,7 @@ Options parse_options(int argc, const char* const* argv) {
     options.devices = plan_devices(std::move(requests), !words.no_defaults);
     options.serials = serials(words);
     options.verbose = words.verbose;
+    options.statistics = words.stats;
     if (!words.load.empty()) options.load = parse_address(words.load.back(), "--load");
     if (!words.entry.empty()) options.entry = parse_address(words.entry.back(), "--entry");
     if (!words.mode.empty()) options.mode = parse_mode(words.mode.back());

@@ -33,6 +33,7 @@ struct Options {
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool verbose = false;
+    bool statistics = false;
 };
 
 inline constexpr unsigned most_cpus = 255;  ///< an APIC ID has 8 bits, and 0xff is everybody

@@ -9,6 +9,7 @@
 #include "loader/flat.hpp"
 
 #include <asyncvm/machine.hpp>
+#include <asyncvm/statistics.hpp>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace asyncvm::cli {
 
@@ -40,7 +42,10 @@ class Session {
 public:
     explicit Session(const Options& options)
         : options_(options),
-          machine_({.memory_size = options.memory_size, .cpus = options.cpus, .log = make_log()},
+          machine_({.memory_size = options.memory_size,
+                    .cpus = options.cpus,
+                    .log = make_log(),
+                    .statistics = options.statistics},
                    make_accelerator(options.accelerator, make_log(), {.cpu_features = options.cpu_features}), loop_),
           streams_(loop_, make_log(), [this] {
               interrupt({"Ctrl-A x", exit_code::signal_base + SIGINT});
@@ -58,6 +63,8 @@ private:
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
     void tell_outcome(const Outcome& outcome);
     void tell_undelivered() const;
+    void tell_statistics() const;
+    void on_signal(int number);
 
     const Options& options_;
     asio::io_context loop_{1};
@@ -125,7 +132,7 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
             if (!error) cancel_waits();
         });
     }
-    for (const auto& [spec, standard, chardev] : streams_.all()) {
+    for (const auto& [label, spec, standard, chardev] : streams_.all()) {
         if (interruption_ && !chardev->connected()) continue;
         (standard ? terminal_ : others_).start(drain(chardev));
     }
@@ -151,10 +158,31 @@ void Session::tell_outcome(const Outcome& outcome) {
 
 /// Before the streams are closed.
 void Session::tell_undelivered() const {
-    for (const auto& [spec, standard, chardev] : streams_.all()) {
+    for (const auto& [label, spec, standard, chardev] : streams_.all()) {
         const auto bytes = chardev->undelivered();
         if (bytes == 0) continue;
         say(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));
+    }
+}
+
+void Session::tell_statistics() const {
+    std::vector<StreamStatistics> streams;
+    bool standard_seen = false;
+    for (const auto& [label, spec, standard, chardev] : streams_.all()) {
+        // Those on the standard streams share their queues, and so their counts.
+        if (standard && std::exchange(standard_seen, true)) continue;
+        streams.push_back({label, chardev->description(), chardev->traffic()});
+    }
+    say_plain("asyncvm: " + format_statistics(machine_.statistics(), streams));
+}
+
+void Session::on_signal(int number) {
+    if (number != SIGUSR1) {
+        interrupt({std::string(signal_name(number)), exit_code::signal_base + number});
+    } else if (options_.statistics) {
+        tell_statistics();
+    } else {
+        say("SIGUSR1 shows statistics only if they are counted from the start (start asyncvm with --stats)");
     }
 }
 
@@ -163,6 +191,7 @@ awaitable<int> Session::life() {
     co_await deliver(outcome);
     if (interruption_) say(fmt::format("stopped by {}", interruption_->by));
     tell_undelivered();
+    if (options_.statistics) tell_statistics();
     streams_.close();
     co_return interruption_ ? interruption_->code : exit_status(outcome);
 }
@@ -170,9 +199,7 @@ awaitable<int> Session::life() {
 int Session::run() {
     load();
     // From here on there is something to tidy up.
-    const Signals signals(loop_, [this](int number) {
-        interrupt({std::string(signal_name(number)), exit_code::signal_base + number});
-    });
+    const Signals signals(loop_, [this](int number) { on_signal(number); });
     attach();
     std::optional<int> code;
     std::exception_ptr failure;

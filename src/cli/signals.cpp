@@ -22,6 +22,7 @@ std::string_view signal_name(int number) noexcept {
 
 Signals::Signals(asio::io_context& loop, std::function<void(int)> on_signal)
     : set_(loop, SIGINT, SIGTERM, SIGQUIT), on_signal_(std::move(on_signal)) {
+    set_.add(SIGUSR1);
     struct sigaction hangup {};
     const bool ignored = ::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
     if (!ignored) set_.add(SIGHUP);

@@ -1,4 +1,4 @@
-/// The signals that end the program.
+/// The signals that the program handles.
 #pragma once
 
 #include <asyncvm/asio.hpp>
@@ -13,7 +13,8 @@ namespace asyncvm::cli {
 /// "SIGINT" for 2.
 [[nodiscard]] std::string_view signal_name(int number) noexcept;
 
-/// Listens for SIGINT, SIGTERM, SIGHUP (unless it was ignored at the start, as nohup has it) and SIGQUIT while it lives.
+/// Listens for SIGINT, SIGTERM, SIGHUP (unless it was ignored at the start, as nohup has it), SIGQUIT and SIGUSR1 while it
+/// lives.
 class Signals {
 public:
     /// `on_signal` is called on `loop` for each signal that comes.

@@ -14,13 +14,16 @@ Streams::~Streams() { close(); }
 
 std::shared_ptr<Chardev> Streams::open(const StreamRequest& request) {
     const auto same = std::ranges::find(all_, request.spec, &Stream::spec);
-    if (!request.reads && same != all_.end()) return same->chardev;
+    if (!request.reads && same != all_.end()) {
+        same->label += '+' + request.label;
+        return same->chardev;
+    }
     const auto spec = parse_chardev_spec(request.spec);
     const bool standard = spec.kind == ChardevSpec::Kind::stdio;
     const bool input = request.reads && !(standard && input_taken_);
     auto chardev = open_chardev(
         spec, ChardevEnvironment{.loop = loop_, .log = log_, .label = request.label, .on_quit = on_quit_, .input = input});
-    all_.push_back({std::string(request.spec), standard, chardev});
+    all_.push_back({request.label, std::string(request.spec), standard, chardev});
     input_taken_ = input_taken_ || (standard && input);
     return chardev;
 }

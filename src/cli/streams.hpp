@@ -29,6 +29,7 @@ public:
     [[nodiscard]] std::shared_ptr<Chardev> open(const StreamRequest& request);
 
     struct Stream {
+        std::string label;  ///< whose it is: "serial0", "serial0+debugcon"
         std::string spec;
         bool standard = false;  ///< on the standard streams
         std::shared_ptr<Chardev> chardev;

@@ -19,9 +19,13 @@ struct Flag {
 };
 
 constexpr Flag flags[] = {
-    {"-h,--help", &Words::help},       {"--version", &Words::version},
-    {"-v,--verbose", &Words::verbose}, {"--no-defaults", &Words::no_defaults},
-    {"--probe", &Words::probe},        {"--probe-lines", &Words::probe_lines},
+    {"-h,--help", &Words::help},
+    {"--version", &Words::version},
+    {"-v,--verbose", &Words::verbose},
+    {"--no-defaults", &Words::no_defaults},
+    {"--stats", &Words::stats},
+    {"--probe", &Words::probe},
+    {"--probe-lines", &Words::probe_lines},
 };
 
 struct Value {
@@ -36,9 +40,10 @@ constexpr Value values[] = {
     {"--cpu", &Words::cpu},       {"--accel", &Words::accel},       {"GUEST", &Words::guest},
 };
 
-constexpr std::string_view names[] = {"--help",   "--version", "--verbose", "--no-defaults", "--serial", "--debugcon",
-                                      "--device", "--load",    "--entry",   "--mode",        "--reg",    "--memory",
-                                      "--cpus",   "--smp",     "--cpu",     "--accel",       "--probe",  "--probe-lines"};
+constexpr std::string_view names[] = {"--help",     "--version", "--verbose",     "--no-defaults", "--serial",
+                                      "--debugcon", "--device",  "--load",        "--entry",       "--mode",
+                                      "--reg",      "--memory",  "--cpus",        "--smp",         "--cpu",
+                                      "--accel",    "--probe",   "--probe-lines", "--stats"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

@@ -12,6 +12,7 @@ struct Words {
     bool help = false;
     bool version = false;
     bool verbose = false;
+    bool stats = false;
     bool no_defaults = false;
     bool probe = false;
     bool probe_lines = false;

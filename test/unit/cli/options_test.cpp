@@ -26,8 +26,11 @@ BOOST_AUTO_TEST_CASE(a_guest_alone_gets_the_documented_defaults) {
     BOOST_TEST(options.cpus == 1U);
     BOOST_TEST((options.accelerator == AcceleratorChoice::automatic));
     BOOST_TEST(!options.verbose);
+    BOOST_TEST(!options.statistics);
     BOOST_TEST(!options.devices.empty());
 }
+
+BOOST_AUTO_TEST_CASE(statistics_are_a_flag) { BOOST_TEST(parse({"--stats", "guest.bin"}).statistics); }
 
 BOOST_AUTO_TEST_CASE(every_option_is_understood) {
     const auto options =
