@@ -50,10 +50,10 @@ struct TestMachine {
                        }));
     }
 
-    Outcome run() {
+    Outcome run(std::chrono::seconds limit = patience) {
         start();
         loop.restart();
-        loop.run_for(patience);
+        loop.run_for(limit);
         if (failure) std::rethrow_exception(failure);
         BOOST_REQUIRE_MESSAGE(outcome, "the machine did not end");
         return *outcome;
