@@ -3,10 +3,10 @@
 
 #include <asyncvm/exit.hpp>
 
-#include <unicorn/unicorn.h>
-
 #include <cstddef>
 #include <cstdint>
+
+#include "accel/unicorn/library.hpp"
 
 namespace asyncvm::unicorn {
 
@@ -15,7 +15,7 @@ namespace asyncvm::unicorn {
 /// while it runs, so any thread may use it, one at a time.
 class Engine {
 public:
-    /// Throws Error(host).
+    /// After load_library(). Throws Error(host).
     Engine();
     ~Engine();
     Engine(const Engine&) = delete;

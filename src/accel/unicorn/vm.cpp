@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "accel/unicorn/cpu.hpp"
+#include "accel/unicorn/library.hpp"
 
 namespace asyncvm::unicorn {
 
@@ -10,6 +11,8 @@ namespace {
 
 class UnicornAccelerator final : public Accelerator {
 public:
+    UnicornAccelerator() { load_library(); }
+
     [[nodiscard]] std::string_view name() const noexcept override { return "unicorn"; }
 
     void map(const GuestMemory& memory) override { shared_->memory = &memory; }
