@@ -203,12 +203,12 @@ awaitable<std::uint64_t> Backend::drain() {
         if (undelivered() == 0) break;
         const auto now = Clock::now();
         if (deadline && now >= *deadline) break;
-        if (!told && (now - begun >= patience || !queue_.connected())) {
+        if (!told && (now - begun >= patience || !attended())) {
             told = true;
             say(fmt::format("the guest has ended; {}", waiting_text()));
         }
         // A client that comes or is ready to take more notifies; that the last bytes have arrived must be asked for.
-        auto limit = queue_.connected() || in_kernel() > 0 ? pause : Event::no_limit;
+        auto limit = attended() || in_kernel() > 0 ? pause : Event::no_limit;
         if (deadline) limit = std::min(limit, *deadline - now);
         pause = std::min<Clock::duration>(2 * pause, longest_pause);
         co_await state_.wait(seen, limit);

@@ -52,6 +52,8 @@ protected:
     virtual void run() = 0;
     /// Gives the kernel what it takes at once, and looks what has arrived.
     virtual void push() = 0;
+    /// Whether somebody is there, be it one who is not trusted with output yet.
+    [[nodiscard]] virtual bool attended() { return queue_.connected(); }
     /// Bytes that have left the queue and that nobody has got yet.
     [[nodiscard]] virtual std::uint64_t in_kernel() { return 0; }
     /// Bytes that nobody will ever get, though no option asked for that.

@@ -74,9 +74,11 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
 }
 
 /// A probe that connects only to see whether the port is open leaves at once: nothing is sent to a new client before it has
-/// shown that it stays, by sending something, by closing its own direction, or by a few milliseconds of patience.
+/// shown that it stays, by sending something, by closing its own direction, or by a little patience. Where there is nothing
+/// yet that it could take, less of it: a client that came before the guest's first byte should not be kept from it.
 awaitable<void> Listener::settle(std::shared_ptr<Listener> self, std::shared_ptr<Session> client) {
-    constexpr Clock::duration patience = std::chrono::milliseconds(5);
+    const bool tempting = self->queue().undelivered(Queue::Reader::client) > 0;
+    const Clock::duration patience = std::chrono::milliseconds(tempting ? 5 : 1);
     const auto until = Clock::now() + patience;
     for (;;) {
         const auto seen = self->state().generation();

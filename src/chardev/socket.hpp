@@ -22,6 +22,7 @@ protected:
     [[nodiscard]] std::shared_ptr<SocketBackend> shared();
 
     void push() override;
+    [[nodiscard]] bool attended() override { return session_ != nullptr; }
     [[nodiscard]] awaitable<void> finish(Clock::time_point until) override;
     /// Closes what is not a session.
     virtual void shut_sockets() noexcept = 0;
