@@ -1,11 +1,40 @@
-#include "report/disassembler.hpp"
+#include "report/zydis.hpp"
+
+#include <asyncvm/error.hpp>
 
 #include <Zydis/Zydis.h>
+#include <fmt/format.h>
 
 #include <array>
+#include <exception>
+
+#include "dynamic/shared_library.hpp"
 
 namespace asyncvm {
 namespace {
+
+// Loaded for the first report, as most guests need none. The names of the functions mean these pointers from here on.
+decltype(&::ZydisDecoderInit) ZydisDecoderInit = nullptr;
+decltype(&::ZydisDecoderDecodeFull) ZydisDecoderDecodeFull = nullptr;
+decltype(&::ZydisFormatterInit) ZydisFormatterInit = nullptr;
+decltype(&::ZydisFormatterSetProperty) ZydisFormatterSetProperty = nullptr;
+decltype(&::ZydisFormatterFormatInstruction) ZydisFormatterFormatInstruction = nullptr;
+
+bool load() noexcept {
+    try {
+        const SharedLibrary library(
+            fmt::format("libZydis.so.{}.{}", ZYDIS_VERSION_MAJOR(ZYDIS_VERSION), ZYDIS_VERSION_MINOR(ZYDIS_VERSION))
+                .c_str());
+        library.find("ZydisDecoderInit", ZydisDecoderInit);
+        library.find("ZydisDecoderDecodeFull", ZydisDecoderDecodeFull);
+        library.find("ZydisFormatterInit", ZydisFormatterInit);
+        library.find("ZydisFormatterSetProperty", ZydisFormatterSetProperty);
+        library.find("ZydisFormatterFormatInstruction", ZydisFormatterFormatInstruction);
+        return true;
+    } catch (const std::exception&) {
+        return false;  // a report with bytes only is better than none
+    }
+}
 
 struct Zydis {
     explicit Zydis(unsigned bits) {
@@ -35,9 +64,12 @@ std::string without_scale_one(std::string text) {
 
 }  // namespace
 
-bool can_disassemble() noexcept { return true; }
+bool have_zydis() noexcept {
+    static const bool loaded = load();
+    return loaded;
+}
 
-std::vector<Instruction> disassemble(std::span<const std::byte> code, std::uint64_t rip, unsigned bits) {
+std::vector<Instruction> decode_with_zydis(std::span<const std::byte> code, std::uint64_t rip, unsigned bits) {
     const Zydis zydis(bits);
     std::vector<Instruction> result;
     while (!code.empty()) {
