@@ -2,6 +2,7 @@
 #include <asyncvm/error.hpp>
 #include <chardev/spec.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 #include <vector>
@@ -82,15 +83,25 @@ std::uint64_t parse_size(const Complaint& complain, std::string_view name, std::
     return size << shift;
 }
 
+/// Without from_chars for floating point, which brings the mathematical library along to each start of the program.
 std::chrono::milliseconds parse_seconds(const Complaint& complain, std::string_view name, std::string_view value) {
-    constexpr double most = 1e9;
-    double seconds = -1;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds, std::chars_format::fixed);
-    if (error != std::errc{} || end != value.data() + value.size() || !(seconds >= 0) || seconds > most) {
+    constexpr std::uint64_t most = 1'000'000'000;
+    const auto point = std::min(value.find('.'), value.size());
+    const auto whole = value.substr(0, point);
+    const auto fraction = value.substr(std::min(point + 1, value.size()));
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    std::uint64_t seconds = 0;
+    if (whole.size() + fraction.size() == 0 || !std::ranges::all_of(fraction, is_digit) ||
+        (!whole.empty() && !parse_number(whole, seconds)) || seconds > most) {
         complain("{}={} is not a time (seconds, 0 or more, fractions allowed; for example {}=0.5)", name, value, name);
     }
+    std::uint64_t milliseconds = 0;
+    for (std::size_t digit = 0; digit < 3; ++digit) {
+        milliseconds = 10 * milliseconds + (digit < fraction.size() ? static_cast<std::uint64_t>(fraction[digit] - '0') : 0);
+    }
     // Rounded up: only 0 itself means "not at all".
-    return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds));
+    if (fraction.find_first_not_of('0', 3) != std::string_view::npos) ++milliseconds;
+    return std::chrono::seconds(seconds) + std::chrono::milliseconds(milliseconds);
 }
 
 void parse_address(const Complaint& complain, std::string_view address, ChardevSpec& spec) {

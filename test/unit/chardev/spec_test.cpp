@@ -86,6 +86,9 @@ BOOST_AUTO_TEST_CASE(options_are_read) {
     BOOST_TEST(spec.reconnect.count() == 2500);
     BOOST_TEST(parse("tcp:1,linger=0").linger.value().count() == 0);
     BOOST_TEST(parse("tcp:1,linger=0.0001").linger.value().count() == 1);
+    BOOST_TEST(parse("tcp:1,linger=2.0500").linger.value().count() == 2050);
+    BOOST_TEST(parse("tcp:1,linger=.9991").linger.value().count() == 1000);
+    BOOST_TEST(parse("tcp:1,linger=3.").linger.value().count() == 3000);
     BOOST_TEST(parse("pty,backlog=1G").backlog == 1u << 30);
     BOOST_TEST(parse("null,log=x").log == "x");
 }
@@ -134,6 +137,10 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named_with_an_example) {
     check_refused("tcp:1,linger=-1", "not a time");
     check_refused("tcp:1,linger=soon", "not a time");
     check_refused("tcp:1,linger=nan", "not a time");
+    check_refused("tcp:1,linger=.", "not a time");
+    check_refused("tcp:1,linger=1.5s", "not a time");
+    check_refused("tcp:1,linger=1.5.5", "not a time");
+    check_refused("tcp:1,linger=1000000001", "not a time");
     check_refused("tcp:1,log=", "needs a file");
     check_refused("tcp:1,reconnect=1", "for a client");
     check_refused("tcp:h:1,client,reconnect=0", "never rest");
