@@ -173,8 +173,11 @@ BOOST_AUTO_TEST_CASE(a_half_closed_client_that_has_shown_life_keeps_its_place) {
     first.send("a");
     first.half_close();
     BOOST_TEST(get(*serial, 1) == "a");
-    put(*serial, "b");
-    BOOST_TEST(first.receive(1) == "b");
+    // The first of these may be on its way before the half-close is seen: only what is sent after that shows life.
+    for (int i = 0; i < 2; ++i) {
+        put(*serial, "b");
+        BOOST_TEST(first.receive(1) == "b");
+    }
     Client second(serial->description());
     second.send("x");
     for (int i = 0; i < 50; ++i) {
