@@ -138,7 +138,8 @@ Session::Progress Session::pump(Queue& queue) {
             if (!encode(queue)) return Progress::idle;
             continue;
         }
-        queue.next(Queue::Reader::client, local_ ? local_message : tcp_message, batch_);
+        const auto limit = local_ ? local_message : tcp_message;
+        queue.next(Queue::Reader::client, limit, batch_);
         if (batch_.position > map_.position()) map_.skipped(batch_.position - map_.position());
         if (batch_.size == 0) return Progress::idle;
         std::array<iovec, 64> parts{};
@@ -153,6 +154,8 @@ Session::Progress Session::pump(Queue& queue) {
         sent_ += static_cast<std::uint64_t>(sent);
         map_.plain(static_cast<std::uint64_t>(sent));
         queue.take(Queue::Reader::client, batch_.position + static_cast<std::uint64_t>(sent));
+        // Who writes while this sends would be chased with a message for each few bytes: they are collected instead.
+        if (batch_.size < limit && static_cast<std::size_t>(sent) == batch_.size) return Progress::idle;
     }
     return Progress::more;
 }
