@@ -23,7 +23,7 @@
 
 namespace asyncvm::unicorn {
 
-/// Linked in the ordinary way, Unicorn would cost each start of the program 6 ms and 2 MiB for its relocations, also where
+/// Linked in the ordinary way, Unicorn would cost each start of the program 6 ms for its relocations, also where
 /// KVM runs the guest. So the names of its functions, and the macros of its header, mean pointers in this namespace.
 #define ASYNCVM_DECLARE(name) extern decltype(&::name) name;
 ASYNCVM_UNICORN_FUNCTIONS(ASYNCVM_DECLARE)
