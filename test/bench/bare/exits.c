@@ -1,0 +1,123 @@
+// The cheapest monitor there can be for a guest that only makes exits: KVM_RUN, a switch, KVM_RUN.
+//
+// exits IMAGE KIND COUNT PORT [CPUS [shared|coalesced]]
+//
+// IMAGE is exits.bin; KIND is its BX, COUNT its ECX, PORT its DX; vCPU n gets PORT + n, or with `shared` the same. Prints
+// the nanoseconds from the first write to the mark port to the last one, and how many accesses the device has seen.
+#include "machine.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+enum { MARK_PORT = 0x90, MOST_CPUS = 16, PAGE = 4096 };
+
+struct runner {
+    struct vcpu vcpu;
+    pthread_t thread;
+    int64_t first;
+    int64_t last;
+    uint64_t accesses;
+};
+
+// NULL: each vCPU has a device of its own.
+static pthread_mutex_t* shared_device;
+static pthread_mutex_t device_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t shared_accesses;
+// NULL: every write exits.
+static struct kvm_coalesced_mmio_ring* ring;
+static uint32_t ring_size;
+
+static void device(struct runner* runner) {
+    if (shared_device == NULL) {
+        ++runner->accesses;
+        return;
+    }
+    pthread_mutex_lock(shared_device);
+    ++shared_accesses;
+    pthread_mutex_unlock(shared_device);
+}
+
+static void drain(struct runner* runner) {
+    while (__atomic_load_n(&ring->last, __ATOMIC_ACQUIRE) != ring->first) {
+        device(runner);
+        __atomic_store_n(&ring->first, (ring->first + 1) % ring_size, __ATOMIC_RELEASE);
+    }
+}
+
+static void* loop(void* argument) {
+    struct runner* const runner = argument;
+    struct kvm_run* const run = runner->vcpu.run;
+    for (;;) {
+        enter(&runner->vcpu);
+        if (ring != NULL) drain(runner);
+        switch (run->exit_reason) {
+            case KVM_EXIT_IO:
+                if (run->io.port == MARK_PORT) {
+                    runner->last = nanoseconds();
+                    if (runner->first == 0) runner->first = runner->last;
+                    break;
+                }
+                device(runner);
+                if (run->io.direction == KVM_EXIT_IO_IN) *port_data(run) = 0;
+                break;
+            case KVM_EXIT_MMIO:
+                device(runner);
+                if (!run->mmio.is_write) run->mmio.data[0] = 0;
+                break;
+            case KVM_EXIT_HLT:
+                return NULL;
+            default:
+                fprintf(stderr, "exit reason %u\n", run->exit_reason);
+                exit(1);
+        }
+    }
+}
+
+static void coalesce(const struct machine* machine, struct vcpu* vcpu, uint16_t port) {
+    const int page = ioctl(machine->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+    if (page <= 0 || ioctl(machine->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) <= 0) fail("KVM_CAP_COALESCED_PIO");
+    const struct kvm_coalesced_mmio_zone zone = {.addr = port, .size = 1, .pio = 1};
+    if (ioctl(machine->vm, KVM_REGISTER_COALESCED_MMIO, &zone) != 0) fail("KVM_REGISTER_COALESCED_MMIO");
+    ring = (struct kvm_coalesced_mmio_ring*)((char*)vcpu->run + (size_t)page * PAGE);
+    ring_size = (PAGE - sizeof *ring) / sizeof *ring->coalesced_mmio;
+}
+
+int main(int count, char** words) {
+    if (count < 5) return 2;
+    const unsigned cpus = count > 5 ? (unsigned)atoi(words[5]) : 1;
+    const char* const way = count > 6 ? words[6] : "";
+    if (cpus < 1 || cpus > MOST_CPUS) return 2;
+    const uint16_t port = (uint16_t)strtoul(words[4], NULL, 0);
+    if (strcmp(way, "shared") == 0) shared_device = &device_mutex;
+
+    struct machine machine;
+    open_machine(&machine, RAM_SIZE);
+    load_image(&machine, words[1]);
+    static struct runner runners[MOST_CPUS];
+    for (unsigned cpu = 0; cpu < cpus; ++cpu) {
+        const struct parameters parameters = {
+            .ecx = (uint32_t)strtoul(words[3], NULL, 0),
+            .ebx = (uint32_t)atoi(words[2]),
+            .dx = (uint16_t)(port + (shared_device == NULL ? cpu : 0))};
+        open_vcpu(&machine, cpu, &parameters, &runners[cpu].vcpu);
+    }
+    if (strcmp(way, "coalesced") == 0) coalesce(&machine, &runners[0].vcpu, port);
+    // The first vCPU is this thread: with one vCPU there is no other.
+    for (unsigned cpu = 1; cpu < cpus; ++cpu) pthread_create(&runners[cpu].thread, NULL, loop, &runners[cpu]);
+    loop(&runners[0]);
+    uint64_t accesses = runners[0].accesses;
+    int64_t first = runners[0].first;
+    int64_t last = runners[0].last;
+    for (unsigned cpu = 1; cpu < cpus; ++cpu) {
+        pthread_join(runners[cpu].thread, NULL);
+        accesses += runners[cpu].accesses;
+        if (runners[cpu].first < first) first = runners[cpu].first;
+        if (runners[cpu].last > last) last = runners[cpu].last;
+    }
+    accesses += shared_accesses;
+    printf("{\"ns\": %lld, \"accesses\": %llu}\n", (long long)(last - first), (unsigned long long)accesses);
+    return 0;
+}
