@@ -1,0 +1,57 @@
+"""The monitors that run the same flat guest, and what they are started with."""
+import os
+import subprocess
+from dataclasses import dataclass
+
+from .running import Absent
+
+MEBIBYTES = 16
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where a guest's serial port goes: "stdio", or a TCP port of loopback that the monitor "listen"s on or "connect"s to."""
+    kind: str
+    port: int = 0
+
+
+def asyncvm(bench, image, stream):
+    spec = {"stdio": "stdio", "listen": f"tcp:{stream.port}", "connect": f"tcp:127.0.0.1:{stream.port},client"}[stream.kind]
+    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--serial", spec, image]
+
+
+def bare(bench, image, stream):
+    where = stream.kind if stream.kind == "stdio" else f"{stream.kind}:{stream.port}"
+    return [bench.program("bare-serial"), image, where, str(MEBIBYTES)]
+
+
+def qemu(bench, image, stream):
+    if not bench.qemu:
+        raise Absent("qemu-system-x86_64 is not installed")
+    address = f"host=127.0.0.1,port={stream.port}"
+    chardev = {"stdio": "stdio,signal=off", "listen": f"socket,{address},server=on,wait=on", "connect": f"socket,{address}"}
+    return [bench.qemu, "-accel", "kvm", "-M", "microvm,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off",
+            "-nodefaults", "-no-user-config", "-display", "none", "-m", f"{MEBIBYTES}M", "-bios", bench.guest("firmware"),
+            "-device", f"loader,file={image},addr=0x10000,force-raw=on", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-chardev", f"{chardev[stream.kind]},id=serial", "-serial", "chardev:serial"]
+
+
+def kvmtool(bench, image, stream):
+    if not bench.kvmtool:
+        raise Absent("kvmtool is not installed (Debian 12 has no package)")
+    if stream.kind != "stdio":
+        raise Absent("kvmtool has no TCP")
+    return [bench.kvmtool, "run", "-k", image, "-m", str(MEBIBYTES), "-c", "1", "--console", "serial", "-n", "none"]
+
+
+MONITORS = {"asyncvm": asyncvm, "bare C": bare, "QEMU": qemu, "kvmtool": kvmtool}
+
+
+def start(bench, name, image, stream):
+    """A Popen. Standard input and output are pipes for stdio, otherwise nothing; what it says is in `work`/errors."""
+    command = MONITORS[name](bench, image, stream)
+    pipe = subprocess.PIPE if stream.kind == "stdio" else subprocess.DEVNULL
+    with open(bench.work / "errors", "wb") as errors:
+        # kvmtool keeps sockets in the home directory.
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, bufsize=0,
+                                env={**os.environ, "HOME": str(bench.work)})

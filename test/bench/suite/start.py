@@ -1,0 +1,141 @@
+"""Case 5: from exec to a guest's first byte and to the end, and what a monitor takes of memory."""
+import re
+import os
+import socket
+import time
+from pathlib import Path
+
+from . import monitors
+from .running import Absent, last_words, measure
+from .serial import Client
+from .stats import Row, Target
+
+PATIENCE = 20
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def connected(port, deadline):
+    """Tries without a pause: to find out that nobody listens takes a few microseconds on loopback."""
+    while time.perf_counter() < deadline:
+        stream = socket.socket()
+        try:
+            stream.connect(("127.0.0.1", port))
+            stream.settimeout(PATIENCE)
+            return stream
+        except OSError:
+            stream.close()
+    raise Absent("it does not listen")
+
+
+def spawned(bench, command, stdout):
+    """posix_spawn: the least that is between us and exec."""
+    null = os.open(os.devnull, os.O_RDWR)
+    errors = os.open(bench.work / "errors", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    environment = {**os.environ, "HOME": str(bench.work)}
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null if stdout is None else stdout, 1),
+               (os.POSIX_SPAWN_DUP2, errors, 2)]
+    try:
+        return os.posix_spawnp(command[0], command, environment, file_actions=actions)
+    finally:
+        os.close(null)
+        os.close(errors)
+
+
+def life(bench, name, kind):
+    """Nanoseconds from exec to the first byte at the client, and to the end of the process."""
+    image = bench.counted("first-byte", 0)
+    port = free_port() if kind == "listen" else 0
+    listener = socket.create_server(("127.0.0.1", 0)) if kind == "connect" else None
+    if listener:
+        listener.settimeout(PATIENCE)
+        port = listener.getsockname()[1]
+    near, far = os.pipe() if kind == "stdio" else (None, None)
+    command = monitors.MONITORS[name](bench, image, monitors.Stream(kind, port))
+    start = time.perf_counter()
+    child = spawned(bench, command, far)
+    stream = None
+    try:
+        if near is not None:
+            os.close(far)
+            byte = os.read(near, 1)
+        else:
+            stream = listener.accept()[0] if listener else connected(port, start + PATIENCE)
+            byte = stream.recv(1)
+        first = time.perf_counter()
+        if stream:
+            stream.recv(1)  # the end of the stream
+            stream.close()
+    except (TimeoutError, ConnectionError):
+        byte = b""
+    finally:
+        if listener:
+            listener.close()
+        if near is not None:
+            os.close(near)
+    if byte != b"!":
+        os.kill(child, 9)
+    os.waitpid(child, 0)
+    if byte != b"!":
+        raise Absent(last_words((bench.work / "errors").read_text(errors="replace")))
+    return (first - start) * 1e9, (time.perf_counter() - start) * 1e9
+
+
+def memory(bench, name, kind):
+    """Bytes of a monitor whose guest waits for input, without the guest's own memory: the peak, and what is private."""
+    with Client(bench, name, bench.counted("first-byte", 1), kind) as client:
+        if client.receive() != b"!":
+            raise Absent(client.why())
+        process = Path("/proc") / str(client.child.pid)
+        peak = int(re.search(r"^VmHWM:\s+(\d+) kB", (process / "status").read_text(), re.M).group(1))
+        private = guest = guest_private = 0
+        own_guest = False
+        for line in (process / "smaps").read_text().splitlines():
+            key, *words = line.split()
+            if "-" in key and ":" not in key:
+                start, end = (int(word, 16) for word in key.split("-"))
+                own_guest = end - start == monitors.MEBIBYTES << 20
+            elif key in ("Private_Clean:", "Private_Dirty:"):
+                private += int(words[0])
+                guest_private += int(words[0]) if own_guest else 0
+            elif key == "Rss:" and own_guest:
+                guest += int(words[0])
+        client.send(b"\n")
+        return (peak - guest) * 1024, (private - guest_private) * 1024
+
+
+def pairs(bench, function, kind, subjects):
+    """One run gives two values; the second row takes those of the first."""
+    seen = {name: [] for name in subjects}
+
+    def first(name):
+        def run():
+            values = function(bench, name, kind)
+            seen[name].append(values[1])
+            return values[0]
+        return run
+
+    def second(name):
+        def take():
+            if not seen[name]:
+                raise Absent("see the row before")
+            return seen[name].pop(0)
+        return take
+    return {name: first(name) for name in subjects}, {name: second(name) for name in subjects}
+
+
+def start_and_end(bench):
+    near = [Target(1.3, "bare C")]
+    everybody = ["asyncvm", "bare C", "QEMU"]
+    for kind, words, subjects in (("listen", "it listens", everybody), ("connect", "it connects", everybody),
+                                  ("stdio", "stdio", [*everybody, "kvmtool"])):
+        first, end = pairs(bench, life, kind, subjects)
+        rounds = bench.rounds * 2
+        yield measure(bench, Row(5, f"to the first byte, {words}", "ns", targets=list(near)), first, rounds)
+        yield measure(bench, Row(5, f"to the end, {words}", "ns", targets=list(near)), end, rounds)
+    peak, private = pairs(bench, memory, "tcp", everybody)
+    yield measure(bench, Row(5, "peak memory", "B"), peak, 3)
+    yield measure(bench, Row(5, "private memory", "B", targets=[Target(4 << 20)]), private, 3)
