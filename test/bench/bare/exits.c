@@ -3,7 +3,8 @@
 // exits IMAGE KIND COUNT PORT [CPUS [shared|coalesced]]
 //
 // IMAGE is exits.bin; KIND is its BX, COUNT its ECX, PORT its DX; vCPU n gets PORT + n, or with `shared` the same. Prints
-// the nanoseconds from the first write to the mark port to the last one, and how many accesses the device has seen.
+// the nanoseconds from the first write to the mark port to the last one, what the process has run meanwhile, and how many
+// accesses the devices have seen.
 #include "machine.h"
 
 #include <pthread.h>
@@ -12,13 +13,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-enum { MARK_PORT = 0x90, MOST_CPUS = 16, PAGE = 4096 };
+enum { MOST_CPUS = 16, PAGE = 4096 };
 
 struct runner {
     struct vcpu vcpu;
     pthread_t thread;
-    int64_t first;
-    int64_t last;
+    struct marks marks;
     uint64_t accesses;
 };
 
@@ -56,8 +56,7 @@ static void* loop(void* argument) {
         switch (run->exit_reason) {
             case KVM_EXIT_IO:
                 if (run->io.port == MARK_PORT) {
-                    runner->last = nanoseconds();
-                    if (runner->first == 0) runner->first = runner->last;
+                    mark(&runner->marks);
                     break;
                 }
                 device(runner);
@@ -98,10 +97,9 @@ int main(int count, char** words) {
     load_image(&machine, words[1]);
     static struct runner runners[MOST_CPUS];
     for (unsigned cpu = 0; cpu < cpus; ++cpu) {
-        const struct parameters parameters = {
-            .ecx = (uint32_t)strtoul(words[3], NULL, 0),
-            .ebx = (uint32_t)atoi(words[2]),
-            .dx = (uint16_t)(port + (shared_device == NULL ? cpu : 0))};
+        const struct parameters parameters = {.ecx = (uint32_t)strtoul(words[3], NULL, 0),
+                                              .ebx = (uint32_t)atoi(words[2]),
+                                              .dx = (uint16_t)(port + (shared_device == NULL ? cpu : 0))};
         open_vcpu(&machine, cpu, &parameters, &runners[cpu].vcpu);
     }
     if (strcmp(way, "coalesced") == 0) coalesce(&machine, &runners[0].vcpu, port);
@@ -109,15 +107,15 @@ int main(int count, char** words) {
     for (unsigned cpu = 1; cpu < cpus; ++cpu) pthread_create(&runners[cpu].thread, NULL, loop, &runners[cpu]);
     loop(&runners[0]);
     uint64_t accesses = runners[0].accesses;
-    int64_t first = runners[0].first;
-    int64_t last = runners[0].last;
+    struct marks marks = runners[0].marks;
     for (unsigned cpu = 1; cpu < cpus; ++cpu) {
         pthread_join(runners[cpu].thread, NULL);
         accesses += runners[cpu].accesses;
-        if (runners[cpu].first < first) first = runners[cpu].first;
-        if (runners[cpu].last > last) last = runners[cpu].last;
+        const struct marks* const other = &runners[cpu].marks;
+        if (other->first < marks.first) marks.first = other->first, marks.processor_first = other->processor_first;
+        if (other->last > marks.last) marks.last = other->last, marks.processor_last = other->processor_last;
     }
     accesses += shared_accesses;
-    printf("{\"ns\": %lld, \"accesses\": %llu}\n", (long long)(last - first), (unsigned long long)accesses);
+    print_marks(&marks, accesses);
     return 0;
 }

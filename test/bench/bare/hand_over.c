@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MARK_PORT = 0x90, END = 2 };
+enum { END = 2 };
 
 static _Alignas(64) atomic_uint asked;
 static _Alignas(64) atomic_uint answered;
@@ -57,13 +57,12 @@ int main(int count, char** words) {
     struct vcpu vcpu;
     open_machine(&machine, RAM_SIZE);
     load_image(&machine, words[1]);
-    const struct parameters parameters = {
-        .ecx = (uint32_t)strtoul(words[2], NULL, 0), .dx = (uint16_t)strtoul(words[3], NULL, 0)};
+    const struct parameters parameters = {.ecx = (uint32_t)strtoul(words[2], NULL, 0),
+                                          .dx = (uint16_t)strtoul(words[3], NULL, 0)};
     open_vcpu(&machine, 0, &parameters, &vcpu);
     pthread_t thread;
     pthread_create(&thread, NULL, device, NULL);
-    int64_t first = 0;
-    int64_t last = 0;
+    struct marks marks = {0};
     for (;;) {
         enter(&vcpu);
         if (vcpu.run->exit_reason == KVM_EXIT_HLT) break;
@@ -72,8 +71,7 @@ int main(int count, char** words) {
             return 1;
         }
         if (vcpu.run->io.port == MARK_PORT) {
-            last = nanoseconds();
-            if (first == 0) first = last;
+            mark(&marks);
             continue;
         }
         give(&asked, 1);
@@ -81,6 +79,6 @@ int main(int count, char** words) {
     }
     give(&asked, END);
     pthread_join(thread, NULL);
-    printf("{\"ns\": %lld, \"accesses\": %llu}\n", (long long)(last - first), (unsigned long long)accesses);
+    print_marks(&marks, accesses);
     return 0;
 }

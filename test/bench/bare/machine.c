@@ -15,10 +15,26 @@ void fail(const char* what) {
     exit(1);
 }
 
-int64_t nanoseconds(void) {
+static int64_t time_of(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t nanoseconds(void) { return time_of(CLOCK_MONOTONIC); }
+int64_t processor_time(void) { return time_of(CLOCK_PROCESS_CPUTIME_ID); }
+
+void mark(struct marks* marks) {
+    marks->last = nanoseconds();
+    marks->processor_last = processor_time();
+    if (marks->first != 0) return;
+    marks->first = marks->last;
+    marks->processor_first = marks->processor_last;
+}
+
+void print_marks(const struct marks* marks, uint64_t accesses) {
+    printf("{\"ns\": %lld, \"processor_ns\": %lld, \"accesses\": %llu}\n", (long long)(marks->last - marks->first),
+           (long long)(marks->processor_last - marks->processor_first), (unsigned long long)accesses);
 }
 
 void open_machine(struct machine* machine, size_t ram_size) {
@@ -43,7 +59,8 @@ void load_image(const struct machine* machine, const char* path) {
     if (file < 0) fail(path);
     size_t end = LOAD_ADDRESS;
     ssize_t got = 0;
-    while (end < machine->ram_size && (got = read(file, machine->ram + end, machine->ram_size - end)) > 0) end += (size_t)got;
+    while (end < machine->ram_size && (got = read(file, machine->ram + end, machine->ram_size - end)) > 0)
+        end += (size_t)got;
     if (got < 0) fail(path);
     close(file);
 }

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <linux/kvm.h>
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /// Where a flat image is loaded and entered.
 enum { LOAD_ADDRESS = 0x10000, RAM_SIZE = 1 << 20 };
@@ -44,5 +44,17 @@ static inline uint8_t* port_data(struct kvm_run* run) { return (uint8_t*)run + r
 
 /// CLOCK_MONOTONIC.
 int64_t nanoseconds(void);
+
+/// What this process has run, in all of its threads.
+int64_t processor_time(void);
+
+/// The first and the last write to the mark port, of whatever vCPU.
+enum { MARK_PORT = 0x90 };
+struct marks {
+    int64_t first, last;
+    int64_t processor_first, processor_last;
+};
+void mark(struct marks* marks);
+void print_marks(const struct marks* marks, uint64_t accesses);
 
 _Noreturn void fail(const char* what);

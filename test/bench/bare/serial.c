@@ -30,7 +30,8 @@ static void open_stream(const char* where) {
     if (strncmp(where, "listen", 6) == 0) {
         const int listener = stream;
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (bind(listener, (struct sockaddr*)&address, sizeof address) != 0 || listen(listener, 1) != 0) fail("cannot listen");
+        if (bind(listener, (struct sockaddr*)&address, sizeof address) != 0 || listen(listener, 1) != 0)
+            fail("cannot listen");
         stream = accept(listener, NULL, NULL);
         if (stream < 0) fail("accept");
         close(listener);

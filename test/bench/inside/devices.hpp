@@ -7,6 +7,8 @@
 #include <asio/local/connect_pair.hpp>
 #include <asio/local/stream_protocol.hpp>
 
+#include "processor_time.hpp"
+
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -41,8 +43,8 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "marks"; }
     [[nodiscard]] awaitable<void> write(const Access&) override {
         const auto now = Clock::now();
-        if (now < first_) first_ = now;
-        if (now > last_) last_ = now;
+        if (now < first_) first_ = now, processor_first_ = processor_time();
+        if (now > last_) last_ = now, processor_last_ = processor_time();
         co_return;
     }
     [[nodiscard]] awaitable<void> read(Access&) override { co_return; }
@@ -50,10 +52,15 @@ public:
     /// From the first mark of any vCPU to the last one.
     [[nodiscard]] std::chrono::nanoseconds elapsed() const { return last_ - first_; }
 
+    /// What the process, with all of its threads, has run meanwhile.
+    [[nodiscard]] std::chrono::nanoseconds processor() const { return processor_last_ - processor_first_; }
+
 private:
     using Clock = std::chrono::steady_clock;
     Clock::time_point first_ = Clock::time_point::max();
     Clock::time_point last_ = Clock::time_point::min();
+    std::chrono::nanoseconds processor_first_{};
+    std::chrono::nanoseconds processor_last_{};
 };
 
 /// Lives on the device loop and answers there: at once, after a timer that has expired, or after a byte from a socket that

@@ -41,7 +41,7 @@ public:
     [[nodiscard]] Machine& machine() noexcept { return machine_; }
 
     /// vCPU n starts with DX = `port` + n * `step`.
-    std::chrono::nanoseconds run(const ExitsGuest& guest, std::uint16_t port, std::uint16_t step = 0) {
+    Timing run(const ExitsGuest& guest, std::uint16_t port, std::uint16_t step = 0) {
         FlatGuest flat;
         flat.path = guest.image;
         Registers registers = load_flat(machine_.memory(), flat).registers;
@@ -61,7 +61,7 @@ public:
         while (!outcome) loop_.run_one();
         if (failure) std::rethrow_exception(failure);
         if (outcome->kind != Outcome::Kind::halted) throw std::runtime_error(outcome->summary);
-        return marks_->elapsed();
+        return {marks_->elapsed(), marks_->processor()};
     }
 
 private:
@@ -74,8 +74,9 @@ Timing run_with_one(MarkedMachine& on, const ExitsGuest& guest) {
     const auto device = std::make_shared<Silent>();
     on.machine().ports().attach({.first = first_port}, device);
     on.machine().mmio().attach({.first = 0x100000, .size = 16}, device);
-    const auto elapsed = on.run(guest, first_port);
-    return {elapsed, device->accesses()};
+    auto timing = on.run(guest, first_port);
+    timing.accesses = device->accesses();
+    return timing;
 }
 
 }  // namespace
@@ -88,7 +89,7 @@ Timing time_exits(const ExitsGuest& guest, unsigned cpus, bool shared) {
         devices.push_back(std::make_shared<Silent>());
         on.machine().ports().attach({.first = first_port + cpu}, devices.back());
     }
-    Timing timing{on.run(guest, first_port, 1), 0};
+    auto timing = on.run(guest, first_port, 1);
     for (const auto& device : devices) timing.accesses += device->accesses();
     return timing;
 }
@@ -105,8 +106,9 @@ Timing time_device_loop(const ExitsGuest& guest, const std::string& wait) {
     if (wait == "socket") kind = OnLoop::Wait::socket;
     const auto device = std::make_shared<OnLoop>(on.loop(), kind);
     on.machine().ports().attach({.first = first_port}, device);
-    const auto elapsed = on.run(guest, first_port);
-    return {elapsed, device->accesses()};
+    auto timing = on.run(guest, first_port);
+    timing.accesses = device->accesses();
+    return timing;
 }
 
 Timing time_writes(const ExitsGuest& guest, const std::string& device) {
@@ -124,7 +126,7 @@ Timing time_writes(const ExitsGuest& guest, const std::string& device) {
     request.name = device;
     request.options.emplace_back("port", "0x20");
     add_device(request, host);
-    return {on.run(guest, first_port), 0};
+    return on.run(guest, first_port);
 }
 
 }  // namespace asyncvm::bench

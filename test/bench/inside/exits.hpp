@@ -10,8 +10,9 @@
 namespace asyncvm::bench {
 
 struct Timing {
-    std::chrono::nanoseconds elapsed{};  ///< from the guest's first mark to its last one
-    std::uint64_t accesses = 0;          ///< what the devices have seen; 0 where they do not count
+    std::chrono::nanoseconds elapsed{};    ///< from the guest's first mark to its last one
+    std::chrono::nanoseconds processor{};  ///< what the process has run meanwhile
+    std::uint64_t accesses = 0;            ///< what the devices have seen; 0 where they do not count
 };
 
 /// What the guest is given; the same for all vCPUs but the port.

@@ -22,17 +22,17 @@ using namespace asyncvm::bench;
 unsigned number(const std::string& word) { return static_cast<unsigned>(std::stoul(word)); }
 
 int print(const Timing& timing) {
-    std::printf("{\"ns\": %lld, \"accesses\": %llu}\n", static_cast<long long>(timing.elapsed.count()),
+    std::printf("{\"ns\": %lld, \"processor_ns\": %lld, \"accesses\": %llu}\n",
+                static_cast<long long>(timing.elapsed.count()), static_cast<long long>(timing.processor.count()),
                 static_cast<unsigned long long>(timing.accesses));
     return 0;
 }
 
 int print(const ManyResult& result) {
-    std::printf(
-        "{\"made_ns\": %lld, \"heard_ns\": %lld, \"memory\": %llu, \"lines\": %llu, \"processor_ns\": %lld}\n",
-        static_cast<long long>(result.made.count()), static_cast<long long>(result.heard.count()),
-        static_cast<unsigned long long>(result.memory), static_cast<unsigned long long>(result.lines),
-        static_cast<long long>(result.processor.count()));
+    std::printf("{\"made_ns\": %lld, \"heard_ns\": %lld, \"memory\": %llu, \"lines\": %llu, \"processor_ns\": %lld}\n",
+                static_cast<long long>(result.made.count()), static_cast<long long>(result.heard.count()),
+                static_cast<unsigned long long>(result.memory), static_cast<unsigned long long>(result.lines),
+                static_cast<long long>(result.processor.count()));
     return 0;
 }
 
@@ -56,9 +56,7 @@ int run(const std::vector<std::string>& words) {
 
 }  // namespace
 
-int main(int count, char** words) try {
-    return run({words + 1, words + count});
-} catch (const std::exception& error) {
+int main(int count, char** words) try { return run({words + 1, words + count}); } catch (const std::exception& error) {
     std::fprintf(stderr, "inside: %s\n", error.what());
     return 1;
 }

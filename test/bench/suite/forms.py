@@ -48,8 +48,8 @@ def table(rows, host):
     blocks = {case: [cells for row in rows if row.case == case for cells in lines_of(row)] for case in CASES}
     everything = [HEADINGS, *(cells for block in blocks.values() for cells in block)]
     # A reason is longer than a value, and nothing follows it.
-    widths = [max(len(cells[column]) for cells in everything if not cells[column].startswith("(") and cells[1] != "not measured")
-              for column in range(len(HEADINGS))]
+    shown = [cells for cells in everything if cells[1] != "not measured"]
+    widths = [max(len(cells[column]) for cells in shown if not cells[column].startswith("(")) for column in range(len(HEADINGS))]
     text = [f"{key}: {value}" for key, value in host.items()]
     text += ["", "  ".join(cell.ljust(width) for cell, width in zip(HEADINGS, widths)).rstrip()]
     for case, block in blocks.items():

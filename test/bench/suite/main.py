@@ -21,7 +21,7 @@ def arguments(words):
         epilog="cases:\n" + "\n".join(f"  {case}  {name}" for case, name in forms.CASES.items()) +
         "\n\nEvery ratio is to a baseline of the same run, in alternating rounds; docs/benchmarks.md says how to read them.")
     parser.add_argument("cases", nargs="*", type=int, metavar="CASE", help="which ones, 1 to 6 (default: all)")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter ones: a minute instead of ten")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter ones: one or two minutes instead of ten")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each pair is measured (default 9, with --quick 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the results, with every sample")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="the ratios as a picture")

@@ -5,7 +5,8 @@ from html import escape
 from .forms import CASES
 from .stats import factor
 
-COLOURS = {"bare C": "#3b6ea5", "QEMU": "#c0652b", "kvmtool": "#4f8a4c", "bare C, coalesced": "#7d9cc0"}
+COLOURS = {"bare C": "#3b6ea5", "QEMU": "#c0652b", "kvmtool": "#4f8a4c", "bare C, coalesced": "#7d9cc0",
+           "futex": "#8a6aa0"}
 OTHER = "#777777"
 LEFT, RIGHT, TOP, LINE, WIDTH = 330, 210, 92, 20, 1060
 FONT = 'font-family="DejaVu Sans, Verdana, sans-serif"'
@@ -86,5 +87,6 @@ def svg(rows, host):
         head.append(text(x + 17, 83, f"to {name}", 11))
         x += 50 + 7 * len(name)
     height = bottom + 28
-    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">',
-                      f'<rect width="{WIDTH}" height="{height}" fill="white"/>', *head, *grid, *body, "</svg>", ""])
+    size = f'width="{WIDTH}" height="{height}"'
+    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {WIDTH} {height}">',
+                      f'<rect {size} fill="white"/>', *head, *grid, *body, "</svg>", ""])

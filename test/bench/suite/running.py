@@ -80,6 +80,27 @@ def measure(bench, row, subjects, rounds=None):
     return row
 
 
+def pairs(function, subjects):
+    """For a function of a subject that measures two things in one run: the functions of two rows, to be measured one after
+    the other. The second takes what the first has left."""
+    left = {name: [] for name in subjects}
+
+    def first(name):
+        def run():
+            value, other = function(name)
+            left[name].append(other)
+            return value
+        return run
+
+    def second(name):
+        def take():
+            if not left[name]:
+                raise Absent("see the row before")
+            return left[name].pop(0)
+        return take
+    return {name: first(name) for name in subjects}, {name: second(name) for name in subjects}
+
+
 def workspace():
     return tempfile.TemporaryDirectory(prefix="asyncvm-bench-")
 
