@@ -19,7 +19,7 @@ struct Timing {
 struct ExitsGuest {
     std::string image;
     Kind kind = Kind::out;
-    std::uint32_t count = 0;
+    std::uint32_t count = 0;  ///< accesses, a multiple of 16
 };
 
 /// `cpus` vCPUs, each with a device of its own, or all with the same. All of these throw std::exception.

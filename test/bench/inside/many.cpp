@@ -47,6 +47,7 @@ public:
         return data.size();
     }
     [[nodiscard]] bool writable() const noexcept override { return true; }
+    [[nodiscard]] std::uint64_t room() const noexcept override { return ~std::uint64_t{0}; }
     std::size_t read_some(std::span<std::byte>) noexcept override { return 0; }
     [[nodiscard]] bool readable() const noexcept override { return false; }
     [[nodiscard]] bool connected() const noexcept override { return true; }

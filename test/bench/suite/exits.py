@@ -9,6 +9,7 @@ from .stats import Row, Target
 
 KINDS = {"OUT": 0, "IN": 1, "MMIO write": 2, "MMIO read": 3}
 PORT = "0x20"
+# Counts are multiples of 16, as guests/exits.S wants them.
 
 
 def each(result, count):
@@ -22,7 +23,7 @@ def a_second(result, count):
 
 def round_trips(bench):
     # Short runs and many of them: what else happens on the host then touches both alike.
-    count = 5_000 if bench.quick else 10_000
+    count = 4_800 if bench.quick else 10_000
     rounds = bench.rounds * 3
     for name, kind in KINDS.items():
         commands = {
@@ -67,7 +68,7 @@ def collected(bench, kind, count):
 
 
 def hand_overs(bench):
-    count = 3_000 if bench.quick else 10_000
+    count = 3_200 if bench.quick else 10_000
     one = {min(os.sched_getaffinity(0))}
     for cpus, where in ((None, ""), (one, ", one core")):
         for wait, name, extra in (("nothing", "answered at once", []), ("timer", "expired timer", []),
@@ -97,7 +98,7 @@ def posted_writes(bench):
 
 
 def vcpus(bench):
-    count = 5_000 if bench.quick else 20_000
+    count = 4_800 if bench.quick else 20_000
     for way in ("own", "shared"):
         for cpus in (1, 2, 4, 8):
             if cpus == 1 and way == "shared":
