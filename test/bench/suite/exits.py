@@ -45,10 +45,10 @@ def round_trips(bench):
 def our_share(bench):
     """What needs no KVM."""
     for name, kind in KINDS.items():
-        fakes = 1_000_000
+        fakes = 300_000
         yield measure(bench, Row(1, f"{name}, our share", "ns", targets=[Target(100)]), {
             "asyncvm": lambda: each(json_of(bench.program("inside"), "fake", bench.guest("exits"), kind, fakes), fakes),
-        })
+        }, bench.rounds * 3)
     for name, kind in KINDS.items():
         row = Row(1, f"{name}, our instructions", "instr")
         yield measure(bench, row, {"asyncvm": lambda: instructions(bench, kind)}, 1)
