@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-from suite import forms, picture, running, stats  # noqa: E402 (the path must be set first)
+from suite import forms, picture, running, start, stats  # noqa: E402 (the path must be set first)
 from suite.stats import Row, Target  # noqa: E402
 
 HOST = {"host": "here <&>", "KVM": "kvm-none", "date": "2026-01-02", "processor": "one"}
@@ -63,11 +63,19 @@ class Running(unittest.TestCase):
         self.assertEqual({"a": [1, 5, 6], "b": [2, 4, 7], "c": []}, made.samples)
         self.assertEqual({"c": "not here"}, made.absent)
 
-    def test_two_rows_from_one_run(self):
-        calls = iter([(1, 10), (2, 20)])
-        first, second = running.pairs(lambda name: next(calls), ["a"])
-        self.assertEqual([1, 2, 10, 20], [first["a"](), first["a"](), second["a"](), second["a"]()])
-        self.assertRaises(running.Absent, second["a"])
+    def test_several_rows_from_one_run(self):
+        calls = iter([(1, 10, 100), (2, 20, 200)])
+        rows = running.from_one_run(lambda name: next(calls), ["a"], 3)
+        self.assertEqual([1, 2, 10, 20, 100, 200], [row["a"]() for row in rows for _ in range(2)])
+        self.assertRaises(running.Absent, rows[2]["a"])
+
+    def test_the_guests_memory_is_told_apart(self):
+        smaps = "\n".join([
+            "1000-3000 r-xp 00000000 fe:00 12 /bin/it", "Rss: 8 kB", "Private_Clean: 4 kB", "Private_Dirty: 1 kB",
+            "VmFlags: rd ex", "10000-14000 rw-p 00000000 00:00 0", "Rss: 16 kB", "Private_Clean: 0 kB", "Private_Dirty: 12 kB",
+            "VmFlags: rd wr", "20000-21000 rw-p 00000000 00:00 0", "Rss: 2 kB", "Private_Clean: 0 kB", "Private_Dirty: 2 kB"])
+        self.assertEqual([{"Rss": 10, "Private_Clean": 4, "Private_Dirty": 3}, {"Rss": 16, "Private_Clean": 0, "Private_Dirty": 12}],
+                         start.mappings(smaps, 0x4000))
 
     def test_last_words(self):
         self.assertEqual("Fatal: no KVM", running.last_words("hello\n Fatal: no KVM\nusage\n"))
@@ -103,7 +111,7 @@ class Forms(unittest.TestCase):
     def test_picture(self):
         made = picture.svg(self.rows(), HOST)
         texts = [element.text for element in xml.fromstring(made).iter("{http://www.w3.org/2000/svg}text")]
-        self.assertIn("2.00  target 1.02 missed", texts)
+        self.assertIn("2.00, target 1.02 missed", texts)
         self.assertIn("2026-01-02, here <&>, kvm-none, one", texts)
         self.assertFalse([text for text in texts if "scale" in text])
 

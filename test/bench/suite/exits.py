@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from .running import Absent, json_of, last_words, measure, pairs
+from .running import Absent, from_one_run, json_of, last_words, measure
 from .stats import Row, Target
 
 KINDS = {"OUT": 0, "IN": 1, "MMIO write": 2, "MMIO read": 3}
@@ -35,7 +35,7 @@ def round_trips(bench):
             result = json_of(*commands[name])
             return result["ns"] / count, result["processor_ns"] / count
 
-        elapsed, processor = pairs(both, commands)
+        elapsed, processor = from_one_run(both, commands, 2)
         target = [Target(1.02, "bare C")]
         yield measure(bench, Row(1, name, "ns", targets=list(target)), elapsed, rounds)
         yield measure(bench, Row(1, f"{name}, processor time", "ns", targets=list(target)), processor, rounds)

@@ -54,7 +54,7 @@ def bar(axis, y, ratio, target, met, colour):
     if target:
         x = axis.x(target.limit)
         yield f'<path d="M{x:.1f} {y + 1} v{LINE - 2}" stroke="#b00020" stroke-width="2" stroke-dasharray="3 2" fill="none"/>'
-        words += f"  target {target.limit:g} {'met' if met else 'missed'}"
+        words += f", target {target.limit:g} {'met' if met else 'missed'}"
     yield text(WIDTH - RIGHT + 12, y + 14, words, more='fill="#b00020"' if target and not met else "")
 
 

@@ -80,25 +80,26 @@ def measure(bench, row, subjects, rounds=None):
     return row
 
 
-def pairs(function, subjects):
-    """For a function of a subject that measures two things in one run: the functions of two rows, to be measured one after
-    the other. The second takes what the first has left."""
-    left = {name: [] for name in subjects}
+def from_one_run(function, subjects, count):
+    """For a function of a subject that measures `count` things in one run: the functions of as many rows, to be measured one
+    after the other. The first runs it, the others take what it has left."""
+    left = {name: [[] for _ in range(count)] for name in subjects}
 
     def first(name):
         def run():
-            value, other = function(name)
-            left[name].append(other)
+            value, *others = function(name)
+            for place, other in enumerate(others, 1):
+                left[name][place].append(other)
             return value
         return run
 
-    def second(name):
+    def later(name, place):
         def take():
-            if not left[name]:
+            if not left[name][place]:
                 raise Absent("see the row before")
-            return left[name].pop(0)
+            return left[name][place].pop(0)
         return take
-    return {name: first(name) for name in subjects}, {name: second(name) for name in subjects}
+    return [{name: later(name, place) if place else first(name) for name in subjects} for place in range(count)]
 
 
 def workspace():

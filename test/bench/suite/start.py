@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from . import monitors
-from .running import Absent, last_words, measure, pairs
+from .running import Absent, from_one_run, last_words, measure
 from .serial import Client
 from .stats import Row, Target
 
@@ -86,26 +86,32 @@ def life(bench, name, kind):
 
 
 def memory(bench, name, kind):
-    """Bytes of a monitor whose guest waits for input, without the guest's own memory: the peak, and what is private."""
+    """Bytes of a monitor whose guest waits for input, without the guest's own memory: the peak, what is private, and what of
+    that it has written to. Pages of a file are private only while no other process has the file mapped too."""
     with Client(bench, name, bench.counted("first-byte", 1), kind) as client:
         if client.receive() != b"!":
             raise Absent(client.why())
         process = Path("/proc") / str(client.child.pid)
         peak = int(re.search(r"^VmHWM:\s+(\d+) kB", (process / "status").read_text(), re.M).group(1))
-        private = guest = guest_private = 0
-        own_guest = False
-        for line in (process / "smaps").read_text().splitlines():
-            key, *words = line.split()
-            if "-" in key and ":" not in key:
-                start, end = (int(word, 16) for word in key.split("-"))
-                own_guest = end - start == monitors.MEBIBYTES << 20
-            elif key in ("Private_Clean:", "Private_Dirty:"):
-                private += int(words[0])
-                guest_private += int(words[0]) if own_guest else 0
-            elif key == "Rss:" and own_guest:
-                guest += int(words[0])
+        own, of_guest = mappings((process / "smaps").read_text(), monitors.MEBIBYTES << 20)
         client.send(b"\n")
-        return (peak - guest) * 1024, (private - guest_private) * 1024
+        private = own["Private_Clean"] + own["Private_Dirty"]
+        return [1024 * size for size in (peak - of_guest["Rss"], private, own["Private_Dirty"])]
+
+
+def mappings(smaps, guest_size):
+    """KiB by kind, of the mapping that has the guest's size and of all others: (others, guest's)."""
+    sums = [dict.fromkeys(("Rss", "Private_Clean", "Private_Dirty"), 0) for _ in range(2)]
+    is_guest = False
+    for line in smaps.splitlines():
+        key, value, *_ = line.split()
+        if key.endswith(":"):
+            if key[:-1] in sums[is_guest]:
+                sums[is_guest][key[:-1]] += int(value)
+        else:
+            start, end = (int(word, 16) for word in key.split("-"))
+            is_guest = end - start == guest_size
+    return sums
 
 
 def start_and_end(bench):
@@ -113,10 +119,11 @@ def start_and_end(bench):
     everybody = ["asyncvm", "bare C", "QEMU"]
     for kind, words, subjects in (("listen", "it listens", everybody), ("connect", "it connects", everybody),
                                   ("stdio", "stdio", [*everybody, "kvmtool"])):
-        first, end = pairs(lambda name: life(bench, name, kind), subjects)
+        first, end = from_one_run(lambda name: life(bench, name, kind), subjects, 2)
         rounds = bench.rounds * 2
         yield measure(bench, Row(5, f"to the first byte, {words}", "ns", targets=list(near)), first, rounds)
         yield measure(bench, Row(5, f"to the end, {words}", "ns", targets=list(near)), end, rounds)
-    peak, private = pairs(lambda name: memory(bench, name, "tcp"), everybody)
+    peak, private, written = from_one_run(lambda name: memory(bench, name, "tcp"), everybody, 3)
     yield measure(bench, Row(5, "peak memory", "B"), peak, 3)
     yield measure(bench, Row(5, "private memory", "B", targets=[Target(4 << 20)]), private, 3)
+    yield measure(bench, Row(5, "private memory, written to", "B"), written, 3)
