@@ -1,7 +1,6 @@
 """tools/bench: builds, measures, shows."""
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -83,11 +82,17 @@ def run(words):
             for case, function in cases.items():
                 print(f"{case}. {forms.CASES[case]}", file=sys.stderr)
                 rows += function(bench)
+                save(chosen, rows, told)
         except KeyboardInterrupt:
             print("\nbench: interrupted: this is what was measured until then", file=sys.stderr)
     print(forms.table(rows, told))
+    save(chosen, rows, told)
+    return 0 if rows and all(row.measured() for row in rows if row.unit != "instr") else 1
+
+
+def save(chosen, rows, told):
+    """After each case: a run that is ended from outside has not been for nothing."""
     if chosen.json:
-        chosen.json.write_text(json.dumps(forms.document(rows, told), indent=1, ensure_ascii=False) + os.linesep)
+        chosen.json.write_text(json.dumps(forms.document(rows, told), indent=1, ensure_ascii=False) + "\n")
     if chosen.svg:
         chosen.svg.write_text(picture.svg(rows, told))
-    return 0 if rows and all(row.measured() for row in rows if row.unit != "instr") else 1
