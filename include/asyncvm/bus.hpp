@@ -9,6 +9,7 @@
 #include <asyncvm/posted_writes.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -54,9 +55,12 @@ public:
     /// Whether the devices in `zone` post writes, as things are; addresses without a device do. Any thread.
     [[nodiscard]] bool posts(const PostedZone& zone) const noexcept;
 
-    /// `listener` hears of bursts of single writes that the device would post: of each `Burst::length` writes that came
-    /// fast. On the thread of the vCPU. Before the guest runs.
-    void on_burst(std::function<void(const PostedZone&)> listener) { on_burst_ = std::move(listener); }
+    /// `listener` hears of bursts of single writes that the device would post: of each 256 that came with at most `pause`
+    /// between them, on the average. On the thread of the vCPU. Before the guest runs.
+    void on_burst(std::chrono::steady_clock::duration pause, std::function<void(const PostedZone&)> listener) {
+        burst_pause_ = pause;
+        on_burst_ = std::move(listener);
+    }
 
     /// Every doorbell of every device.
     [[nodiscard]] std::vector<std::shared_ptr<Bell>> bells() const;
@@ -87,6 +91,7 @@ private:
 
     asio::io_context& device_loop_;
     Log log_;
+    std::chrono::steady_clock::duration burst_pause_{};
     std::function<void(const PostedZone&)> on_burst_;
     std::vector<std::shared_ptr<Seat>> seats_;
     std::vector<Mapping> mappings_;

@@ -8,6 +8,7 @@
 #include <asyncvm/outcome.hpp>
 #include <asyncvm/statistics.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -17,7 +18,9 @@ namespace asyncvm {
 struct MachineConfig {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     unsigned cpus = 1;
-    bool posted_writes = true;  ///< bursts of writes that need no answer are collected where the accelerator can
+    /// Writes that need no answer are collected, where the accelerator can, when they come in a burst: with at most this
+    /// between two of them. 0: never. docs/posted-writes.md
+    std::chrono::nanoseconds posted_burst_pause = std::chrono::microseconds(250);
     Log log{};
     bool statistics = false;  ///< count, and take the time of, every exit: Machine::statistics()
 };

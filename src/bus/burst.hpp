@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 
 namespace asyncvm {
 
@@ -13,21 +14,20 @@ public:
     using Clock = std::chrono::steady_clock;
 
     static constexpr unsigned length = 256;
-    /// A guest that needs longer for `length` writes does other things than write.
-    static constexpr Clock::duration limit = length * std::chrono::microseconds(250);
 
-    /// At each write. Returns true at the last one of each `length` that have come within `limit`.
-    [[nodiscard]] bool step() noexcept { return ++count_ % length == 0 && step(Clock::now()); }
+    /// At each write. Returns true at the last one of each `length` that have come with at most `pause` between them, on the
+    /// average.
+    [[nodiscard]] bool step(Clock::duration pause) noexcept { return ++count_ % length == 0 && step(pause, Clock::now()); }
 
-    [[nodiscard]] bool step(Clock::time_point now) noexcept {
-        const bool fast = now - since_ <= limit;
+    [[nodiscard]] bool step(Clock::duration pause, Clock::time_point now) noexcept {
+        const bool fast = since_ && now - *since_ <= length * pause;
         since_ = now;
         return fast;
     }
 
 private:
     unsigned count_ = 0;
-    Clock::time_point since_{};
+    std::optional<Clock::time_point> since_;
 };
 
 }  // namespace asyncvm

@@ -40,6 +40,9 @@ std::string describe(Space space, AddressRange range) {
                        range.first + range.size - 1);
 }
 
+/// std::has_single_bit() calls a function to count bits, for processors without POPCNT.
+constexpr bool is_power_of_two(unsigned size) noexcept { return size != 0 && (size & (size - 1)) == 0; }
+
 void fill_with_ones(Transaction& transaction) {
     if (transaction.direction == Direction::read) std::ranges::fill(transaction.data, std::byte{0xff});
 }
@@ -121,14 +124,14 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
     // Among the elements of a string some may ring a doorbell.
     const bool string = transaction.data.size() > transaction.size;
     if (mapping == nullptr || (string && !mapping->bells.empty()) || transaction.size > mapping->seat->max_size ||
-        !std::has_single_bit(transaction.size) ||
-        (transaction.size > mapping->range.size - offset && !mapping->range.whole)) {
+        !is_power_of_two(transaction.size) || (transaction.size > mapping->range.size - offset && !mapping->range.whole)) {
         co_await perform_split(transaction, cpu);
         co_return;
     }
     if (!mapping->bells.empty() && ring(*mapping, transaction)) co_return;
     Seat& seat = *mapping->seat;
-    if (!seat.turn.try_take()) co_await seat.turn.take();
+    const bool taken = seat.turn.try_take() || seat.turn.try_take_soon();
+    if (!taken) co_await seat.turn.take();
     const HeldTurn held(seat.turn);
     if (seat.detached.load(std::memory_order_relaxed)) {
         fill_with_ones(transaction);
@@ -158,7 +161,9 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
         failure = std::current_exception();
     }
     if (!failure) {
-        if (on_burst_ && transaction.direction == Direction::write && mapping->burst.step()) tell_burst(transaction);
+        if (on_burst_ && transaction.direction == Direction::write && mapping->burst.step(burst_pause_)) {
+            tell_burst(transaction);
+        }
         co_return;
     }
     fill_with_ones(transaction);

@@ -30,8 +30,8 @@ struct Machine::Impl {
           mmio(Space::memory, loop, config.log) {
         std::vector<std::unique_ptr<Cpu>> cpus;
         for (unsigned index = 0; index < config.cpus; ++index) cpus.push_back(accelerator->create_cpu(index));
-        if (auto* const writes = config.posted_writes ? accelerator->posted_writes() : nullptr; writes != nullptr) {
-            posting = std::make_shared<Posting>(*writes, ports, mmio);
+        if (auto* const writes = config.posted_burst_pause.count() > 0 ? accelerator->posted_writes() : nullptr; writes != nullptr) {
+            posting = std::make_shared<Posting>(*writes, ports, mmio, config.posted_burst_pause);
         }
         for (unsigned index = 0; index < config.cpus; ++index) {
             vcpus.push_back(std::make_unique<Vcpu>(

@@ -25,9 +25,10 @@ private:
     const std::size_t count_;
 };
 
-Posting::Posting(PostedWrites& writes, Bus& ports, Bus& mmio) : writes_(writes), ports_(ports), mmio_(mmio) {
+Posting::Posting(PostedWrites& writes, Bus& ports, Bus& mmio, std::chrono::nanoseconds pause)
+    : writes_(writes), ports_(ports), mmio_(mmio) {
     for (Bus* const bus : {&ports_, &mmio_}) {
-        bus->on_burst([this](const PostedZone& zone) { want(zone); });
+        bus->on_burst(pause, [this](const PostedZone& zone) { want(zone); });
     }
 }
 

@@ -31,8 +31,8 @@ public:
     /// Ticks without a write after which zones are given up.
     static constexpr unsigned idle_ticks = 100;
 
-    /// All of them outlive run() and every drain().
-    Posting(PostedWrites& writes, Bus& ports, Bus& mmio);
+    /// All of them outlive run() and every drain(). A burst is what comes with at most `pause` between two writes.
+    Posting(PostedWrites& writes, Bus& ports, Bus& mmio, std::chrono::nanoseconds pause);
     Posting(const Posting&) = delete;
     Posting& operator=(const Posting&) = delete;
     ~Posting();

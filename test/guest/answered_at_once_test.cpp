@@ -85,7 +85,7 @@ void run_rounds(const Plan& plan) {
     asio::io_context loop{1};
     TestMachine test(loop, 1, make_accelerator_under_test(), [&plan](MachineConfig& config) {
         config.statistics = plan.statistics;
-        config.posted_writes = plan.posted_writes;
+        config.posted_burst_pause = plan.posted_writes ? std::chrono::hours(1) : std::chrono::hours(0);
     });
     test.machine.ports().attach({0x10, 1, true}, std::make_shared<Counter>(std::make_shared<FakeChardev>()));
     if (plan.posted_writes) {

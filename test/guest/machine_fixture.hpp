@@ -72,6 +72,7 @@ private:
         MachineConfig made;
         made.memory_size = 1 << 20;
         made.cpus = cpus;
+        made.posted_burst_pause = std::chrono::hours(1);  // a burst is one on a busy machine, too
         made.log = [this](std::string_view line) { told.emplace_back(line); };
         if (adapt) adapt(made);
         return made;

@@ -86,7 +86,7 @@ struct Fixture {
     Bus ports{Space::port, loop, {}};
     Bus mmio{Space::memory, loop, {}};
     FakeRing ring;
-    std::shared_ptr<Posting> posting = std::make_shared<Posting>(ring, ports, mmio);
+    std::shared_ptr<Posting> posting = std::make_shared<Posting>(ring, ports, mmio, 1h);
     std::shared_ptr<Posts> device = std::make_shared<Posts>();
     struct Result {
         asio::cancellation_signal cancel;
