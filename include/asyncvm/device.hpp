@@ -29,8 +29,8 @@ struct Doorbell {
 /// A device on a port range or a memory range. Each access is a coroutine: it may co_await whatever it likes before it
 /// answers, and only the vCPU that made the access waits.
 ///
-/// The bus calls write() and read() for one access at a time, whatever the number of vCPUs: a second access waits, in
-/// order, until the first has been answered. A device without run() therefore needs no lock. State that run() shares with
+/// The bus calls write() and read() for one access at a time, whatever the number of vCPUs: a second access waits
+/// until the first has been answered. A device without run() therefore needs no lock. State that run() shares with
 /// accesses in place sits behind a mutex that is never held across a co_await.
 ///
 /// A device can't end the machine by an exception: the access is then answered with all-ones, the device is reported once

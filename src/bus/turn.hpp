@@ -11,7 +11,8 @@
 
 namespace asyncvm {
 
-/// First come, first served. Any executor. Without contention taking is one atomic operation, and so is giving back.
+/// First come, first served, but for coroutines that are running when the turn becomes free: they may come before one that
+/// has to be woken, some few times. Any executor. Without contention taking is one atomic operation, and so is giving back.
 class Turn {
 public:
     /// Suspends until the turn is this coroutine's. Throws std::system_error(operation_aborted) if it is cancelled; the turn
@@ -37,7 +38,7 @@ public:
         return false;
     }
 
-    /// To the one who has waited longest, if somebody waits.
+    /// Wakes the one who has waited longest, if somebody waits.
     void give() noexcept {
         State expected = State::taken;
         if (!state_.compare_exchange_strong(expected, State::free, std::memory_order_release)) give_to_next();
@@ -45,11 +46,15 @@ public:
 
 private:
     enum class State : std::uint8_t { free, taken, taken_and_awaited };
+    struct Waiter;
+    [[nodiscard]] std::shared_ptr<Waiter> enter_queue(unsigned woken_in_vain);
+    void leave_queue(const std::shared_ptr<Waiter>& waiter) noexcept;
     void give_to_next() noexcept;
+    void wake_next() noexcept;
 
     std::atomic<State> state_ = State::free;
     std::mutex mutex_;
-    std::deque<std::shared_ptr<OneShot>> waiting_;
+    std::deque<std::shared_ptr<Waiter>> waiting_;
 };
 
 /// Gives a turn that was taken back.
