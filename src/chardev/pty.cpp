@@ -95,6 +95,7 @@ int Pty::flush() {
         if (put <= 0) return put == 0 ? EAGAIN : errno;
         last_unread_ = static_cast<std::uint64_t>(put);
         last_unread_at_ = Clock::now();
+        put_since_empty_ += last_unread_;
         queue().take(Queue::Reader::client, batch_.position + last_unread_);
         queue().deliver(batch_.position + last_unread_);
     }
@@ -155,8 +156,10 @@ void Pty::push() {
 /// Asked while draining. Opening the terminal here hides who else has it open, which matters no more once the queue is
 /// empty.
 std::uint64_t Pty::in_kernel() {
-    // A reader that has just emptied the terminal's 4 KiB may not yet have asked for what is behind them.
-    constexpr auto moment = std::chrono::milliseconds(20);
+    // What a reader sees is at most 4 KiB. What is behind that comes when the reader has emptied them *and* is on its way
+    // out of its read(): nothing tells of it in between, which on a busy machine takes a while.
+    constexpr std::uint64_t seen_at_once = 4095;
+    const auto moment = std::chrono::milliseconds(put_since_empty_ > seen_at_once ? 1000 : 20);
     if (!master_ || queue().undelivered(Queue::Reader::client) > 0) return 0;
     if (!slave_.valid()) slave_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
     int unread = 0;
@@ -171,7 +174,9 @@ std::uint64_t Pty::in_kernel() {
         last_unread_ = static_cast<std::uint64_t>(unread);
         last_unread_at_ = now;
     }
-    return now - last_unread_at_ < moment ? last_unread_ : 0;
+    if (now - last_unread_at_ < moment) return last_unread_;
+    put_since_empty_ = 0;
+    return 0;
 }
 
 std::string Pty::waiting(std::uint64_t bytes) const {

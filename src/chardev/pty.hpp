@@ -40,6 +40,7 @@ private:
     OutputLog::Batch batch_;
     std::uint64_t last_unread_ = 0;  ///< in the kernel, when it was last looked
     Clock::time_point last_unread_at_{};
+    std::uint64_t put_since_empty_ = 0;  ///< into the kernel, since nothing was there
 };
 
 }  // namespace asyncvm

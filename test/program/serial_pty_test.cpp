@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(who_opens_the_terminal_after_the_guest_has_halted_reads_eve
 BOOST_AUTO_TEST_CASE(the_program_ends_only_when_the_terminals_reader_has_everything) {
     // More than the 4 KiB that the reading side of a terminal holds: what is behind that follows when a reader has made
     // room, and a little later.
-    for (int i = 0; i < 10; ++i) {
+    for (int i = 0; i < 5; ++i) {
         SerialVm vm("pty", printing_blocks(7));
         const auto path = path_of(vm);
         vm.wait_for_error("the guest has ended");
