@@ -162,12 +162,13 @@ BOOST_FIXTURE_TEST_CASE(strings_ring_too, Fixture) {
     BOOST_TEST(device->accesses[0].data == 9U);
 }
 
-BOOST_FIXTURE_TEST_CASE(on_kvm_the_vcpu_does_not_stop, Fixture, REQUIRES("ioeventfd")) {
+BOOST_FIXTURE_TEST_CASE(the_vcpu_stops_only_where_kvm_does_not_ring, Fixture) {
+    const bool kvm_rings = CountingAccelerator().name() == "kvm" && why_host_lacks("ioeventfd").empty();
     test.machine.ports().attach({0x100, 8}, device);
     // mov $0x100, %dx; 1: out %ax, (%dx); dec %ecx; jnz 1b; hlt
     BOOST_TEST((run({0xba, 0x00, 0x01, 0xef, 0x66, 0x49, 0x75, 0xfb, 0xf4}, 1000).kind == Outcome::Kind::halted));
     BOOST_TEST(device->first.generation() >= 1U);
-    BOOST_TEST(*exits == 0U);
+    BOOST_TEST(*exits == (kvm_rings ? 0U : 1000U));
 }
 
 BOOST_FIXTURE_TEST_CASE(what_was_posted_before_is_there_when_it_rings, Fixture) {
