@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -52,6 +53,26 @@ public:
     /// or wider ones than the device's max_access_size(), are split, lowest address first. Throws only operation_aborted.
     [[nodiscard]] awaitable<void> perform(Transaction& transaction, unsigned cpu);
 
+    class Visit;
+
+    /// The short way of the accesses that are by far the most: a single one, to a device that answers in place and whose
+    /// turn is free. No coroutine is between the caller and the device's then. An empty visit: only perform() can do it.
+    ///
+    ///     if (auto visit = bus.try_visit(transaction, cpu)) {
+    ///         std::exception_ptr failure;
+    ///         try {
+    ///             co_await visit.answer();
+    ///             visit.finish();
+    ///         } catch (...) {
+    ///             failure = std::current_exception();
+    ///         }
+    ///         if (failure) {
+    ///             const auto cancellation = co_await asio::this_coro::cancellation_state;
+    ///             visit.fail(std::move(failure), cancellation.cancelled());
+    ///         }
+    ///     }
+    [[nodiscard]] Visit try_visit(Transaction& transaction, unsigned cpu) noexcept;
+
     /// Whether the devices in `zone` post writes, as things are; addresses without a device do. Any thread.
     [[nodiscard]] bool posts(const PostedZone& zone) const noexcept;
 
@@ -84,10 +105,15 @@ private:
     /// Whether a device begins behind `address`, within `size` bytes.
     [[nodiscard]] bool reaches_device(std::uint64_t address, std::uint64_t size) const noexcept;
     [[nodiscard]] static bool ring(const Mapping& mapping, const Transaction& transaction) noexcept;
+    /// Whether `transaction`, or each element of it, is one that the device takes as it is.
+    [[nodiscard]] static bool suits(const Mapping& mapping, const Transaction& transaction) noexcept;
+    [[nodiscard]] Access access_of(const Mapping& mapping, const Transaction& transaction, unsigned cpu) const noexcept;
     [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
+    void written(const Mapping& mapping, const Transaction& transaction) const;
+    void tell_burst(const Transaction& transaction) const;
+    void failed(Seat& seat, Transaction& transaction, std::exception_ptr failure, asio::cancellation_type cancelled);
 
     Space space_;
-    void tell_burst(const Transaction& transaction) const;
 
     asio::io_context& device_loop_;
     Log log_;
@@ -96,6 +122,36 @@ private:
     std::vector<std::shared_ptr<Seat>> seats_;
     std::vector<Mapping> mappings_;
     std::atomic<std::uint64_t> unclaimed_ = 0;
+};
+
+/// A device whose turn was taken for one access; try_visit() says how it is used. It gives the turn back at its end.
+class Bus::Visit {
+public:
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit();
+
+    explicit operator bool() const noexcept { return bus_ != nullptr; }
+
+    /// The device's own coroutine. Once.
+    [[nodiscard]] awaitable<void> answer();
+
+    /// When the device has answered: hands a read's data to the guest.
+    void finish();
+
+    /// When the device has thrown instead: the guest reads all-ones, and the device is detached; or, if the caller was
+    /// `cancelled`, throws `failure`.
+    void fail(std::exception_ptr failure, asio::cancellation_type cancelled);
+
+private:
+    friend class Bus;
+    Visit() = default;
+    Visit(Bus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept;
+
+    Bus* bus_ = nullptr;
+    const Mapping* mapping_ = nullptr;
+    Transaction* transaction_ = nullptr;
+    Access access_;
 };
 
 }  // namespace asyncvm

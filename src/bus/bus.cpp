@@ -113,6 +113,24 @@ bool Bus::reaches_device(std::uint64_t address, std::uint64_t size) const noexce
     return after != mappings_.end() && after->range.first - address < size;
 }
 
+bool Bus::suits(const Mapping& mapping, const Transaction& transaction) noexcept {
+    // Among the elements of a string some may ring a doorbell.
+    if (transaction.data.size() > transaction.size && !mapping.bells.empty()) return false;
+    const std::uint64_t offset = transaction.address - mapping.range.first;
+    return transaction.size <= mapping.seat->max_size && is_power_of_two(transaction.size) &&
+           (transaction.size <= mapping.range.size - offset || mapping.range.whole);
+}
+
+Access Bus::access_of(const Mapping& mapping, const Transaction& transaction, unsigned cpu) const noexcept {
+    Access access;
+    access.space = space_;
+    access.size = transaction.size;
+    access.cpu = cpu;
+    access.address = transaction.address;
+    access.offset = transaction.address - mapping.range.first;
+    return access;
+}
+
 awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
     const Mapping* const mapping = find(transaction.address);
     if (mapping == nullptr && !reaches_device(transaction.address, transaction.size)) {
@@ -120,11 +138,7 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
         fill_with_ones(transaction);
         co_return;
     }
-    const std::uint64_t offset = mapping == nullptr ? 0 : transaction.address - mapping->range.first;
-    // Among the elements of a string some may ring a doorbell.
-    const bool string = transaction.data.size() > transaction.size;
-    if (mapping == nullptr || (string && !mapping->bells.empty()) || transaction.size > mapping->seat->max_size ||
-        !is_power_of_two(transaction.size) || (transaction.size > mapping->range.size - offset && !mapping->range.whole)) {
+    if (mapping == nullptr || !suits(*mapping, transaction)) {
         co_await perform_split(transaction, cpu);
         co_return;
     }
@@ -137,43 +151,71 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
         fill_with_ones(transaction);
         co_return;
     }
-    Access access;
-    access.space = space_;
-    access.size = transaction.size;
-    access.cpu = cpu;
-    access.address = transaction.address;
-    access.offset = offset;
+    const Access access = access_of(*mapping, transaction, cpu);
     std::exception_ptr failure;
     try {
         if (seat.affinity == Affinity::device_loop) {
             co_await visit_on_loop(device_loop_, seat.device, access, transaction);
-        } else if (string) {
-            co_await visit(*seat.device, access, transaction);
-        } else if (transaction.direction == Direction::write) {
-            // By far the most frequent: without the frame of another coroutine in between.
-            load_data(access, transaction);
-            co_await seat.device->write(access);
         } else {
-            co_await seat.device->read(access);
-            store_data(access, transaction);
+            co_await visit(*seat.device, access, transaction);
         }
+        written(*mapping, transaction);
     } catch (...) {
         failure = std::current_exception();
     }
-    if (!failure) {
-        if (on_burst_ && transaction.direction == Direction::write && mapping->burst.step(burst_pause_)) {
-            tell_burst(transaction);
-        }
-        co_return;
-    }
+    if (!failure) co_return;
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    failed(seat, transaction, std::move(failure), cancellation.cancelled());
+}
+
+void Bus::written(const Mapping& mapping, const Transaction& transaction) const {
+    if (on_burst_ && transaction.direction == Direction::write && mapping.burst.step(burst_pause_)) tell_burst(transaction);
+}
+
+void Bus::failed(Seat& seat, Transaction& transaction, std::exception_ptr failure, asio::cancellation_type cancelled) {
     fill_with_ones(transaction);
     // Only the vCPU's own cancellation ends the access without an answer; everything else is the device's fault.
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    if (cancellation.cancelled() != asio::cancellation_type::none) std::rethrow_exception(failure);
+    if (cancelled != asio::cancellation_type::none) std::rethrow_exception(failure);
     if (!seat.detached.exchange(true)) {
         tell(log_, fmt::format("device {} failed at {} and is detached: {}", seat.device->name(),
                                describe(space_, {transaction.address, 1}), reason_of(failure)));
     }
+}
+
+Bus::Visit::Visit(Bus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept
+    : bus_(&bus), mapping_(&mapping), transaction_(&transaction), access_(bus.access_of(mapping, transaction, cpu)) {}
+
+Bus::Visit::~Visit() {
+    if (mapping_ != nullptr) mapping_->seat->turn.give();
+}
+
+Bus::Visit Bus::try_visit(Transaction& transaction, unsigned cpu) noexcept {
+    const Mapping* const mapping = find(transaction.address);
+    if (mapping == nullptr || transaction.data.size() != transaction.size || !suits(*mapping, transaction)) return {};
+    Seat& seat = *mapping->seat;
+    if (seat.affinity != Affinity::in_place || !mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed))
+        return {};
+    if (!seat.turn.try_take() && !seat.turn.try_take_soon()) return {};
+    return {*this, *mapping, transaction, cpu};
+}
+
+awaitable<void> Bus::Visit::answer() {
+    Device& device = *mapping_->seat->device;
+    if (transaction_->direction == Direction::read) return device.read(access_);
+    load_data(access_, *transaction_);
+    return device.write(access_);
+}
+
+void Bus::Visit::finish() {
+    if (transaction_->direction == Direction::read) {
+        store_data(access_, *transaction_);
+    } else {
+        bus_->written(*mapping_, *transaction_);
+    }
+}
+
+void Bus::Visit::fail(std::exception_ptr failure, asio::cancellation_type cancelled) {
+    bus_->failed(*mapping_->seat, *transaction_, std::move(failure), cancelled);
 }
 
 awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {

@@ -79,13 +79,32 @@ awaitable<void> Vcpu::run() {
         trail_.record(exit, cpu_->exit_rip());
         // What the guest has written before it asks for anything else.
         if (surroundings_.posting != nullptr && surroundings_.posting->pending()) co_await surroundings_.posting->drain();
+        Bus* bus = nullptr;
+        Transaction transaction;
         if (const auto* const port = std::get_if<PortAccess>(&exit)) {
-            Transaction transaction = *port;
-            co_await surroundings_.ports.perform(transaction, index_);
-            trail_.answered(transaction);
+            bus = &surroundings_.ports;
+            transaction = *port;
         } else if (const auto* const mmio = std::get_if<MmioAccess>(&exit)) {
-            Transaction transaction = *mmio;
-            co_await surroundings_.mmio.perform(transaction, index_);
+            bus = &surroundings_.mmio;
+            transaction = *mmio;
+        }
+        if (bus != nullptr) {
+            auto visit = bus->try_visit(transaction, index_);
+            if (visit) {
+                std::exception_ptr failure;
+                try {
+                    co_await visit.answer();
+                    visit.finish();
+                } catch (...) {
+                    failure = std::current_exception();
+                }
+                if (failure) {
+                    const auto cancellation = co_await asio::this_coro::cancellation_state;
+                    visit.fail(std::move(failure), cancellation.cancelled());
+                }
+            } else {
+                co_await bus->perform(transaction, index_);
+            }
             trail_.answered(transaction);
         } else if (!std::holds_alternative<Interrupted>(exit)) {
             outcome_ = describe_end(exit);
