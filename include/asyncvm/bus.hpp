@@ -73,6 +73,9 @@ public:
     ///     }
     [[nodiscard]] Visit try_visit(Transaction& transaction, unsigned cpu) noexcept;
 
+    /// After the last access: ends the work on the device loop for devices that live there. Any thread.
+    void close() noexcept;
+
     /// Whether the devices in `zone` post writes, as things are; addresses without a device do. Any thread.
     [[nodiscard]] bool posts(const PostedZone& zone) const noexcept;
 

@@ -3,6 +3,7 @@
 
 #include "bus/bell.hpp"
 #include "bus/burst.hpp"
+#include "bus/lane.hpp"
 #include "bus/turn.hpp"
 #include "bus/visit.hpp"
 
@@ -18,9 +19,9 @@ namespace asyncvm {
 /// A device on this bus, however many ranges it has.
 struct Bus::Seat {
     std::shared_ptr<Device> device;
-    Affinity affinity = Affinity::in_place;
     unsigned max_size = 8;
     Turn turn;
+    std::shared_ptr<Lane> lane;  ///< null for a device that answers in place
     std::atomic<bool> detached = false;
 };
 
@@ -62,7 +63,13 @@ std::string reason_of(const std::exception_ptr& failure) {
 Bus::Bus(Space space, asio::io_context& device_loop, Log log)
     : space_(space), device_loop_(device_loop), log_(std::move(log)) {}
 
-Bus::~Bus() = default;
+Bus::~Bus() { close(); }
+
+void Bus::close() noexcept {
+    for (const auto& seat : seats_) {
+        if (seat->lane) seat->lane->close();
+    }
+}
 
 void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
     const std::uint64_t last_address = space_ == Space::port ? 0xffff : ~std::uint64_t{0};
@@ -83,8 +90,8 @@ void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
     auto seat = std::ranges::find(seats_, device, [](const auto& s) { return s->device; });
     if (seat == seats_.end()) {
         auto made = std::make_shared<Seat>();
-        made->affinity = device->affinity();
         made->max_size = std::clamp(std::bit_floor(device->max_access_size()), 1u, 8u);
+        if (device->affinity() == Affinity::device_loop) made->lane = std::make_shared<Lane>(device_loop_, device);
         made->device = std::move(device);
         seats_.push_back(std::move(made));
         seat = std::prev(seats_.end());
@@ -154,8 +161,8 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
     const Access access = access_of(*mapping, transaction, cpu);
     std::exception_ptr failure;
     try {
-        if (seat.affinity == Affinity::device_loop) {
-            co_await visit_on_loop(device_loop_, seat.device, access, transaction);
+        if (seat.lane) {
+            co_await seat.lane->visit(access, transaction);
         } else {
             co_await visit(*seat.device, access, transaction);
         }
@@ -193,8 +200,7 @@ Bus::Visit Bus::try_visit(Transaction& transaction, unsigned cpu) noexcept {
     const Mapping* const mapping = find(transaction.address);
     if (mapping == nullptr || transaction.data.size() != transaction.size || !suits(*mapping, transaction)) return {};
     Seat& seat = *mapping->seat;
-    if (seat.affinity != Affinity::in_place || !mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed))
-        return {};
+    if (seat.lane || !mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed)) return {};
     if (!seat.turn.try_take() && !seat.turn.try_take_soon()) return {};
     return {*this, *mapping, transaction, cpu};
 }

@@ -1,4 +1,4 @@
-/// An access to a device that runs on the device loop, made from a vCPU's executor.
+/// A transaction, as a device sees it.
 #pragma once
 
 #include <asyncvm/access.hpp>
@@ -7,14 +7,8 @@
 #include <asyncvm/exit.hpp>
 
 #include <cstring>
-#include <memory>
 
 namespace asyncvm {
-
-/// Carries `transaction` out on `device_loop` and suspends the calling coroutine until it is answered. The device works on
-/// copies: when the caller is cancelled, so is the access, and an answer that comes later is discarded.
-[[nodiscard]] awaitable<void> visit_on_loop(asio::io_context& device_loop, std::shared_ptr<Device> device, Access access,
-                                            Transaction& transaction);
 
 // x86 is little-endian, guest and host alike: the data's bytes are the access's low bytes.
 

@@ -1,7 +1,8 @@
-/// The sleep port: why devices are coroutines, in three lines.
+/// The sleep port: why devices are coroutines, in one line.
 #pragma once
 
 #include <asyncvm/device.hpp>
+#include <asyncvm/sleep.hpp>
 
 #include <chrono>
 
@@ -15,9 +16,7 @@ public:
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 4; }
 
     [[nodiscard]] awaitable<void> write(const Access& access) override {
-        asio::steady_timer timer(co_await asio::this_coro::executor);
-        timer.expires_after(std::chrono::microseconds(access.data));
-        co_await timer.async_wait(use_awaitable);
+        co_await sleep_for(std::chrono::microseconds(access.data));
     }
 
     [[nodiscard]] awaitable<void> read(Access& access) override {

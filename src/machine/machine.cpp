@@ -192,6 +192,8 @@ awaitable<Outcome> Machine::run() {
     // Without an outcome of the guest's own nobody may be there who takes its output.
     if (impl.posting) co_await impl.posting->finish(100ms);
     co_await doorbells.finish(100ms);
+    impl.ports.close();
+    impl.mmio.close();
     if (impl.recorder) impl.recorder->finish(stats::Clock::now());
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asyncvm/device.hpp>
+#include <asyncvm/sleep.hpp>
 
 #include <asio/buffer.hpp>
 #include <asio/local/connect_pair.hpp>
@@ -63,11 +64,12 @@ private:
     std::chrono::nanoseconds processor_last_{};
 };
 
-/// Lives on the device loop and answers there: at once, after a timer that has expired, or after a byte from a socket that
+/// Lives on the device loop and answers there: at once, when a time has come that has passed, after a timer of
+/// Asio's that has expired, or after a byte from a socket that
 /// is there already.
 class OnLoop final : public Device {
 public:
-    enum class Wait { nothing, timer, socket };
+    enum class Wait { nothing, timer, asio_timer, socket };
 
     OnLoop(asio::io_context& loop, Wait wait) : wait_(wait), near_(loop), far_(loop) {
         asio::local::connect_pair(near_, far_);
@@ -77,6 +79,8 @@ public:
     [[nodiscard]] Affinity affinity() const noexcept override { return Affinity::device_loop; }
     [[nodiscard]] awaitable<void> write(const Access&) override {
         if (wait_ == Wait::timer) {
+            co_await sleep_until(std::chrono::steady_clock::time_point::min());
+        } else if (wait_ == Wait::asio_timer) {
             asio::steady_timer timer(co_await asio::this_coro::executor);
             timer.expires_at(std::chrono::steady_clock::time_point::min());
             co_await timer.async_wait(use_awaitable);

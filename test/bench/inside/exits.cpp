@@ -103,6 +103,7 @@ Timing time_device_loop(const ExitsGuest& guest, const std::string& wait) {
     MarkedMachine on(make_kvm_accelerator());
     auto kind = OnLoop::Wait::nothing;
     if (wait == "timer") kind = OnLoop::Wait::timer;
+    if (wait == "asio-timer") kind = OnLoop::Wait::asio_timer;
     if (wait == "socket") kind = OnLoop::Wait::socket;
     const auto device = std::make_shared<OnLoop>(on.loop(), kind);
     on.machine().ports().attach({.first = first_port}, device);

@@ -28,7 +28,7 @@ struct ExitsGuest {
 /// The same with one vCPU and without KVM.
 [[nodiscard]] Timing time_fake_exits(const ExitsGuest& guest);
 
-/// OUT to a device on the device loop. `wait`: "nothing", "timer" or "socket".
+/// OUT to a device on the device loop. `wait`: "nothing", "timer", "asio-timer" or "socket".
 [[nodiscard]] Timing time_device_loop(const ExitsGuest& guest, const std::string& wait);
 
 /// OUT to a device of the catalogue ("counter", "debugcon", "uart16550", "post") whose output goes nowhere.

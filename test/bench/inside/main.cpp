@@ -2,7 +2,7 @@
 //
 //   inside exits IMAGE KIND COUNT [CPUS [shared|own]]     machines with exits.S
 //   inside fake IMAGE KIND COUNT                          the same without KVM
-//   inside wait IMAGE COUNT nothing|timer|socket          a device on the device loop
+//   inside wait IMAGE COUNT nothing|timer|asio-timer|socket  a device on the device loop
 //   inside writes IMAGE COUNT DEVICE                      a device of the catalogue
 //   inside many IMAGE COUNT PERIOD_US WINDOW_MS           many machines with now-and-then.S
 //

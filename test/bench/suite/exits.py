@@ -77,8 +77,9 @@ def hand_overs(bench):
     one = {min(os.sched_getaffinity(0))}
     for cpus, where in ((None, ""), (one, ", one core")):
         for wait, name, extra in (("nothing", "answered at once", []), ("timer", "expired timer", []),
-                                  ("socket", "ready socket", ["socket"])):
-            yield measure(bench, Row(2, name + where, "ns", targets=[Target(1.2, "futex")]), {
+                                  ("socket", "ready socket", ["socket"]), ("asio-timer", "expired timer of Asio's", [])):
+            targets = [] if wait == "asio-timer" else [Target(1.2, "futex")]
+            yield measure(bench, Row(2, name + where, "ns", targets=targets), {
                 "asyncvm": lambda: each(json_of(bench.program("inside"), "wait", bench.guest("exits"), count, wait,
                                                 cpus=cpus), count),
                 "futex": lambda: each(json_of(bench.program("bare-hand_over"), bench.guest("exits"), count, PORT, *extra,

@@ -305,6 +305,7 @@ BOOST_AUTO_TEST_CASE(cancelling_an_access_on_the_loop_cancels_the_device_and_dis
     device_loop.restart();
     device_loop.poll();
     device->released.notify();
+    bus.close();
     device_loop.restart();
     device_loop.run();
     BOOST_TEST(!device->finished);

@@ -1,0 +1,145 @@
+#include "bus/lane.hpp"
+
+#include <asyncvm/error.hpp>
+#include <asyncvm/event.hpp>
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <asio/buffer.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "bus/visit.hpp"
+
+namespace asyncvm {
+
+struct Lane::Request {
+    Access access;
+    Transaction transaction;
+    std::vector<std::byte> data;
+    std::shared_ptr<OneShot> answered = std::make_shared<OneShot>();
+    std::exception_ptr failure;
+};
+
+namespace {
+
+int make_eventfd(const Device& device) {
+    const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (event >= 0) return event;
+    throw Error(ErrorKind::host, fmt::format("cannot make a way to {}: {} (raise the limit that `ulimit -n` shows)",
+                                             device.name(), std::generic_category().message(errno)));
+}
+
+}  // namespace
+
+Lane::Lane(asio::io_context& device_loop, std::shared_ptr<Device> device)
+    : device_loop_(device_loop), device_(std::move(device)), bell_(device_loop, make_eventfd(*device_)) {}
+
+awaitable<void> Lane::visit(Access access, Transaction& transaction) {
+    const auto request = std::make_shared<Request>();
+    request->access = access;
+    request->data.assign(transaction.data.begin(), transaction.data.end());
+    request->transaction = transaction;
+    request->transaction.data = request->data;
+    enter(request);
+    std::exception_ptr cancelled;
+    try {
+        co_await request->answered->wait();
+    } catch (...) {
+        cancelled = std::current_exception();
+    }
+    if (cancelled) {
+        cancel(request);
+        std::rethrow_exception(cancelled);
+    }
+    if (request->failure) std::rethrow_exception(request->failure);
+    if (transaction.direction == Direction::read) std::ranges::copy(request->data, transaction.data.begin());
+}
+
+void Lane::enter(const std::shared_ptr<Request>& request) {
+    bool serving = false;
+    {
+        const std::lock_guard lock(mutex_);
+        requests_.push_back(request);
+        serving = std::exchange(serving_, true);
+    }
+    if (!serving) {
+        asio::co_spawn(device_loop_, serve(shared_from_this()),
+                       asio::bind_cancellation_slot(cancel_.slot(), [self = shared_from_this()](std::exception_ptr) {}));
+    }
+    ring();
+}
+
+void Lane::cancel(const std::shared_ptr<Request>& request) {
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = std::ranges::find(requests_, request);
+        if (found == requests_.end()) return;
+        if (found != requests_.begin()) {
+            requests_.erase(found);
+            return;
+        }
+    }
+    asio::post(device_loop_, [self = shared_from_this(), request] {
+        if (self->front() == request) self->cancel_.emit(asio::cancellation_type::terminal);
+    });
+}
+
+void Lane::close() noexcept {
+    {
+        const std::lock_guard lock(mutex_);
+        closing_ = true;
+    }
+    ring();
+}
+
+void Lane::ring() noexcept {
+    const std::uint64_t once = 1;
+    // It can't fail but by overflow, and then the bell has been rung often enough.
+    static_cast<void>(::write(bell_.native_handle(), &once, sizeof once));
+}
+
+awaitable<void> Lane::serve(std::shared_ptr<Lane> self) {
+    while (!self->closing()) {
+        std::uint64_t rings = 0;
+        std::error_code error;
+        co_await self->bell_.async_read_some(asio::buffer(&rings, sizeof rings), asio::redirect_error(use_awaitable, error));
+        for (auto request = self->front(); request; request = self->front()) {
+            try {
+                co_await asyncvm::visit(*self->device_, request->access, request->transaction);
+            } catch (...) {
+                request->failure = std::current_exception();
+            }
+            // It was meant for this visit, not for the next one.
+            const auto cancellation = co_await asio::this_coro::cancellation_state;
+            if (cancellation.cancelled() != asio::cancellation_type::none)
+                co_await asio::this_coro::reset_cancellation_state();
+            self->drop_front();
+            request->answered->complete();
+        }
+    }
+}
+
+/// The request that is to be served, or is being served.
+std::shared_ptr<Lane::Request> Lane::front() {
+    const std::lock_guard lock(mutex_);
+    return requests_.empty() ? nullptr : requests_.front();
+}
+
+void Lane::drop_front() {
+    const std::lock_guard lock(mutex_);
+    requests_.pop_front();
+}
+
+bool Lane::closing() {
+    const std::lock_guard lock(mutex_);
+    return closing_;
+}
+
+}  // namespace asyncvm
