@@ -78,8 +78,8 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
 /// yet that it could take, less of it: a client that came before the guest's first byte should not be kept from it.
 awaitable<void> Listener::settle(std::shared_ptr<Listener> self, std::shared_ptr<Session> client) {
     const bool tempting = self->queue().undelivered(Queue::Reader::client) > 0;
-    const Clock::duration patience = std::chrono::milliseconds(tempting ? 5 : 1);
-    const auto until = Clock::now() + patience;
+    const Clock::duration patience = self->environment().patience;
+    const auto until = Clock::now() + (tempting ? patience : patience / 5);
     for (;;) {
         const auto seen = self->state().generation();
         const auto now = Clock::now();

@@ -6,6 +6,7 @@
 #include <asyncvm/log.hpp>
 #include <chardev/spec.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,10 @@ struct ChardevEnvironment {
     std::string label = "serial0";    ///< begins each line on the log
     std::function<void()> on_quit{};  ///< stdio: Ctrl-A x was typed. On the device loop
     bool input = true;                ///< stdio: whether this device reads standard input
+    /// tcp and unix that listen: how long a new client that has neither sent anything nor closed its direction is kept from
+    /// the output, so that a probe of the port eats none; a fifth of it while there is nothing to eat. A probe that takes
+    /// longer to leave is a client like any other.
+    std::chrono::milliseconds patience{5};
 };
 
 /// Opens what `spec` says and starts its work on the loop. On the device loop's thread, or before it runs. The chardev is

@@ -80,6 +80,7 @@ bool eventually(Condition condition) {
 class Bench {
 public:
     Lines lines;
+    std::chrono::milliseconds patience = 5ms;  ///< with new clients, of what is opened from now on
 
     template <typename Function>
     auto on_loop(Function function) {
@@ -103,6 +104,7 @@ public:
         std::optional<std::pair<ErrorKind, std::string>> refusal;
         on_loop([&] {
             ChardevEnvironment environment{loop_, lines.log(), "serial" + std::to_string(chardevs_.size()), on_quit, input};
+            environment.patience = patience;
             try {
                 opened = open_chardev(parse_chardev_spec(words), environment);
                 chardevs_.push_back(opened);
@@ -126,6 +128,10 @@ public:
         return asio::co_spawn(loop_, chardev->write(std::as_bytes(std::span(text))), asio::use_future);
     }
     asio::io_context& loop() { return loop_; }
+    /// So many turns of the loop: what had happened to its descriptors before has been seen.
+    void turn(int times) {
+        for (int i = 0; i < times; ++i) on_loop([] {});
+    }
 
 private:
     asio::io_context loop_{1};
