@@ -25,7 +25,8 @@ private:
     Uart16550& uart_;
 };
 
-Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq) : chardev_(std::move(chardev)), irq_(std::move(irq)) {
+Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq, std::chrono::milliseconds pause)
+    : chardev_(std::move(chardev)), pause_(pause), irq_(std::move(irq)) {
     follow_chardev();
     registers_.reset();  // a client that is there already is not a change of the modem lines
 }
@@ -74,7 +75,7 @@ awaitable<void> Uart16550::read(Access& access) {
     const auto offset = static_cast<unsigned>(access.offset);
     const auto seen = chardev_->changed().generation();
     const bool pause = polls_a_full_queue(offset);
-    if (pause) co_await chardev_->changed().wait(seen, full_queue_pause);
+    if (pause) co_await chardev_->changed().wait(seen, pause_);
     access.data = read_register(offset);
 }
 

@@ -20,7 +20,12 @@ namespace asyncvm {
 /// until the guest makes room in the receiver.
 class Uart16550 final : public Device {
 public:
-    explicit Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq = {});
+    /// How long a read of the line status may take while the chardev's queue is full and there is no input: a guest that
+    /// polls for room sleeps instead of burning a core.
+    static constexpr std::chrono::milliseconds full_queue_pause{5};
+
+    explicit Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq = {},
+                       std::chrono::milliseconds pause = full_queue_pause);
 
     [[nodiscard]] std::string_view name() const noexcept override { return "uart16550"; }
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 1; }
@@ -31,10 +36,6 @@ public:
     [[nodiscard]] bool posts(std::uint64_t offset) const noexcept override;
     [[nodiscard]] awaitable<void> run() override;
     void reset() override;
-
-    /// How long a read of the line status may take while the chardev's queue is full and there is no input: a guest that
-    /// polls for room sleeps instead of burning a core.
-    static constexpr std::chrono::milliseconds full_queue_pause{5};
 
 private:
     using Clock = std::chrono::steady_clock;
@@ -52,6 +53,7 @@ private:
     [[nodiscard]] Clock::duration attend();
 
     const std::shared_ptr<Chardev> chardev_;
+    const std::chrono::milliseconds pause_;
     mutable std::mutex mutex_;  // between the vCPUs' accesses and run(); never held across a co_await
     Uart16550Registers registers_;
     IrqLine irq_;

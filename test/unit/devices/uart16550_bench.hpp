@@ -38,8 +38,9 @@ inline awaitable<void> bench_read(Uart16550& uart, Access access, std::shared_pt
 struct UartBench {
     using R = Uart16550Registers;
 
-    explicit UartBench(std::size_t capacity = 4096, bool connected = true)
-        : chardev(std::make_shared<FakeChardev>(capacity, connected)), uart(chardev, IrqLine(pin)) {}
+    explicit UartBench(std::size_t capacity = 4096, bool connected = true,
+                       std::chrono::milliseconds pause = Uart16550::full_queue_pause)
+        : chardev(std::make_shared<FakeChardev>(capacity, connected)), uart(chardev, IrqLine(pin), pause) {}
 
     // Contexts last: coroutines that still wait are destroyed while the UART lives.
     unsigned rising = 0;
@@ -76,10 +77,10 @@ struct UartBench {
         }
     }
 
-    /// Turns the loops until `condition` holds; false after five seconds.
+    /// Turns the loops until `condition` holds; false when that takes so long that something must be wrong.
     template <typename Condition>
     bool turn_until(Condition condition) {
-        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(15);
         while (!condition()) {
             if (std::chrono::steady_clock::now() > limit) return false;
             if (loop.poll() + cpu.poll() == 0) {

@@ -143,8 +143,6 @@ BOOST_AUTO_TEST_CASE(input_below_the_trigger_level_interrupts_after_four_charact
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
     const auto before = std::chrono::steady_clock::now();
     b.chardev->type("abc");
-    b.turn();
-    BOOST_TEST(!b.pin.level());
     BOOST_TEST(b.turn_until([&] { return b.pin.level(); }));
     BOOST_TEST((std::chrono::steady_clock::now() - before >= 8ms));
     BOOST_TEST(b.in(R::identification) == 0xccu);
@@ -193,8 +191,8 @@ BOOST_AUTO_TEST_CASE(an_idle_uart_wakes_nobody) {
     BOOST_TEST(b.out(R::interrupt_enable, 0x0f));
     b.chardev->type("abc");
     BOOST_TEST(b.read_polled() == "abc");
-    BOOST_TEST(b.turn_until([&] { return b.loop.run_one_for(20ms) == 0; }));
-    BOOST_TEST(b.loop.run_for(50ms) == 0u);
+    // What is under way may still come; then nothing.
+    BOOST_TEST(b.turn_until([&] { return b.loop.run_for(50ms) == 0; }));
 }
 
 BOOST_AUTO_TEST_CASE(a_busy_guest_on_another_thread_loses_nothing_either_way) {
