@@ -21,6 +21,9 @@ struct MachineConfig {
     /// Writes that need no answer are collected, where the accelerator can, when they come in a burst: with at most this
     /// between two of them. 0: never. docs/posted-writes.md
     std::chrono::nanoseconds posted_burst_pause = std::chrono::microseconds(250);
+    /// When the machine has been stopped: how long a device may take to react to the cancellation of an access. Then the
+    /// access is abandoned, which is told.
+    std::chrono::milliseconds cancellation_patience{500};
     Log log{};
     bool statistics = false;  ///< count, and take the time of, every exit: Machine::statistics()
 };

@@ -132,8 +132,6 @@ void Machine::finish(Outcome outcome) noexcept { impl_->finish(std::move(outcome
 
 /// Until no vCPU runs. A cancellation stops the machine.
 awaitable<void> Machine::Impl::wait_for_vcpus() {
-    // Time for devices to react to the cancellation of an access, before the access is abandoned.
-    constexpr auto patience = 500ms;
     bool abandoned = false;
     for (;;) {
         const auto seen = change->generation();
@@ -142,7 +140,7 @@ awaitable<void> Machine::Impl::wait_for_vcpus() {
         bool cancelled = false;
         bool changed = true;
         try {
-            changed = co_await change->wait(seen, stopping && !abandoned ? patience : Event::no_limit);
+            changed = co_await change->wait(seen, stopping && !abandoned ? config.cancellation_patience : Event::no_limit);
         } catch (const std::system_error&) {
             cancelled = true;
         }

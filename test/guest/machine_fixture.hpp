@@ -73,6 +73,7 @@ private:
         made.memory_size = 1 << 20;
         made.cpus = cpus;
         made.posted_burst_pause = std::chrono::hours(1);  // a burst is one on a busy machine, too
+        made.cancellation_patience = patience;
         made.log = [this](std::string_view line) { told.emplace_back(line); };
         if (adapt) adapt(made);
         return made;

@@ -334,7 +334,8 @@ BOOST_AUTO_TEST_CASE(a_vcpu_that_is_suspended_on_the_device_loop) {
 }
 
 BOOST_AUTO_TEST_CASE(a_device_that_takes_no_cancellation_is_left_behind_and_told) {
-    TestMachine test(loop);
+    TestMachine test(loop, 1, make_accelerator_under_test(),
+                     [](MachineConfig& config) { config.cancellation_patience = 10ms; });
     const auto device = std::make_shared<Stubborn>();
     test.machine.ports().attach({0x10, 1}, device);
     test.load({0xe6, 0x10, 0xf4});
