@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE stop
 #include "client.hpp"
 #include "harness.hpp"
+#include "serial_vm.hpp"
 #include "small_guests.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -163,8 +164,11 @@ BOOST_FIXTURE_TEST_CASE(a_second_signal_ends_at_once, Files) {
     child.wait_for_error(socket);
     UnixClient client(socket);
     client.wait_for_data();
-    child.send_signal(SIGTERM);
-    child.send_signal(SIGINT);
+    {
+        const Frozen frozen(child);  // so that the second is there when it sees the first
+        child.send_signal(SIGTERM);
+        child.send_signal(SIGINT);
+    }
     const auto& ended = child.wait();
     BOOST_TEST(ended.err.find("asyncvm: ended at once by SIG") != std::string::npos, ended.err);
     BOOST_TEST((ended.code == 128 + SIGTERM || ended.code == 128 + SIGINT),
