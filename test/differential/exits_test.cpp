@@ -48,7 +48,7 @@ Run run(std::unique_ptr<Accelerator> accelerator, Mode mode, std::span<const std
         } else if (const auto* const mmio = std::get_if<MmioAccess>(&exit)) {
             answer(*mmio, next);
             made.log.add(*mmio);
-        } else {
+        } else if (!std::holds_alternative<Interrupted>(exit)) {  // the process was stopped for a while
             made.end = std::holds_alternative<Halted>(exit)     ? "halted"
                        : std::holds_alternative<ShutDown>(exit) ? "triple fault"
                                                                 : "failure";

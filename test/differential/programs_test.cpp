@@ -62,7 +62,8 @@ public:
         registers.rbx = data_at - registers.ds.base;
         registers.rsp = stack_at - registers.ss.base;
         cpu_->set_registers(registers);
-        const Exit exit = cpu_->run();
+        Exit exit = cpu_->run();
+        while (std::holds_alternative<Interrupted>(exit)) exit = cpu_->run();  // the process was stopped for a while
         after = cpu_->registers();
         memory_.read(compared_from, std::as_writable_bytes(std::span(memory_after)));
         return exit;

@@ -31,9 +31,6 @@ public:
     explicit Client(const std::string& where, int receive_buffer = 0) {
         const bool local = where.starts_with("unix:");
         fd_ = ::socket(local ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        const timeval limit{20, 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
         if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
         sockaddr_un unix_address{};
         sockaddr_in address{};
@@ -52,6 +49,10 @@ public:
             ::close(fd_);
             throw std::runtime_error(std::strerror(error));
         }
+        // Not before: a connect() with a time limit can't go on after it was interrupted.
+        const timeval limit{20, 0};
+        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     }
     explicit Client(int fd) : fd_(fd) {}
     Client(Client&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -60,6 +61,7 @@ public:
     void send(std::string_view text) {
         while (!text.empty()) {
             const auto n = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+            if (interrupted(n)) continue;
             if (n <= 0) return;
             text.remove_prefix(static_cast<std::size_t>(n));
         }
@@ -70,6 +72,7 @@ public:
         std::size_t done = 0;
         while (done < size) {
             const auto n = ::recv(fd_, text.data() + done, size - done, 0);
+            if (interrupted(n)) continue;
             if (n <= 0) {
                 eof_ = n == 0;
                 break;
@@ -97,6 +100,9 @@ public:
     int fd() const { return fd_; }
 
 private:
+    /// Also without any handler: a process that was stopped and goes on is told so by a socket with a time limit.
+    static bool interrupted(ssize_t result) { return result < 0 && errno == EINTR; }
+
     int fd_ = -1;
     bool eof_ = false;
 };

@@ -82,15 +82,18 @@ BOOST_AUTO_TEST_CASE(a_killed_client_loses_only_what_its_kernel_had_acknowledged
     std::string all;
     for (unsigned i = 0; i < 80'000; ++i) all += block(i);
     BOOST_TEST_REQUIRE(put(*serial, all) == all.size());
+    // An acknowledgement that is still delayed goes with the reset, and what it told comes again: a smallest segment at
+    // most.
+    constexpr std::size_t unacknowledged = 88;
     std::size_t lost_in_kernels = 0;
     std::string got;
     for (int round = 0; round < 5; ++round) {
         Client client(serial->description(), 4096);
         const auto first = client.receive(100);
         // In order and once: what comes is later than what came before.
-        const auto at = all.find(first, got.size());
+        const auto at = all.find(first, got.size() - std::min(got.size(), unacknowledged));
         BOOST_TEST_REQUIRE(at != std::string::npos);
-        lost_in_kernels += at - got.size();
+        if (at > got.size()) lost_in_kernels += at - got.size();
         got = all.substr(0, at) + first;
         const auto more = client.receive(20'000);
         BOOST_TEST_REQUIRE((more == all.substr(got.size(), more.size())));
@@ -102,8 +105,10 @@ BOOST_AUTO_TEST_CASE(a_killed_client_loses_only_what_its_kernel_had_acknowledged
     Client last(serial->description());
     auto drained = bench.drain(serial);
     const auto rest = last.receive_all();
-    BOOST_TEST((rest == all.substr(all.size() - rest.size())));
-    BOOST_TEST(all.size() - rest.size() - got.size() < 64u * 1024);
+    const auto at = all.size() - rest.size();
+    BOOST_TEST((rest == all.substr(at)));
+    BOOST_TEST(at + unacknowledged >= got.size());
+    BOOST_TEST(at < got.size() + 64 * 1024);
     last.close();
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 0u);
