@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -128,6 +129,20 @@ bool shows_system_calls(const Rounds& rounds) {
     return false;
 }
 
+/// Of the rounds from `first` to `last`. The fewest of some runs: KVM_RUN that ends early, because the process was stopped
+/// or the host's kernel had something to do for it, adds a few instructions, and nothing takes one away.
+Steps fewest_steps(std::uint32_t first, std::uint32_t last, const std::function<void()>& each = {}) {
+    Steps fewest{.instructions = ~std::uint64_t{0}, .locked = ~std::uint64_t{0}};
+    for (int run = 0; run < 3; ++run) {
+        Steps steps;
+        run_rounds(
+            {.first = first, .last = last, .begin = begin_steps, .each = each, .end = [&steps] { steps = end_steps(); }});
+        fewest.instructions = std::min(fewest.instructions, steps.instructions);
+        fewest.locked = std::min(fewest.locked, steps.locked);
+    }
+    return fewest;
+}
+
 constexpr std::uint32_t warm = 100;  // rounds before the watch begins
 
 const Rounds& hundred_thousand_exits() {
@@ -179,8 +194,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_CASE(an_exit_has_two_atomic_instructions) {
     constexpr std::uint32_t rounds = 2;
     constexpr std::uint64_t of_the_post_port = 1;  // its code can be read from any thread
-    Steps steps;
-    run_rounds({.first = warm, .last = warm + rounds, .begin = begin_steps, .end = [&steps] { steps = end_steps(); }});
+    const auto steps = fewest_steps(warm, warm + rounds);
     BOOST_TEST(steps.locked == rounds * (2 * exits_a_round + of_the_post_port));
     BOOST_TEST(steps.instructions > rounds * exits_a_round * 20, "single steps are not seen");
     BOOST_TEST_MESSAGE("instructions an exit: " << steps.instructions / (rounds * exits_a_round));
@@ -207,13 +221,7 @@ BOOST_AUTO_TEST_CASE(a_lock) {
 
 BOOST_AUTO_TEST_CASE(an_atomic_instruction) {
     std::atomic<int> atomic = 0;
-    const auto locked = [](const std::function<void()>& extra) {
-        Steps steps;
-        run_rounds({.first = first, .last = first + 1, .begin = begin_steps, .each = extra, .end = [&steps] {
-                        steps = end_steps();
-                    }});
-        return steps.locked;
-    };
+    const auto locked = [](const std::function<void()>& extra) { return fewest_steps(first, first + 1, extra).locked; };
     const auto without = locked([] {});
     BOOST_TEST(locked([&atomic] { atomic.fetch_add(1); }) == without + 2);
     BOOST_TEST(locked([&atomic] { static_cast<void>(atomic.exchange(1)); }) == without + 2);
