@@ -8,21 +8,11 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <chrono>
 #include <csignal>
 
 using namespace program_test;
 
 BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-/// The promise is a second; the rest is for busy machines and sanitizers.
-constexpr std::chrono::seconds soon{10};
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(no_linger_ends_at_once_and_tells_what_is_lost) {
     SerialVm vm("tcp:0,linger=0", printing_blocks(2));
@@ -33,9 +23,7 @@ BOOST_AUTO_TEST_CASE(no_linger_ends_at_once_and_tells_what_is_lost) {
 BOOST_AUTO_TEST_CASE(a_linger_of_a_second_waits_for_a_client_and_then_ends) {
     SerialVm vm("tcp:0,linger=1", printing_blocks(2));
     vm.wait_for_error("the guest has ended");
-    const auto start = Clock::now();
     vm.check_end();
-    BOOST_TEST((Clock::now() - start < soon));
     BOOST_TEST(vm.err().find("2048 bytes were not delivered") != std::string::npos, vm.err());
 }
 
@@ -76,10 +64,8 @@ BOOST_AUTO_TEST_CASE(input_that_the_guest_never_read_does_not_turn_the_end_into_
 BOOST_AUTO_TEST_CASE(an_interrupt_ends_the_wait_for_a_client) {
     SerialVm vm("tcp:0", printing_blocks(2));
     vm.wait_for_error("the guest has ended");
-    const auto start = Clock::now();
     vm.send_signal(SIGINT);
     vm.check_end(128 + SIGINT);
-    BOOST_TEST((Clock::now() - start < soon));
     BOOST_TEST(vm.err().find("2048 bytes were not delivered") != std::string::npos, vm.err());
 }
 
