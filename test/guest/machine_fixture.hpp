@@ -20,7 +20,7 @@
 namespace asyncvm::test {
 
 /// The time after which a test gives up; nothing waits for it when all is well.
-inline constexpr std::chrono::seconds patience{20};
+inline constexpr std::chrono::seconds patience{60};
 
 struct TestMachine {
     /// `adapt` changes the machine's configuration before it is made.
