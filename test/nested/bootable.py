@@ -1,0 +1,23 @@
+"""What every image of the emulated machine has: its first process, busybox, kvm-amd. And how its paging is chosen."""
+from pathlib import Path
+
+from image import Image
+
+LANES = {"npt": "npt=1", "shadow": "npt=0"}
+COMMANDS = "/commands.sh"  # what the first process runs
+
+
+def bootable(busybox, linux, lane):
+    """An Image that boots; COMMANDS is missing. `linux`: a Kernel; `lane`: a key of LANES."""
+    disk = Image()
+    disk.put("/init", Path(__file__).with_name("init").read_bytes(), 0o755)
+    disk.put("/bin/busybox", Path(busybox).read_bytes(), 0o755)
+    disk.link("/bin/sh", "busybox")
+    disk.put("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
+    disk.put("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+    order = []
+    for name, data in linux.modules_for(["kvm-amd"]):
+        disk.put(f"/modules/{name}.ko", data)
+        order.append(f"{name} {LANES[lane]}" if name == "kvm-amd" else name)
+    disk.put("/modules/order", ("\n".join(order) + "\n").encode())
+    return disk
