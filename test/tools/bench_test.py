@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-from suite import forms, picture, running, start, stats  # noqa: E402 (the path must be set first)
+from suite import counts, forms, picture, running, start, stats  # noqa: E402 (the path must be set first)
 from suite.stats import Row, Target  # noqa: E402
 
 HOST = {"host": "here <&>", "KVM": "kvm-none", "date": "2026-01-02", "processor": "one"}
@@ -26,6 +26,10 @@ class Statistics(unittest.TestCase):
     def test_ratio_is_of_pairs(self):
         # The host became ten times slower in the second round: the ratio of the medians would be 10.
         self.assertEqual(stats.Summary(2, 2, 2), row([2, 20, 200], [1, 10, 100]).ratio("bare C"))
+
+    def test_no_ratio_to_nothing(self):
+        self.assertEqual([], row([5, 6], [0, 0]).baselines())
+        self.assertEqual(stats.Summary(3, 3, 3), row([5, 6], [0, 2]).ratio("bare C"))
 
     def test_targets(self):
         slow = row([110], [100])
@@ -46,7 +50,7 @@ class Statistics(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    BENCH = running.Bench(Path(), Path(), True, 3, None, None)
+    BENCH = running.Bench(Path(), Path(), counts.QUICK, 3, None, None)
 
     def test_order_alternates_and_an_absent_subject_is_asked_once(self):
         asked = []

@@ -5,11 +5,10 @@ import shutil
 import subprocess
 
 from .running import Absent, from_one_run, json_of, last_words, measure
-from .stats import Row, Target
+from .stats import Row, Target, left_out
 
 KINDS = {"OUT": 0, "IN": 1, "MMIO write": 2, "MMIO read": 3}
 PORT = "0x20"
-# Counts are multiples of 16, as guests/exits.S wants them.
 
 
 def each(result, count):
@@ -23,7 +22,7 @@ def a_second(result, count):
 
 def round_trips(bench):
     # Short runs and many of them: what else happens on the host then touches both alike.
-    count = 4_800 if bench.quick else 10_000
+    count = bench.counts.round_trips
     rounds = bench.rounds * 3
     for name, kind in KINDS.items():
         commands = {
@@ -44,13 +43,17 @@ def round_trips(bench):
 
 def our_share(bench):
     """What needs no KVM."""
+    fakes = bench.counts.fakes
+    targets = [] if bench.counts.instructions else [Target(100)]
     for name, kind in KINDS.items():
-        fakes = 300_000
-        yield measure(bench, Row(1, f"{name}, our share", "ns", targets=[Target(100)]), {
+        yield measure(bench, Row(1, f"{name}, our share", "ns", targets=list(targets)), {
             "asyncvm": lambda: each(json_of(bench.program("inside"), "fake", bench.guest("exits"), kind, fakes), fakes),
         }, bench.rounds * 3)
     for name, kind in KINDS.items():
-        row = Row(1, f"{name}, our instructions", "instr")
+        if bench.counts.instructions:
+            yield left_out(1, f"{name}, our instructions", "instr", "a nanosecond is one: see our share")
+            continue
+        row = Row(1, f"{name}, our instructions", "instr", optional=True)
         yield measure(bench, row, {"asyncvm": lambda: instructions(bench, kind)}, 1)
 
 
@@ -73,11 +76,14 @@ def collected(bench, kind, count):
 
 
 def hand_overs(bench):
-    count = 3_200 if bench.quick else 10_000
-    one = {min(os.sched_getaffinity(0))}
-    for cpus, where in ((None, ""), (one, ", one core")):
+    count = bench.counts.hand_overs
+    processors = os.sched_getaffinity(0)
+    for cpus, where in ((None, ""), ({min(processors)}, ", one core")):
         for wait, name, extra in (("nothing", "answered at once", []), ("timer", "expired timer", []),
                                   ("socket", "ready socket", ["socket"]), ("asio-timer", "expired timer of Asio's", [])):
+            if cpus == processors:
+                yield left_out(2, name + where, "ns", "there is no other core")
+                continue
             targets = [] if wait == "asio-timer" else [Target(1.2, "futex")]
             yield measure(bench, Row(2, name + where, "ns", targets=targets), {
                 "asyncvm": lambda: each(json_of(bench.program("inside"), "wait", bench.guest("exits"), count, wait,
@@ -88,7 +94,7 @@ def hand_overs(bench):
 
 
 def posted_writes(bench):
-    count = 200_000 if bench.quick else 400_000
+    count = bench.counts.writes
     few = count // 4  # of an exit's time a quarter is enough
 
     def bare(how_many, *way):
@@ -104,7 +110,7 @@ def posted_writes(bench):
 
 
 def vcpus(bench):
-    count = 4_800 if bench.quick else 20_000
+    count = bench.counts.of_each_vcpu
     for way in ("own", "shared"):
         for cpus in (1, 2, 4, 8):
             if cpus == 1 and way == "shared":

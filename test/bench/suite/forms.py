@@ -1,5 +1,5 @@
 """The same results as a table for a terminal, and as JSON. Pure."""
-from .stats import factor, quantity
+from .stats import Row, Target, factor, quantity
 
 CASES = {
     1: "Round trip of an access that is answered at once",
@@ -69,9 +69,17 @@ def json_row(row):
         subjects[name]["ratio"] = as_dict(row.ratio(name))
     return {
         "case": row.case, "name": row.name, "unit": row.unit, "better": "more" if row.more_is_better else "less",
-        "subjects": subjects, "absent": row.absent,
+        "subjects": subjects, "absent": row.absent, "no_ratio": row.no_ratio, "optional": row.optional,
         "targets": [{"baseline": target.baseline, "limit": target.limit, "met": row.verdict(target)} for target in row.targets],
     }
+
+
+def row_of(made):
+    """The row that json_row() was given."""
+    samples = {name: [] for name in made["absent"]} | {name: subject["samples"] for name, subject in made["subjects"].items()}
+    return Row(made["case"], made["name"], made["unit"], made["better"] == "more",
+               [Target(target["limit"], target["baseline"]) for target in made["targets"]], samples, made["absent"],
+               made["no_ratio"], made["optional"])
 
 
 def document(rows, host):

@@ -2,6 +2,7 @@
 import datetime
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def processor():
 
 def commit(root):
     """Of the sources, or nothing where git does not know."""
+    if not shutil.which("git"):
+        return ""
     told = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True)
     return told.stdout.strip()
 

@@ -1,16 +1,17 @@
 """Case 6: many small machines in one process."""
+from .counts import FULL
 from .exits import vcpus
 from .running import Absent, json_of, measure
-from .stats import Row
+from .stats import Row, left_out
 
 IDLE = 3_600_000_000  # microseconds: longer than anybody watches
 NOW_AND_THEN = 100_000
 
 
 def many_machines(bench):
-    window = 500 if bench.quick else 2_000
+    window = bench.counts.window
     rounds = max(3, bench.rounds // 3)
-    for count in (1, 10, 100) if bench.quick else (1, 10, 100, 1000):
+    for count in bench.counts.machines:
         plural = "machines" if count > 1 else "machine"
         idle = {"asyncvm": [], "bare C": []}
 
@@ -48,6 +49,9 @@ def many_machines(bench):
                       {name: rest(name, "processor_ns", window / 1000) for name in idle}, rounds)
         yield measure(bench, Row(6, f"{count} {plural}: processor a line", "ns"),
                       {name: lambda name=name: a_line(name) for name in idle}, rounds)
+    for count in FULL.machines:
+        if count not in bench.counts.machines:
+            yield left_out(6, f"{count} machines", "ns", f"at most {max(bench.counts.machines)} are measured here")
 
 
 def scale(bench):

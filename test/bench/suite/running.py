@@ -8,9 +8,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .counts import Counts
+
 
 class Absent(Exception):
     """A subject that can't be measured here; why is the text."""
+
+
+class Failed(Exception):
+    """Nothing more can be measured; why is the text."""
 
 
 @dataclass
@@ -18,7 +24,7 @@ class Bench:
     """What the cases need to know."""
     build: Path        # build directory
     work: Path         # for files of this run
-    quick: bool
+    counts: Counts
     rounds: int
     kvmtool: str | None
     qemu: str | None

@@ -91,7 +91,7 @@ def input_rate(bench, name, image, count, kind):
 
 
 def serial_port(bench):
-    count = 20_000 if bench.quick else 100_000
+    count = bench.counts.serial_bytes
     ahead = [Target(1, "QEMU"), Target(1, "kvmtool")]
     rounds = max(3, bench.rounds // 2)
 

@@ -41,6 +41,7 @@ class Row:
     samples: dict = field(default_factory=dict)
     absent: dict = field(default_factory=dict)  # subject: why it was not measured
     no_ratio: bool = False  # the baselines only show the order of magnitude
+    optional: bool = False  # that it was not measured is no failure
 
     OURS = "asyncvm"
 
@@ -51,7 +52,8 @@ class Row:
         return summary(self.samples[subject])
 
     def baselines(self):
-        return [name for name in self.samples if name != self.OURS and self.samples[name]]
+        """Those that a ratio can be to: of zero there is none."""
+        return [name for name in self.samples if name != self.OURS and any(self.samples[name])]
 
     def ratio(self, baseline):
         """Ours by theirs, round by round."""
@@ -64,6 +66,11 @@ class Row:
             return None
         reached = (self.value(self.OURS) if target.baseline is None else self.ratio(target.baseline)).median
         return reached >= target.limit if self.more_is_better else reached <= target.limit
+
+
+def left_out(case, name, unit, why):
+    """A row that says why it is not measured here."""
+    return Row(case, name, unit, absent={Row.OURS: why}, optional=True)
 
 
 SCALES = {
