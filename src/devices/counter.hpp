@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace asyncvm {
 
@@ -20,6 +21,7 @@ public:
 
     [[nodiscard]] std::string_view name() const noexcept override { return "counter"; }
     [[nodiscard]] awaitable<void> write(const Access& access) override;
+    [[nodiscard]] awaitable<void> write_string(const Access& first, std::span<const std::byte> data) override;
     [[nodiscard]] bool posts(std::uint64_t) const noexcept override { return room_to_post(*output_); }
     [[nodiscard]] awaitable<void> read(Access& access) override;
     void reset() override { next_ = 0; }

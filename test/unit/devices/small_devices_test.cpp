@@ -12,6 +12,7 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,49 @@ BOOST_AUTO_TEST_CASE(the_longest_line_fits) {
     access.space = Space::memory;
     write(device, access);
     BOOST_TEST(output->take() == "out address: 18446744073709551615, data: 18446744073709551615\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_string_is_a_line_for_each_element) {
+    Counter device(output);
+    std::array<std::uint16_t, 100> elements{};
+    std::string expected;
+    for (unsigned i = 0; i < elements.size(); ++i) {
+        elements[i] = static_cast<std::uint16_t>(i * 650);
+        expected += "out port: 16, data: " + std::to_string(i * 650) + "\n";
+    }
+    start(device.write_string(make_access(16, 2), std::as_bytes(std::span(elements))));
+    poll();
+    BOOST_TEST(done());
+    BOOST_TEST(output->take() == expected);
+}
+
+BOOST_AUTO_TEST_CASE(the_longest_lines_of_a_string_fit) {
+    Counter device(output);
+    std::array<std::uint64_t, 20> elements{};
+    elements.fill(~std::uint64_t{0});
+    Access access = make_access(~std::uint64_t{0}, 8);
+    access.space = Space::memory;
+    start(device.write_string(access, std::as_bytes(std::span(elements))));
+    poll();
+    std::string expected;
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        expected += "out address: 18446744073709551615, data: 18446744073709551615\n";
+    }
+    BOOST_TEST(output->take() == expected);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_queue_makes_a_string_wait_and_loses_nothing) {
+    const auto narrow = std::make_shared<FakeChardev>(8);
+    Counter device(narrow);
+    const std::array<std::byte, 3> elements{};
+    start(device.write_string(make_access(16, 1), elements));
+    std::string taken;
+    for (int i = 0; i < 20 && !done(); ++i) {
+        poll();
+        taken += narrow->take();
+    }
+    BOOST_TEST(done());
+    BOOST_TEST(taken + narrow->take() == "out port: 16, data: 0\nout port: 16, data: 0\nout port: 16, data: 0\n");
 }
 
 BOOST_AUTO_TEST_CASE(reads_count_from_0_and_wrap_by_width) {
