@@ -54,11 +54,12 @@ public:
     [[nodiscard]] awaitable<void> perform(Transaction& transaction, unsigned cpu);
 
     class Visit;
+    class Hint;
 
     /// The short way of the accesses that are by far the most: a single one, to a device that answers in place and whose
     /// turn is free. No coroutine is between the caller and the device's then. An empty visit: only perform() can do it.
     ///
-    ///     if (auto visit = bus.try_visit(transaction, cpu)) {
+    ///     if (auto visit = bus.try_visit(transaction, cpu, hint)) {
     ///         std::exception_ptr failure;
     ///         try {
     ///             co_await visit.answer();
@@ -71,7 +72,7 @@ public:
     ///             visit.fail(std::move(failure), cancellation.cancelled());
     ///         }
     ///     }
-    [[nodiscard]] Visit try_visit(Transaction& transaction, unsigned cpu) noexcept;
+    [[nodiscard]] Visit try_visit(Transaction& transaction, unsigned cpu, Hint& hint) noexcept;
 
     /// After the last access: ends the work on the device loop for devices that live there. Any thread.
     void close() noexcept;
@@ -105,6 +106,7 @@ private:
     struct Seat;
     struct Mapping;
     [[nodiscard]] const Mapping* find(std::uint64_t address) const noexcept;
+    [[nodiscard]] static bool covers(const Mapping& mapping, std::uint64_t address) noexcept;
     /// Whether a device begins behind `address`, within `size` bytes.
     [[nodiscard]] bool reaches_device(std::uint64_t address, std::uint64_t size) const noexcept;
     [[nodiscard]] static bool ring(const Mapping& mapping, const Transaction& transaction) noexcept;
@@ -125,6 +127,12 @@ private:
     std::vector<std::shared_ptr<Seat>> seats_;
     std::vector<Mapping> mappings_;
     std::atomic<std::uint64_t> unclaimed_ = 0;
+};
+
+/// Where the last access of a vCPU was: the next one is likely to be there again. One for each vCPU and bus.
+class Bus::Hint {
+    friend class Bus;
+    const Mapping* last_ = nullptr;
 };
 
 /// A device whose turn was taken for one access; try_visit() says how it is used. It gives the turn back at its end.

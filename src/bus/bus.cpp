@@ -108,11 +108,15 @@ void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
     mappings_.insert(place, Mapping{.range = range, .seat = seat->get(), .bells = std::move(bells)});
 }
 
+inline bool Bus::covers(const Mapping& mapping, std::uint64_t address) noexcept {
+    return address - mapping.range.first < mapping.range.size;
+}
+
 const Bus::Mapping* Bus::find(std::uint64_t address) const noexcept {
     const auto after = std::ranges::upper_bound(mappings_, address, {}, [](const Mapping& m) { return m.range.first; });
     if (after == mappings_.begin()) return nullptr;
     const Mapping& mapping = *std::prev(after);
-    return address - mapping.range.first < mapping.range.size ? &mapping : nullptr;
+    return covers(mapping, address) ? &mapping : nullptr;
 }
 
 bool Bus::reaches_device(std::uint64_t address, std::uint64_t size) const noexcept {
@@ -120,7 +124,7 @@ bool Bus::reaches_device(std::uint64_t address, std::uint64_t size) const noexce
     return after != mappings_.end() && after->range.first - address < size;
 }
 
-bool Bus::suits(const Mapping& mapping, const Transaction& transaction) noexcept {
+inline bool Bus::suits(const Mapping& mapping, const Transaction& transaction) noexcept {
     // Among the elements of a string some may ring a doorbell.
     if (transaction.data.size() > transaction.size && !mapping.bells.empty()) return false;
     const std::uint64_t offset = transaction.address - mapping.range.first;
@@ -128,7 +132,7 @@ bool Bus::suits(const Mapping& mapping, const Transaction& transaction) noexcept
            (transaction.size <= mapping.range.size - offset || mapping.range.whole);
 }
 
-Access Bus::access_of(const Mapping& mapping, const Transaction& transaction, unsigned cpu) const noexcept {
+inline Access Bus::access_of(const Mapping& mapping, const Transaction& transaction, unsigned cpu) const noexcept {
     Access access;
     access.space = space_;
     access.size = transaction.size;
@@ -196,8 +200,9 @@ Bus::Visit::~Visit() {
     if (mapping_ != nullptr) mapping_->seat->turn.give();
 }
 
-Bus::Visit Bus::try_visit(Transaction& transaction, unsigned cpu) noexcept {
-    const Mapping* const mapping = find(transaction.address);
+Bus::Visit Bus::try_visit(Transaction& transaction, unsigned cpu, Hint& hint) noexcept {
+    const Mapping* mapping = hint.last_;
+    if (mapping == nullptr || !covers(*mapping, transaction.address)) mapping = hint.last_ = find(transaction.address);
     if (mapping == nullptr || transaction.data.size() != transaction.size || !suits(*mapping, transaction)) return {};
     Seat& seat = *mapping->seat;
     if (seat.lane || !mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed)) return {};

@@ -9,8 +9,10 @@
 #include <asio/buffer.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <exception>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -22,7 +24,8 @@ namespace asyncvm {
 struct Lane::Request {
     Access access;
     Transaction transaction;
-    std::vector<std::byte> data;
+    std::array<std::byte, 8> one{};  ///< the data of a single access
+    std::vector<std::byte> string;   ///< of a longer one
     std::shared_ptr<OneShot> answered = std::make_shared<OneShot>();
     std::exception_ptr failure;
 };
@@ -44,9 +47,12 @@ Lane::Lane(asio::io_context& device_loop, std::shared_ptr<Device> device)
 awaitable<void> Lane::visit(Access access, Transaction& transaction) {
     const auto request = std::make_shared<Request>();
     request->access = access;
-    request->data.assign(transaction.data.begin(), transaction.data.end());
+    if (transaction.data.size() > request->one.size()) request->string.resize(transaction.data.size());
+    const std::span<std::byte> all = request->string.empty() ? std::span(request->one) : std::span(request->string);
+    const auto data = all.first(transaction.data.size());
+    std::ranges::copy(transaction.data, data.begin());
     request->transaction = transaction;
-    request->transaction.data = request->data;
+    request->transaction.data = data;
     enter(request);
     std::exception_ptr cancelled;
     try {
@@ -59,7 +65,7 @@ awaitable<void> Lane::visit(Access access, Transaction& transaction) {
         std::rethrow_exception(cancelled);
     }
     if (request->failure) std::rethrow_exception(request->failure);
-    if (transaction.direction == Direction::read) std::ranges::copy(request->data, transaction.data.begin());
+    if (transaction.direction == Direction::read) std::ranges::copy(data, transaction.data.begin());
 }
 
 void Lane::enter(const std::shared_ptr<Request>& request) {
@@ -87,7 +93,7 @@ void Lane::cancel(const std::shared_ptr<Request>& request) {
         }
     }
     asio::post(device_loop_, [self = shared_from_this(), request] {
-        if (self->front() == request) self->cancel_.emit(asio::cancellation_type::terminal);
+        if (self->is_first(request)) self->cancel_.emit(asio::cancellation_type::terminal);
     });
 }
 
@@ -110,7 +116,7 @@ awaitable<void> Lane::serve(std::shared_ptr<Lane> self) {
         std::uint64_t rings = 0;
         std::error_code error;
         co_await self->bell_.async_read_some(asio::buffer(&rings, sizeof rings), asio::redirect_error(use_awaitable, error));
-        for (auto request = self->front(); request; request = self->front()) {
+        for (auto request = self->after(nullptr); request; request = self->after(request)) {
             try {
                 co_await asyncvm::visit(*self->device_, request->access, request->transaction);
             } catch (...) {
@@ -120,21 +126,21 @@ awaitable<void> Lane::serve(std::shared_ptr<Lane> self) {
             const auto cancellation = co_await asio::this_coro::cancellation_state;
             if (cancellation.cancelled() != asio::cancellation_type::none)
                 co_await asio::this_coro::reset_cancellation_state();
-            self->drop_front();
             request->answered->complete();
         }
     }
 }
 
-/// The request that is to be served, or is being served.
-std::shared_ptr<Lane::Request> Lane::front() {
+/// The request that is to be served next, or null. The one that was `served` leaves the queue.
+std::shared_ptr<Lane::Request> Lane::after(const std::shared_ptr<Request>& served) {
     const std::lock_guard lock(mutex_);
+    if (served) requests_.pop_front();
     return requests_.empty() ? nullptr : requests_.front();
 }
 
-void Lane::drop_front() {
+bool Lane::is_first(const std::shared_ptr<Request>& request) {
     const std::lock_guard lock(mutex_);
-    requests_.pop_front();
+    return !requests_.empty() && requests_.front() == request;
 }
 
 bool Lane::closing() {

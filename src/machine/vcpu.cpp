@@ -80,16 +80,19 @@ awaitable<void> Vcpu::run() {
         // What the guest has written before it asks for anything else.
         if (surroundings_.posting != nullptr && surroundings_.posting->pending()) co_await surroundings_.posting->drain();
         Bus* bus = nullptr;
+        Bus::Hint* hint = nullptr;
         Transaction transaction;
         if (const auto* const port = std::get_if<PortAccess>(&exit)) {
             bus = &surroundings_.ports;
+            hint = &port_hint_;
             transaction = *port;
         } else if (const auto* const mmio = std::get_if<MmioAccess>(&exit)) {
             bus = &surroundings_.mmio;
+            hint = &mmio_hint_;
             transaction = *mmio;
         }
         if (bus != nullptr) {
-            auto visit = bus->try_visit(transaction, index_);
+            auto visit = bus->try_visit(transaction, index_, *hint);
             if (visit) {
                 std::exception_ptr failure;
                 try {

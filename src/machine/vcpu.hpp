@@ -66,6 +66,8 @@ private:
     std::unique_ptr<Cpu> cpu_;
     Registers started_with_;
     ExitTrail trail_;
+    Bus::Hint port_hint_;
+    Bus::Hint mmio_hint_;
     stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read
     std::atomic<bool> stopping_ = false;
     std::optional<Outcome> outcome_;    ///< vCPU thread

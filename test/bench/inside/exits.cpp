@@ -56,9 +56,10 @@ public:
         asio::co_spawn(loop_, machine_.run(), [&](std::exception_ptr error, Outcome with) {
             failure = std::move(error);
             outcome = std::move(with);
+            // A chardev may have work there that never ends.
+            loop_.stop();
         });
-        // Not run(): a chardev may have work there that never ends.
-        while (!outcome) loop_.run_one();
+        loop_.run();
         if (failure) std::rethrow_exception(failure);
         if (outcome->kind != Outcome::Kind::halted) throw std::runtime_error(outcome->summary);
         return {marks_->elapsed(), marks_->processor()};
