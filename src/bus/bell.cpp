@@ -1,28 +1,13 @@
 #include "bus/bell.hpp"
 
-#include <asyncvm/error.hpp>
-
-#include <fmt/format.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
+#include "bus/eventfd.hpp"
+
 namespace asyncvm {
-
-namespace {
-
-int make_eventfd(const Device& device) {
-    const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (event >= 0) return event;
-    throw Error(ErrorKind::host, fmt::format("cannot make a doorbell for {}: {} (raise the limit that `ulimit -n` shows)",
-                                             device.name(), std::generic_category().message(errno)));
-}
-
-}  // namespace
 
 Bell::Bell(Space space, std::uint64_t address, const Doorbell& doorbell, std::shared_ptr<Device> device, std::size_t index,
            asio::io_context& device_loop)
@@ -31,7 +16,7 @@ Bell::Bell(Space space, std::uint64_t address, const Doorbell& doorbell, std::sh
       doorbell_(doorbell),
       device_(std::move(device)),
       index_(index),
-      event_(device_loop, make_eventfd(*device_)) {}
+      event_(device_loop, make_eventfd("a doorbell for", *device_)) {}
 
 bool Bell::matches(const Transaction& write) const noexcept {
     if (write.address != address_ || write.size != doorbell_.size || write.data.size() != write.size) return false;

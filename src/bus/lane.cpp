@@ -1,22 +1,19 @@
 #include "bus/lane.hpp"
 
-#include <asyncvm/error.hpp>
 #include <asyncvm/event.hpp>
 
-#include <fmt/format.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 #include <asio/buffer.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <exception>
 #include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "bus/eventfd.hpp"
 #include "bus/visit.hpp"
 
 namespace asyncvm {
@@ -30,19 +27,8 @@ struct Lane::Request {
     std::exception_ptr failure;
 };
 
-namespace {
-
-int make_eventfd(const Device& device) {
-    const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (event >= 0) return event;
-    throw Error(ErrorKind::host, fmt::format("cannot make a way to {}: {} (raise the limit that `ulimit -n` shows)",
-                                             device.name(), std::generic_category().message(errno)));
-}
-
-}  // namespace
-
 Lane::Lane(asio::io_context& device_loop, std::shared_ptr<Device> device)
-    : device_loop_(device_loop), device_(std::move(device)), bell_(device_loop, make_eventfd(*device_)) {}
+    : device_loop_(device_loop), device_(std::move(device)), bell_(device_loop, make_eventfd("a way to", *device_)) {}
 
 awaitable<void> Lane::visit(Access access, Transaction& transaction) {
     const auto request = std::make_shared<Request>();
