@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <linux/kvm.h>
 
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "accel/kvm/cpu.hpp"
 #include "accel/kvm/cpu_features.hpp"
 #include "accel/kvm/cpuid.hpp"
+#include "accel/kvm/cpuid_query.hpp"
 #include "accel/kvm/fd.hpp"
 
 namespace asyncvm::kvm {
@@ -69,8 +71,7 @@ public:
         const int run_size = system_.control(KVM_GET_VCPU_MMAP_SIZE, 0);
         if (run_size < static_cast<int>(sizeof(kvm_run))) fail("KVM_GET_VCPU_MMAP_SIZE failed", errno, {});
         run_size_ = static_cast<std::size_t>(run_size);
-        cpuid_ = supported_cpuid(system_);
-        apply_cpu_features(cpuid_, parse_cpu_features(options.cpu_features));
+        cpuid_query_.emplace(system_);
         do {
             vm_ = Fd(system_.control(KVM_CREATE_VM, 0));
         } while (vm_.get() < 0 && errno == EINTR);
@@ -92,6 +93,8 @@ public:
             // stop.
             vm_.control(KVM_ENABLE_CAP, &capability);
         }
+        // Whoever asks for features that the host lacks is told so here, others need not wait for it yet.
+        if (!options.cpu_features.empty()) apply_cpu_features(cpuid(), parse_cpu_features(options.cpu_features));
     }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "kvm"; }
@@ -121,7 +124,9 @@ public:
                  error == EINVAL && most > 0 ? fmt::format("this host allows {} vCPUs: take fewer with --cpus", most)
                                              : open_advice(error));
         }
-        set_cpuid(cpu, cpuid_, index);
+        set_cpuid(cpu, cpuid(), index);
+        // A thread that has ended keeps its stack until it is joined.
+        if (cpuid_query_ && cpuid_query_->idle()) cpuid_query_.reset();
         if (!coalesced_) coalesced_ = CoalescedWrites::make(vm_, cpu);
         return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
     }
@@ -142,6 +147,12 @@ public:
     [[nodiscard]] PostedWrites* posted_writes() noexcept override { return coalesced_.get(); }
 
 private:
+    /// What the guests see.
+    std::vector<kvm_cpuid_entry2>& cpuid() {
+        if (cpuid_.empty() && cpuid_query_) cpuid_ = cpuid_query_->take();
+        return cpuid_;
+    }
+
     void require(unsigned long capability, const char* name, const char* since) const {
         if (system_.control(KVM_CHECK_EXTENSION, capability) > 0) return;
         throw Error(ErrorKind::host,
@@ -152,6 +163,8 @@ private:
     Fd vm_;
     std::size_t run_size_ = 0;
     bool sync_regs_ = false;
+    // Until its thread has ended, or the end: on a busy host it may not even have begun.
+    std::optional<CpuidQuery> cpuid_query_;
     std::vector<kvm_cpuid_entry2> cpuid_;
     std::unique_ptr<CoalescedWrites> coalesced_;
 };
