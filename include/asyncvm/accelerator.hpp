@@ -9,6 +9,7 @@
 #include <asyncvm/registers.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -69,6 +70,9 @@ public:
     /// object.
     [[nodiscard]] virtual PostedWrites* posted_writes() noexcept { return nullptr; }
 };
+
+/// Makes an accelerator, on any thread. Throws Error.
+using AcceleratorMaker = std::function<std::unique_ptr<Accelerator>()>;
 
 struct KvmOptions {
     const char* path = "/dev/kvm";

@@ -34,6 +34,8 @@ class Machine {
 public:
     /// Throws Error(host).
     Machine(MachineConfig config, std::unique_ptr<Accelerator> accelerator, asio::io_context& device_loop);
+    /// The accelerator and the vCPUs are made by prepare() or, at the latest, when they are needed. Throws Error(host).
+    Machine(MachineConfig config, AcceleratorMaker make_accelerator, asio::io_context& device_loop);
     /// A machine that still runs is stopped first, and its threads are joined.
     ~Machine();
     Machine(const Machine&) = delete;
@@ -44,7 +46,15 @@ public:
     [[nodiscard]] Bus& mmio() noexcept;
     [[nodiscard]] unsigned cpus() const noexcept;
 
-    /// Before run().
+    /// Begins to make the accelerator and the vCPUs on a thread of its own, for them to be ready when the devices are. At
+    /// most once, after the memory has been filled and the registers set, and only for a machine that was given a function.
+    void prepare();
+
+    /// Until they are made. On the device loop. Throws what went wrong, Error(host) or Error(usage). Cancelling it stops the
+    /// machine.
+    [[nodiscard]] awaitable<void> prepared();
+
+    /// Before run(). They throw what prepared() does: what they need may have to be made first.
     [[nodiscard]] Registers registers(unsigned cpu);
     void set_registers(unsigned cpu, const Registers& registers);
 

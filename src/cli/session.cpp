@@ -42,11 +42,15 @@ class Session {
 public:
     explicit Session(const Options& options)
         : options_(options),
-          machine_({.memory_size = options.memory_size,
-                    .cpus = options.cpus,
-                    .log = make_log(),
-                    .statistics = options.statistics},
-                   make_accelerator(options.accelerator, make_log(), {.cpu_features = options.cpu_features}), loop_),
+          machine_(
+              {.memory_size = options.memory_size,
+               .cpus = options.cpus,
+               .log = make_log(),
+               .statistics = options.statistics},
+              [&options] {
+                  return make_accelerator(options.accelerator, make_log(), {.cpu_features = options.cpu_features});
+              },
+              loop_),
           streams_(loop_, make_log(), [this] {
               interrupt({"Ctrl-A x", exit_code::signal_base + SIGINT});
           }) {}
@@ -114,6 +118,8 @@ void Session::cancel_waits() {
 /// From the first client on, if there has to be one.
 awaitable<Outcome> Session::run_guest() {
     for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
+    // That there is no machine to be had is told without a client.
+    co_await machine_.prepared();
     co_await others_.wait();
     Outcome outcome;
     outcome.kind = Outcome::Kind::stopped;
@@ -198,6 +204,7 @@ awaitable<int> Session::life() {
 
 int Session::run() {
     load();
+    machine_.prepare();
     // From here on there is something to tidy up.
     const Signals signals(loop_, [this](int number) { on_signal(number); });
     attach();

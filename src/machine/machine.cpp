@@ -13,6 +13,7 @@
 #include "machine/background.hpp"
 #include "machine/doorbells.hpp"
 #include "machine/posting.hpp"
+#include "machine/preparation.hpp"
 #include "machine/vcpu.hpp"
 #include "stats/machine_recorder.hpp"
 
@@ -20,25 +21,72 @@ namespace asyncvm {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+Outcome stopped() {
+    Outcome outcome;
+    outcome.kind = Outcome::Kind::stopped;
+    outcome.summary = "stopped";
+    return outcome;
+}
+
+}  // namespace
+
 struct Machine::Impl {
+    Impl(MachineConfig c, AcceleratorMaker make, asio::io_context& loop)
+        : config(std::move(c)),
+          memory(config.memory_size),
+          device_loop(loop),
+          ports(Space::port, loop, config.log),
+          mmio(Space::memory, loop, config.log),
+          preparation(std::in_place, std::move(make), config.cpus, memory, change) {}
+
     Impl(MachineConfig c, std::unique_ptr<Accelerator> a, asio::io_context& loop)
         : config(std::move(c)),
           memory(config.memory_size),
-          accelerator(std::move(a)),
           device_loop(loop),
           ports(Space::port, loop, config.log),
           mmio(Space::memory, loop, config.log) {
         std::vector<std::unique_ptr<Cpu>> cpus;
-        for (unsigned index = 0; index < config.cpus; ++index) cpus.push_back(accelerator->create_cpu(index));
-        if (auto* const writes = config.posted_burst_pause.count() > 0 ? accelerator->posted_writes() : nullptr; writes != nullptr) {
+        for (unsigned index = 0; index < config.cpus; ++index) cpus.push_back(a->create_cpu(index));
+        adopt(std::move(a), std::move(cpus));
+    }
+
+    /// Throws what the preparation threw.
+    void adopt_prepared() {
+        Preparation::Made made = preparation->take();
+        mapped = true;
+        adopt(std::move(made.accelerator), std::move(made.cpus));
+        preparation.reset();
+    }
+
+    void adopt(std::unique_ptr<Accelerator> a, std::vector<std::unique_ptr<Cpu>> cpus) {
+        accelerator = std::move(a);
+        if (auto* const writes = config.posted_burst_pause.count() > 0 ? accelerator->posted_writes() : nullptr;
+            writes != nullptr) {
             posting = std::make_shared<Posting>(*writes, ports, mmio, config.posted_burst_pause);
         }
+        std::vector<std::unique_ptr<Vcpu>> made;
         for (unsigned index = 0; index < config.cpus; ++index) {
-            vcpus.push_back(std::make_unique<Vcpu>(
+            made.push_back(std::make_unique<Vcpu>(
                 index, std::move(cpus[index]),
                 Vcpu::Surroundings{memory, ports, mmio, posting.get(),
                                    [this](std::optional<Outcome> outcome) { ended(std::move(outcome)); }}));
         }
+        const std::lock_guard lock(mutex);
+        vcpus = std::move(made);
+        // Who ended the run until now has found none.
+        if (outcome) stop_vcpus();
+    }
+
+    void stop_vcpus() noexcept {
+        for (const auto& vcpu : vcpus) vcpu->stop();
+    }
+
+    /// Made here and now, if nobody has begun.
+    [[nodiscard]] Cpu& cpu(unsigned index) {
+        if (preparation) adopt_prepared();
+        return vcpus.at(index)->cpu();
     }
 
     /// On a vCPU's thread.
@@ -53,8 +101,8 @@ struct Machine::Impl {
             const std::lock_guard lock(mutex);
             if (outcome) return;
             outcome = std::move(with);
+            stop_vcpus();
         }
-        for (const auto& vcpu : vcpus) vcpu->stop();
         change->notify();
     }
 
@@ -67,6 +115,7 @@ struct Machine::Impl {
         for (const auto& vcpu : vcpus) vcpu->join();
     }
 
+    awaitable<void> prepared();
     awaitable<void> wait_for_vcpus();
 
     /// Before the first vCPU starts.
@@ -94,10 +143,15 @@ struct Machine::Impl {
     // Shared, because the last vCPU's thread still notifies while run() is on its way out.
     std::shared_ptr<Event> change = std::make_shared<Event>();
     std::vector<std::unique_ptr<Vcpu>> vcpus;
+    std::optional<Preparation> preparation;  ///< until its result is taken
+    bool mapped = false;
 };
 
 Machine::Machine(MachineConfig config, std::unique_ptr<Accelerator> accelerator, asio::io_context& device_loop)
     : impl_(std::make_unique<Impl>(std::move(config), std::move(accelerator), device_loop)) {}
+
+Machine::Machine(MachineConfig config, AcceleratorMaker make_accelerator, asio::io_context& device_loop)
+    : impl_(std::make_unique<Impl>(std::move(config), std::move(make_accelerator), device_loop)) {}
 
 Machine::~Machine() {
     stop();
@@ -112,23 +166,46 @@ Bus& Machine::ports() noexcept { return impl_->ports; }
 Bus& Machine::mmio() noexcept { return impl_->mmio; }
 unsigned Machine::cpus() const noexcept { return impl_->config.cpus; }
 std::uint64_t Machine::posted_writes() const noexcept { return impl_->posting ? impl_->posting->delivered() : 0; }
-Registers Machine::registers(unsigned cpu) { return impl_->vcpus.at(cpu)->cpu().registers(); }
+Registers Machine::registers(unsigned cpu) { return impl_->cpu(cpu).registers(); }
 void Machine::set_registers(unsigned cpu, const Registers& registers) {
-    impl_->vcpus.at(cpu)->cpu().set_registers(registers);
+    if (impl_->preparation && !impl_->preparation->begun()) {
+        impl_->preparation->set_registers(cpu, registers);
+    } else {
+        impl_->cpu(cpu).set_registers(registers);
+    }
 }
+
+void Machine::prepare() { impl_->preparation->begin(); }
+awaitable<void> Machine::prepared() { return impl_->prepared(); }
 
 Statistics Machine::statistics() const {
     return impl_->recorder ? impl_->recorder->snapshot(stats::Clock::now()) : Statistics();
 }
 
-void Machine::stop() noexcept {
-    Outcome stopped;
-    stopped.kind = Outcome::Kind::stopped;
-    stopped.summary = "stopped";
-    impl_->finish(std::move(stopped));
-}
+void Machine::stop() noexcept { impl_->finish(stopped()); }
 
 void Machine::finish(Outcome outcome) noexcept { impl_->finish(std::move(outcome)); }
+
+awaitable<void> Machine::Impl::prepared() {
+    if (preparation) preparation->help();
+    while (preparation) {
+        const auto seen = change->generation();
+        if (preparation->done()) {
+            adopt_prepared();
+            break;
+        }
+        bool cancelled = false;
+        try {
+            co_await change->wait(seen);
+        } catch (const std::system_error&) {
+            cancelled = true;
+        }
+        if (cancelled) {
+            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+            finish(stopped());
+        }
+    }
+}
 
 /// Until no vCPU runs. A cancellation stops the machine.
 awaitable<void> Machine::Impl::wait_for_vcpus() {
@@ -146,10 +223,7 @@ awaitable<void> Machine::Impl::wait_for_vcpus() {
         }
         if (cancelled) {
             co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-            Outcome stopped;
-            stopped.kind = Outcome::Kind::stopped;
-            stopped.summary = "stopped";
-            finish(std::move(stopped));
+            finish(stopped());
         } else if (!changed && stopping && !abandoned) {
             abandoned = true;
             tell(config.log, "a device does not react to the cancellation of an access: the access is abandoned");
@@ -160,7 +234,8 @@ awaitable<void> Machine::Impl::wait_for_vcpus() {
 
 awaitable<Outcome> Machine::run() {
     Impl& impl = *impl_;
-    impl.accelerator->map(impl.memory);
+    co_await impl.prepared();
+    if (!impl.mapped) impl.accelerator->map(impl.memory);
     Background background(impl.device_loop, impl.config.log);
     for (const Bus* const bus : {&impl.ports, &impl.mmio}) {
         for (auto& device : bus->devices()) background.start(std::move(device));
