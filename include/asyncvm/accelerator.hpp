@@ -53,7 +53,8 @@ public:
     /// "kvm", "unicorn".
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
-    /// Makes all regions of `memory` visible to the guest. Once, before the first vCPU. `memory` must outlive the object.
+    /// Makes all regions of `memory` visible to the guest. Once, before a vCPU runs; create_cpu() may be at work on another
+    /// thread. `memory` must outlive the object.
     virtual void map(const GuestMemory& memory) = 0;
 
     /// `index` counts from 0 and is the vCPU's initial APIC ID. Throws Error(host).

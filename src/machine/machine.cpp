@@ -187,9 +187,9 @@ void Machine::stop() noexcept { impl_->finish(stopped()); }
 void Machine::finish(Outcome outcome) noexcept { impl_->finish(std::move(outcome)); }
 
 awaitable<void> Machine::Impl::prepared() {
-    if (preparation) preparation->help();
     while (preparation) {
         const auto seen = change->generation();
+        preparation->help();
         if (preparation->done()) {
             adopt_prepared();
             break;

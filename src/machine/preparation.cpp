@@ -7,8 +7,8 @@
 
 namespace asyncvm {
 
-Preparation::Preparation(AcceleratorMaker make, unsigned cpus, const GuestMemory& memory, std::shared_ptr<Event> done)
-    : make_(std::move(make)), registers_(cpus), memory_(memory), event_(std::move(done)) {}
+Preparation::Preparation(AcceleratorMaker make, unsigned cpus, const GuestMemory& memory, std::shared_ptr<Event> changed)
+    : make_(std::move(make)), registers_(cpus), memory_(memory), changed_(std::move(changed)) {}
 
 Preparation::~Preparation() {
     begun_.store(true);
@@ -28,7 +28,10 @@ void Preparation::begin() {
 
 /// On whichever thread comes first.
 void Preparation::help() noexcept {
-    if (begun_.exchange(true)) return;
+    if (begun_.exchange(true)) {
+        if (mappable_.load()) map();
+        return;
+    }
     try {
         prepare();
     } catch (...) {
@@ -36,18 +39,34 @@ void Preparation::help() noexcept {
     }
     done_.store(1, std::memory_order_release);
     done_.notify_all();
-    event_->notify();
+    changed_->notify();
 }
 
 void Preparation::prepare() {
     made_.accelerator = make_();
+    mappable_.store(true);
+    changed_->notify();
     for (unsigned index = 0; index < registers_.size(); ++index) {
         made_.cpus.push_back(made_.accelerator->create_cpu(index));
     }
     for (unsigned index = 0; index < registers_.size(); ++index) {
         if (registers_[index]) made_.cpus[index]->set_registers(*registers_[index]);
     }
-    made_.accelerator->map(memory_);
+    map();
+    mapped_.wait(0);
+    if (mapping_failure_) std::rethrow_exception(mapping_failure_);
+}
+
+/// On the thread that prepares, or on one that waits.
+void Preparation::map() noexcept {
+    if (mapping_.exchange(true)) return;
+    try {
+        made_.accelerator->map(memory_);
+    } catch (...) {
+        mapping_failure_ = std::current_exception();
+    }
+    mapped_.store(1);
+    mapped_.notify_all();
 }
 
 Preparation::Made Preparation::take() {

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -17,7 +16,8 @@ namespace asyncvm {
 
 /// Everything between a loaded guest and its first instruction: the accelerator, its vCPUs, their registers, its view of the
 /// memory. With KVM nearly all of that is time in the kernel. Whoever comes first does it: the thread that begin() starts,
-/// or who needs the result while that thread has not got a processor yet.
+/// or who needs the result while that thread has not got a processor yet. Who waits for the result maps the memory
+/// meanwhile.
 class Preparation {
 public:
     struct Made {
@@ -25,8 +25,9 @@ public:
         std::vector<std::unique_ptr<Cpu>> cpus;
     };
 
-    /// `memory` must outlive the object, and does not change from begin() on. `done` is notified when there is a result.
-    Preparation(AcceleratorMaker make, unsigned cpus, const GuestMemory& memory, std::shared_ptr<Event> done);
+    /// `memory` must outlive the object, and does not change from begin() on. `changed` is notified when there is a result,
+    /// and before that when help() may find something to do.
+    Preparation(AcceleratorMaker make, unsigned cpus, const GuestMemory& memory, std::shared_ptr<Event> changed);
     Preparation(const Preparation&) = delete;
     Preparation& operator=(const Preparation&) = delete;
     /// Waits for the thread.
@@ -39,7 +40,7 @@ public:
     void begin();
     [[nodiscard]] bool begun() const noexcept { return begun_.load(); }
 
-    /// Prepares here and now, unless that has begun.
+    /// Does here and now what nobody has begun yet: all of it, or what goes beside the rest if it can be begun.
     void help() noexcept;
     [[nodiscard]] bool done() const noexcept { return done_.load(std::memory_order_acquire) != 0; }
 
@@ -48,12 +49,17 @@ public:
 
 private:
     void prepare();
+    void map() noexcept;
 
     AcceleratorMaker make_;
     std::vector<std::optional<Registers>> registers_;
     const GuestMemory& memory_;
-    const std::shared_ptr<Event> event_;
+    const std::shared_ptr<Event> changed_;
     std::atomic<bool> begun_ = false;
+    std::atomic<bool> mappable_ = false;  ///< there is an accelerator
+    std::atomic<bool> mapping_ = false;
+    std::atomic<int> mapped_ = 0;  ///< or it failed
+    std::exception_ptr mapping_failure_;
     std::atomic<int> done_ = 0;
     Made made_;
     std::exception_ptr failure_;
