@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <exception>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -12,30 +13,29 @@
 
 namespace asyncvm::kvm {
 
-/// supported_cpuid() on a thread of its own. The kernel executes CPUID once for each leaf, and where it is itself a guest
-/// each of these leaves it: 0.4 ms, as long as all else that a machine needs of KVM.
+/// supported_cpuid() on a thread of its own, once for all machines that a process has at a time: while one of them is there
+/// the kernel's module can't change. The kernel executes CPUID once for each leaf, and where it is itself a guest each of
+/// these leaves it: 0.4 ms, as long as all else that a machine needs of KVM.
 class CpuidQuery {
 public:
-    /// `system`, /dev/kvm, must outlive the object.
+    /// The one that is there, or a new one. Any thread. `system` is /dev/kvm.
+    [[nodiscard]] static std::shared_ptr<CpuidQuery> shared(const Fd& system);
+
     explicit CpuidQuery(const Fd& system);
     CpuidQuery(const CpuidQuery&) = delete;
     CpuidQuery& operator=(const CpuidQuery&) = delete;
     ~CpuidQuery();
 
-    /// Waits for the answer; once. Where the thread has not got a processor yet, the caller asks itself. Throws Error(host).
-    [[nodiscard]] std::vector<kvm_cpuid_entry2> take();
-
-    /// Whether the thread has given the answer and has nothing left to do: the object can go without a wait. Until then a
-    /// busy host may let it wait for its first turn.
-    [[nodiscard]] bool idle() const noexcept { return by_thread_.load(); }
+    /// Waits for the answer. Where the thread has not got a processor yet, the caller asks itself. Any thread. Throws
+    /// Error(host).
+    [[nodiscard]] const std::vector<kvm_cpuid_entry2>& answer();
 
 private:
-    [[nodiscard]] bool ask() noexcept;
+    void ask() noexcept;
 
-    const Fd& system_;
+    const Fd system_;  ///< of its own, because the machine that has asked first may be gone first
     std::atomic<bool> begun_ = false;
     std::atomic<int> answered_ = 0;
-    std::atomic<bool> by_thread_ = false;
     std::vector<kvm_cpuid_entry2> answer_;
     std::exception_ptr failure_;
     std::thread thread_;

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <linux/kvm.h>
 
-#include <optional>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -71,7 +71,7 @@ public:
         const int run_size = system_.control(KVM_GET_VCPU_MMAP_SIZE, 0);
         if (run_size < static_cast<int>(sizeof(kvm_run))) fail("KVM_GET_VCPU_MMAP_SIZE failed", errno, {});
         run_size_ = static_cast<std::size_t>(run_size);
-        cpuid_query_.emplace(system_);
+        cpuid_query_ = CpuidQuery::shared(system_);
         do {
             vm_ = Fd(system_.control(KVM_CREATE_VM, 0));
         } while (vm_.get() < 0 && errno == EINTR);
@@ -125,8 +125,6 @@ public:
                                              : open_advice(error));
         }
         set_cpuid(cpu, cpuid(), index);
-        // A thread that has ended keeps its stack until it is joined.
-        if (cpuid_query_ && cpuid_query_->idle()) cpuid_query_.reset();
         if (!coalesced_) coalesced_ = CoalescedWrites::make(vm_, cpu);
         return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
     }
@@ -149,7 +147,7 @@ public:
 private:
     /// What the guests see.
     std::vector<kvm_cpuid_entry2>& cpuid() {
-        if (cpuid_.empty() && cpuid_query_) cpuid_ = cpuid_query_->take();
+        if (cpuid_.empty()) cpuid_ = cpuid_query_->answer();
         return cpuid_;
     }
 
@@ -163,8 +161,7 @@ private:
     Fd vm_;
     std::size_t run_size_ = 0;
     bool sync_regs_ = false;
-    // Until its thread has ended, or the end: on a busy host it may not even have begun.
-    std::optional<CpuidQuery> cpuid_query_;
+    std::shared_ptr<CpuidQuery> cpuid_query_;
     std::vector<kvm_cpuid_entry2> cpuid_;
     std::unique_ptr<CoalescedWrites> coalesced_;
 };
