@@ -86,6 +86,10 @@ struct KvmOptions {
 /// in cpu_features.
 [[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const KvmOptions& options = {});
 
+/// Begins to ask KVM what takes it long, on another thread, for an accelerator that will be made soon; until then the result
+/// is kept. Null where there is nothing to ask: what is wrong is make_kvm_accelerator()'s to say.
+[[nodiscard]] std::shared_ptr<void> expect_kvm_accelerator(const KvmOptions& options = {});
+
 /// Emulates the processor in this process, with Unicorn: needs nothing of the host, is slower, and has no interrupts. What
 /// else it lacks is in docs/accelerators.md. Throws Error(host) in a build without it.
 [[nodiscard]] std::unique_ptr<Accelerator> make_unicorn_accelerator();

@@ -224,6 +224,8 @@ int Session::run() {
 
 int run_session(const Options& options) {
     ignore_broken_pipes();
+    // It answers while the command line is looked at and the guest is loaded.
+    const auto expected = options.accelerator != AcceleratorChoice::unicorn ? expect_kvm_accelerator() : nullptr;
     {
         asio::io_context scratch(1);
         rehearse(options, scratch);

@@ -173,3 +173,9 @@ private:
 std::unique_ptr<asyncvm::Accelerator> asyncvm::make_kvm_accelerator(const KvmOptions& options) {
     return std::make_unique<kvm::KvmAccelerator>(options);
 }
+
+std::shared_ptr<void> asyncvm::expect_kvm_accelerator(const KvmOptions& options) {
+    const kvm::Fd system(::open(options.path, O_RDWR | O_CLOEXEC));
+    if (system.control(KVM_GET_API_VERSION, 0) < 0) return nullptr;
+    return kvm::CpuidQuery::shared(system);
+}
