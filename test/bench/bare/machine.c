@@ -85,6 +85,16 @@ void open_vcpu(const struct machine* machine, unsigned index, const struct param
     if (ioctl(vcpu->fd, KVM_SET_REGS, &regs) != 0) fail("KVM_SET_REGS");
 }
 
+void give_cpuid(const struct machine* machine, const struct vcpu* vcpu) {
+    enum { ENTRIES = 256 };
+    struct kvm_cpuid2* const cpuid = calloc(1, sizeof *cpuid + ENTRIES * sizeof *cpuid->entries);
+    if (cpuid == NULL) fail("calloc");
+    cpuid->nent = ENTRIES;
+    if (ioctl(machine->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) != 0) fail("KVM_GET_SUPPORTED_CPUID");
+    if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) != 0) fail("KVM_SET_CPUID2");
+    free(cpuid);
+}
+
 void enter(const struct vcpu* vcpu) {
     while (ioctl(vcpu->fd, KVM_RUN, 0) != 0) {
         // EAGAIN: a vCPU that the kernel has not got ready yet.

@@ -36,6 +36,9 @@ void load_image(const struct machine* machine, const char* path);
 
 void open_vcpu(const struct machine* machine, unsigned index, const struct parameters* parameters, struct vcpu* vcpu);
 
+/// Shows the guest all that the host supports, as every monitor must whose guest may execute CPUID.
+void give_cpuid(const struct machine* machine, const struct vcpu* vcpu);
+
 /// KVM_RUN until it returns with an exit.
 void enter(const struct vcpu* vcpu);
 

@@ -1,6 +1,6 @@
 // A machine with nothing but a serial port that is always ready: each byte is one write().
 //
-// serial IMAGE stdio|listen:PORT|connect:PORT [MIB]
+// serial IMAGE stdio|listen:PORT|connect:PORT [MIB [cpuid]]
 //
 // The guest ends by HLT, or by a write to port 0xf4 as with the exit port: (value << 1) | 1.
 #include "machine.h"
@@ -77,6 +77,7 @@ int main(int count, char** words) {
     load_image(&machine, words[1]);
     const struct parameters parameters = {0};
     open_vcpu(&machine, 0, &parameters, &vcpu);
+    if (count > 4 && strcmp(words[4], "cpuid") == 0) give_cpuid(&machine, &vcpu);
     for (;;) {
         enter(&vcpu);
         switch (vcpu.run->exit_reason) {

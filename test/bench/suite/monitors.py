@@ -25,6 +25,10 @@ def bare(bench, image, stream):
     return [bench.program("bare-serial"), image, where, str(MEBIBYTES)]
 
 
+def bare_with_cpuid(bench, image, stream):
+    return [*bare(bench, image, stream), "cpuid"]
+
+
 def qemu(bench, image, stream):
     if not bench.qemu:
         raise Absent("qemu-system-x86_64 is not installed")
@@ -44,7 +48,7 @@ def kvmtool(bench, image, stream):
     return [bench.kvmtool, "run", "-k", image, "-m", str(MEBIBYTES), "-c", "1", "--console", "serial", "-n", "none"]
 
 
-MONITORS = {"asyncvm": asyncvm, "bare C": bare, "QEMU": qemu, "kvmtool": kvmtool}
+MONITORS = {"asyncvm": asyncvm, "bare C": bare, "bare C, CPUID": bare_with_cpuid, "QEMU": qemu, "kvmtool": kvmtool}
 
 
 def start(bench, name, image, stream):
