@@ -52,7 +52,8 @@ BOOST_AUTO_TEST_CASE(a_string_is_a_line_for_each_element) {
         elements[i] = static_cast<std::uint16_t>(i * 650);
         expected += "out port: 16, data: " + std::to_string(i * 650) + "\n";
     }
-    start(device.write_string(make_access(16, 2), std::as_bytes(std::span(elements))));
+    const Access access = make_access(16, 2);
+    start(device.write_string(access, std::as_bytes(std::span(elements))));
     poll();
     BOOST_TEST(done());
     BOOST_TEST(output->take() == expected);
@@ -77,7 +78,8 @@ BOOST_AUTO_TEST_CASE(a_full_queue_makes_a_string_wait_and_loses_nothing) {
     const auto narrow = std::make_shared<FakeChardev>(8);
     Counter device(narrow);
     const std::array<std::byte, 3> elements{};
-    start(device.write_string(make_access(16, 1), elements));
+    const Access access = make_access(16, 1);
+    start(device.write_string(access, elements));
     std::string taken;
     for (int i = 0; i < 20 && !done(); ++i) {
         poll();
