@@ -9,6 +9,17 @@
 
 namespace asyncvm {
 
+namespace {
+
+SocketAddress address_of(const asio::ip::tcp::endpoint& endpoint) {
+    SocketAddress address;
+    std::memcpy(&address.storage, endpoint.data(), endpoint.size());
+    address.size = static_cast<socklen_t>(endpoint.size());
+    return address;
+}
+
+}  // namespace
+
 Connector::Connector(const ChardevSpec& spec, ChardevEnvironment environment) : SocketBackend(spec, std::move(environment)) {
     if (spec.kind == ChardevSpec::Kind::unix_socket) {
         local_ = unix_address(spec.path);
@@ -27,18 +38,18 @@ awaitable<std::string> Connector::resolve(std::shared_ptr<Connector> self, std::
     }
     const auto& spec = self->spec();
     const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
+    std::error_code error;
+    // Asio's resolver asks on a thread of its own.
+    const auto numeric = asio::ip::make_address(host, error);
+    if (!error) {
+        addresses.push_back(address_of({numeric, static_cast<std::uint16_t>(spec.port)}));
+        co_return std::string();
+    }
     const auto port = std::to_string(spec.port);
     self->resolver_.emplace(self->loop());
-    std::error_code error;
     const auto results = co_await self->resolver_->async_resolve(host, port, asio::redirect_error(use_awaitable, error));
     self->resolver_.reset();
-    for (const auto& entry : results) {
-        const auto endpoint = entry.endpoint();
-        SocketAddress address;
-        std::memcpy(&address.storage, endpoint.data(), endpoint.size());
-        address.size = static_cast<socklen_t>(endpoint.size());
-        addresses.push_back(address);
-    }
+    for (const auto& entry : results) addresses.push_back(address_of(entry.endpoint()));
     co_return error ? error.message() : std::string();
 }
 

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -153,6 +154,30 @@ BOOST_AUTO_TEST_CASE(a_client_resolves_names_and_reports_those_that_do_not_exist
     put(*client, "x");
     BOOST_TEST(get(*server, 1) == "x");
     bench.close(client);
+}
+
+BOOST_AUTO_TEST_CASE(a_client_of_an_address_needs_no_thread_that_resolves_it) {
+    const auto threads = [] {
+        const std::filesystem::directory_iterator tasks("/proc/self/task");
+        return std::distance(begin(tasks), end(tasks));
+    };
+    Bench bench;
+    // What a sanitizer starts with the first thread is there by then.
+    const auto v4 = bench.open("tcp:127.0.0.1:0");
+    const auto v6 = bench.open("tcp:[::1]:0");
+    const auto before = threads();
+    for (const auto& server : {v4, v6}) {
+        const auto client = bench.open(server->description() + ",client");
+        put(*client, "x");
+        BOOST_TEST(get(*server, 1) == "x");
+    }
+    BOOST_TEST(threads() == before);
+    const auto named = bench.open("tcp:0");
+    const auto where = named->description();
+    const auto client = bench.open("tcp:localhost:" + where.substr(where.rfind(':') + 1) + ",client");
+    put(*client, "x");
+    BOOST_TEST(get(*named, 1) == "x");
+    BOOST_TEST(threads() == before + 1);  // Asio's
 }
 
 BOOST_AUTO_TEST_CASE(a_unix_client_connects_as_soon_as_there_is_a_server) {
