@@ -87,7 +87,8 @@ struct KvmOptions {
 [[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const KvmOptions& options = {});
 
 /// Begins to ask KVM what takes it long, on another thread, for an accelerator that will be made soon; until then the result
-/// is kept. Null where there is nothing to ask: what is wrong is make_kvm_accelerator()'s to say.
+/// is kept. Null where there is nothing to ask: what is wrong is make_kvm_accelerator()'s to say. Any thread. It goes before
+/// main() ends; if that is before there is an answer, it waits for it.
 [[nodiscard]] std::shared_ptr<void> expect_kvm_accelerator(const KvmOptions& options = {});
 
 /// Emulates the processor in this process, with Unicorn: needs nothing of the host, is slower, and has no interrupts. What

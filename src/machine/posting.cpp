@@ -1,6 +1,6 @@
 #include "machine/posting.hpp"
 
-#include "machine/signals_blocked.hpp"
+#include "async/signals_blocked.hpp"
 
 #include <algorithm>
 #include <cstring>

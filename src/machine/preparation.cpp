@@ -3,7 +3,7 @@
 #include <system_error>
 #include <utility>
 
-#include "machine/signals_blocked.hpp"
+#include "async/signals_blocked.hpp"
 
 namespace asyncvm {
 

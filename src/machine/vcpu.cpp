@@ -10,9 +10,9 @@
 #include <utility>
 #include <variant>
 
+#include "async/signals_blocked.hpp"
 #include "machine/autopsy.hpp"
 #include "machine/posting.hpp"
-#include "machine/signals_blocked.hpp"
 
 namespace asyncvm {
 

@@ -1,40 +1,33 @@
 #include "accel/kvm/cpuid_query.hpp"
 
-#include <fcntl.h>
-#include <pthread.h>
-
-#include <csignal>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include "accel/kvm/cpuid.hpp"
+#include "async/signals_blocked.hpp"
 
 namespace asyncvm::kvm {
 
-std::shared_ptr<CpuidQuery> CpuidQuery::shared(const Fd& system) {
+std::shared_ptr<CpuidQuery> CpuidQuery::shared(std::shared_ptr<const Fd> system) {
     static std::mutex mutex;
     static std::weak_ptr<CpuidQuery> known;
     const std::lock_guard lock(mutex);
     auto query = known.lock();
     if (!query) {
-        query = std::make_shared<CpuidQuery>(system);
+        query = std::make_shared<CpuidQuery>(std::move(system));
         known = query;
     }
     return query;
 }
 
-CpuidQuery::CpuidQuery(const Fd& system) : system_(::fcntl(system.get(), F_DUPFD_CLOEXEC, 0)) {
-    // The program's signals are not for this thread.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+CpuidQuery::CpuidQuery(std::shared_ptr<const Fd> system) : system_(std::move(system)) {
+    const SignalsBlocked blocked;
     try {
         thread_ = std::thread([this] { ask(); });
     } catch (const std::system_error&) {
         // No thread: answer() asks.
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 CpuidQuery::~CpuidQuery() {
@@ -46,7 +39,7 @@ CpuidQuery::~CpuidQuery() {
 void CpuidQuery::ask() noexcept {
     if (begun_.exchange(true)) return;
     try {
-        answer_ = supported_cpuid(system_);
+        answer_ = supported_cpuid(*system_);
     } catch (...) {
         failure_ = std::current_exception();
     }

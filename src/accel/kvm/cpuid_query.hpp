@@ -19,9 +19,9 @@ namespace asyncvm::kvm {
 class CpuidQuery {
 public:
     /// The one that is there, or a new one. Any thread. `system` is /dev/kvm.
-    [[nodiscard]] static std::shared_ptr<CpuidQuery> shared(const Fd& system);
+    [[nodiscard]] static std::shared_ptr<CpuidQuery> shared(std::shared_ptr<const Fd> system);
 
-    explicit CpuidQuery(const Fd& system);
+    explicit CpuidQuery(std::shared_ptr<const Fd> system);
     CpuidQuery(const CpuidQuery&) = delete;
     CpuidQuery& operator=(const CpuidQuery&) = delete;
     ~CpuidQuery();
@@ -33,7 +33,7 @@ public:
 private:
     void ask() noexcept;
 
-    const Fd system_;  ///< of its own, because the machine that has asked first may be gone first
+    const std::shared_ptr<const Fd> system_;  ///< shared, because the machine that has asked first may be gone first
     std::atomic<bool> begun_ = false;
     std::atomic<int> answered_ = 0;
     std::vector<kvm_cpuid_entry2> answer_;

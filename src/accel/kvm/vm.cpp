@@ -55,10 +55,12 @@ std::string open_advice(int error) {
 
 class KvmAccelerator final : public Accelerator {
 public:
-    explicit KvmAccelerator(const KvmOptions& options) : system_(::open(options.path, O_RDWR | O_CLOEXEC)) {
+    explicit KvmAccelerator(const KvmOptions& options) {
         const char* const path = options.path;
-        if (system_.get() < 0) fail(fmt::format("cannot open {}", path), errno, open_advice(errno));
-        const int version = system_.control(KVM_GET_API_VERSION, 0);
+        Fd system(::open(path, O_RDWR | O_CLOEXEC));
+        if (system.get() < 0) fail(fmt::format("cannot open {}", path), errno, open_advice(errno));
+        system_ = std::make_shared<const Fd>(std::move(system));
+        const int version = system_->control(KVM_GET_API_VERSION, 0);
         if (version < 0) fail(fmt::format("{} is not KVM's device", path), errno, "it must be the character device 10, 232");
         if (version != KVM_API_VERSION) {
             throw Error(ErrorKind::host,
@@ -68,18 +70,18 @@ public:
         require(KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "2.6.25");
         require(KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "4.11");
         require(KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID", "2.6.26");
-        const int run_size = system_.control(KVM_GET_VCPU_MMAP_SIZE, 0);
+        const int run_size = system_->control(KVM_GET_VCPU_MMAP_SIZE, 0);
         if (run_size < static_cast<int>(sizeof(kvm_run))) fail("KVM_GET_VCPU_MMAP_SIZE failed", errno, {});
         run_size_ = static_cast<std::size_t>(run_size);
         cpuid_query_ = CpuidQuery::shared(system_);
         do {
-            vm_ = Fd(system_.control(KVM_CREATE_VM, 0));
+            vm_ = Fd(system_->control(KVM_CREATE_VM, 0));
         } while (vm_.get() < 0 && errno == EINTR);
         if (vm_.get() < 0) {
             fail("cannot make a virtual machine (KVM_CREATE_VM)", errno,
                  errno == ENOMEM ? "the host is out of memory" : open_advice(errno));
         }
-        if (system_.control(KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 &&
+        if (system_->control(KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 &&
             vm_.control(KVM_SET_TSS_ADDR, tss_address) != 0) {
             fail("KVM_SET_TSS_ADDR failed", errno, {});
         }
@@ -152,12 +154,12 @@ private:
     }
 
     void require(unsigned long capability, const char* name, const char* since) const {
-        if (system_.control(KVM_CHECK_EXTENSION, capability) > 0) return;
+        if (system_->control(KVM_CHECK_EXTENSION, capability) > 0) return;
         throw Error(ErrorKind::host,
                     fmt::format("this host's KVM lacks {} (Linux has it since {}: update the kernel)", name, since));
     }
 
-    Fd system_;
+    std::shared_ptr<const Fd> system_;
     Fd vm_;
     std::size_t run_size_ = 0;
     bool sync_regs_ = false;
@@ -175,7 +177,7 @@ std::unique_ptr<asyncvm::Accelerator> asyncvm::make_kvm_accelerator(const KvmOpt
 }
 
 std::shared_ptr<void> asyncvm::expect_kvm_accelerator(const KvmOptions& options) {
-    const kvm::Fd system(::open(options.path, O_RDWR | O_CLOEXEC));
+    kvm::Fd system(::open(options.path, O_RDWR | O_CLOEXEC));
     if (system.control(KVM_GET_API_VERSION, 0) < 0) return nullptr;
-    return kvm::CpuidQuery::shared(system);
+    return kvm::CpuidQuery::shared(std::make_shared<const kvm::Fd>(std::move(system)));
 }
