@@ -57,23 +57,26 @@ struct Machine::Impl {
         Preparation::Made made = preparation->take();
         mapped = true;
         adopt(std::move(made.accelerator), std::move(made.cpus));
-        preparation.reset();
+        // Otherwise after the run.
+        if (preparation->idle()) preparation.reset();
     }
 
     void adopt(std::unique_ptr<Accelerator> a, std::vector<std::unique_ptr<Cpu>> cpus) {
         accelerator = std::move(a);
+        std::shared_ptr<Posting> collected;
         if (auto* const writes = config.posted_burst_pause.count() > 0 ? accelerator->posted_writes() : nullptr;
             writes != nullptr) {
-            posting = std::make_shared<Posting>(*writes, ports, mmio, config.posted_burst_pause);
+            collected = std::make_shared<Posting>(*writes, ports, mmio, config.posted_burst_pause);
         }
         std::vector<std::unique_ptr<Vcpu>> made;
         for (unsigned index = 0; index < config.cpus; ++index) {
             made.push_back(std::make_unique<Vcpu>(
                 index, std::move(cpus[index]),
-                Vcpu::Surroundings{memory, ports, mmio, posting.get(),
+                Vcpu::Surroundings{memory, ports, mmio, collected.get(),
                                    [this](std::optional<Outcome> outcome) { ended(std::move(outcome)); }}));
         }
         const std::lock_guard lock(mutex);
+        posting = std::move(collected);
         vcpus = std::move(made);
         // Who ended the run until now has found none.
         if (outcome) stop_vcpus();
@@ -85,7 +88,7 @@ struct Machine::Impl {
 
     /// Made here and now, if nobody has begun.
     [[nodiscard]] Cpu& cpu(unsigned index) {
-        if (preparation) adopt_prepared();
+        if (!accelerator) adopt_prepared();
         return vcpus.at(index)->cpu();
     }
 
@@ -104,6 +107,11 @@ struct Machine::Impl {
             stop_vcpus();
         }
         change->notify();
+    }
+
+    [[nodiscard]] std::uint64_t posted_writes() noexcept {
+        const std::lock_guard lock(mutex);
+        return posting ? posting->delivered() : 0;
     }
 
     [[nodiscard]] bool has_outcome() {
@@ -143,7 +151,7 @@ struct Machine::Impl {
     // Shared, because the last vCPU's thread still notifies while run() is on its way out.
     std::shared_ptr<Event> change = std::make_shared<Event>();
     std::vector<std::unique_ptr<Vcpu>> vcpus;
-    std::optional<Preparation> preparation;  ///< until its result is taken
+    std::optional<Preparation> preparation;  ///< until its result is taken and its thread has ended
     bool mapped = false;
 };
 
@@ -165,17 +173,19 @@ GuestMemory& Machine::memory() noexcept { return impl_->memory; }
 Bus& Machine::ports() noexcept { return impl_->ports; }
 Bus& Machine::mmio() noexcept { return impl_->mmio; }
 unsigned Machine::cpus() const noexcept { return impl_->config.cpus; }
-std::uint64_t Machine::posted_writes() const noexcept { return impl_->posting ? impl_->posting->delivered() : 0; }
+std::uint64_t Machine::posted_writes() const noexcept { return impl_->posted_writes(); }
 Registers Machine::registers(unsigned cpu) { return impl_->cpu(cpu).registers(); }
 void Machine::set_registers(unsigned cpu, const Registers& registers) {
-    if (impl_->preparation && !impl_->preparation->begun()) {
+    if (!impl_->accelerator && !impl_->preparation->begun()) {
         impl_->preparation->set_registers(cpu, registers);
     } else {
         impl_->cpu(cpu).set_registers(registers);
     }
 }
 
-void Machine::prepare() { impl_->preparation->begin(); }
+void Machine::prepare() {
+    if (!impl_->accelerator) impl_->preparation->begin();
+}
 awaitable<void> Machine::prepared() { return impl_->prepared(); }
 
 Statistics Machine::statistics() const {
@@ -187,7 +197,7 @@ void Machine::stop() noexcept { impl_->finish(stopped()); }
 void Machine::finish(Outcome outcome) noexcept { impl_->finish(std::move(outcome)); }
 
 awaitable<void> Machine::Impl::prepared() {
-    while (preparation) {
+    while (!accelerator) {
         const auto seen = change->generation();
         preparation->help();
         if (preparation->done()) {
@@ -262,6 +272,7 @@ awaitable<Outcome> Machine::run() {
     }
     co_await impl.wait_for_vcpus();
     impl.join_all();
+    impl.preparation.reset();
     // Without an outcome of the guest's own nobody may be there who takes its output.
     if (impl.posting) co_await impl.posting->finish(100ms);
     co_await doorbells.finish(100ms);

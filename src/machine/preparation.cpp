@@ -18,9 +18,13 @@ Preparation::~Preparation() {
 void Preparation::set_registers(unsigned cpu, const Registers& registers) { registers_.at(cpu) = registers; }
 
 void Preparation::begin() {
+    if (begun()) return;
     const SignalsBlocked blocked;
     try {
-        thread_ = std::thread([this] { help(); });
+        thread_ = std::thread([this] {
+            help();
+            thread_ended_.store(true);
+        });
     } catch (const std::system_error&) {
         // No thread: who needs the result makes it.
     }

@@ -33,12 +33,13 @@ public:
     /// Waits for the thread.
     ~Preparation();
 
-    /// What a vCPU starts with; before begin(). Throws std::out_of_range.
+    /// What a vCPU starts with; unless begun(). Throws std::out_of_range.
     void set_registers(unsigned cpu, const Registers& registers);
 
-    /// Starts the thread. Once.
+    /// Starts the thread, unless begun().
     void begin();
-    [[nodiscard]] bool begun() const noexcept { return begun_.load(); }
+    /// Also when the thread has not got a processor yet.
+    [[nodiscard]] bool begun() const noexcept { return thread_.joinable() || begun_.load(); }
 
     /// Does here and now what nobody has begun yet: all of it, or what goes beside the rest if it can be begun.
     void help() noexcept;
@@ -46,6 +47,10 @@ public:
 
     /// Waits for the result; once. Throws what making it threw.
     [[nodiscard]] Made take();
+
+    /// Whether the object can go without a wait. On a busy host its thread may not have had its first turn when another has
+    /// done its work.
+    [[nodiscard]] bool idle() const noexcept { return !thread_.joinable() || thread_ended_.load(); }
 
 private:
     void prepare();
@@ -63,6 +68,7 @@ private:
     std::atomic<int> done_ = 0;
     Made made_;
     std::exception_ptr failure_;
+    std::atomic<bool> thread_ended_ = false;
     std::thread thread_;
 };
 

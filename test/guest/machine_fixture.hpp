@@ -29,6 +29,10 @@ struct TestMachine {
                          const std::function<void(MachineConfig&)>& adapt = {})
         : loop(on), machine(config(cpus, adapt), std::move(accelerator), on) {}
 
+    /// One whose accelerator is made by prepare(), or when it is needed.
+    TestMachine(asio::io_context& on, unsigned cpus, AcceleratorMaker make)
+        : loop(on), machine(config(cpus, {}), std::move(make), on) {}
+
     /// Machine code, loaded at 0x10000 and entered there by all vCPUs.
     void load(std::initializer_list<std::uint8_t> code, Mode mode = Mode::real16) {
         std::vector<std::byte> bytes;

@@ -1,0 +1,395 @@
+// A machine whose accelerator is made while it is being set up, by a function.
+#define BOOST_TEST_MODULE preparation
+#include <asyncvm/machine.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <future>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "fake_accelerator.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+Registers with_rax(std::uint64_t rax) {
+    Registers registers;
+    registers.rax = rax;
+    return registers;
+}
+
+/// Runs coroutines on the machine's device loop, one at a time.
+struct Bench {
+    static constexpr auto safety = 60s;  ///< a safety net, never what a test waits for
+
+    explicit Bench(Gate* gate = nullptr, unsigned cpus = 1) { machine.emplace(config(cpus), fake_maker(fakes, gate), loop); }
+    ~Bench() { machine.reset(); }
+    Bench(const Bench&) = delete;
+    Bench& operator=(const Bench&) = delete;
+
+    static MachineConfig config(unsigned cpus) {
+        MachineConfig made;
+        made.memory_size = GuestMemory::page_size;
+        made.cpus = cpus;
+        return made;
+    }
+
+    void start_run() {
+        asio::co_spawn(loop, machine->run(),
+                       asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e, Outcome o) {
+                           failure = std::move(e);
+                           outcome = std::move(o);
+                           ended = true;
+                       }));
+    }
+    void start_prepared() {
+        asio::co_spawn(loop, machine->prepared(), asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e) {
+                           failure = std::move(e);
+                           ended = true;
+                       }));
+    }
+    /// What is under way gets as far as it can without waiting.
+    void poll() {
+        loop.restart();
+        loop.poll();
+    }
+    /// To the end of what was started; throws what that threw.
+    void finish() {
+        loop.restart();
+        loop.run_for(safety);
+        BOOST_REQUIRE(ended);
+        ended = false;
+        if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
+    }
+    Outcome run() {
+        start_run();
+        finish();
+        return outcome;
+    }
+    void wait_until_prepared() {
+        start_prepared();
+        finish();
+    }
+
+    asio::io_context loop{1};
+    Fakes fakes;
+    std::optional<Machine> machine;
+    asio::cancellation_signal cancel;
+    std::exception_ptr failure;
+    Outcome outcome;
+    bool ended = false;
+};
+
+/// A machine that is being made.
+struct Preparing {
+    explicit Preparing(unsigned cpus = 1) : bench(&gate, cpus) {}
+    void prepare() {
+        bench.machine->prepare();
+        gate.wait_until_reached();
+    }
+    Gate gate;
+    Bench bench;
+};
+
+bool is_fake_failure(const Error& error) {
+    return error.kind() == ErrorKind::host && error.what() == std::string("fake failure");
+}
+
+Outcome exited(int code) {
+    Outcome outcome;
+    outcome.kind = Outcome::Kind::exited;
+    outcome.guest_code = code;
+    return outcome;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(preparing)
+
+BOOST_AUTO_TEST_CASE(it_is_made_on_another_thread_while_the_loop_runs) {
+    Preparing test(3);
+    test.prepare();
+    test.bench.start_run();
+    test.bench.poll();
+    BOOST_TEST(!test.bench.ended);
+    test.gate.open();
+    test.bench.finish();
+    BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::halted));
+    BOOST_TEST(test.bench.fakes.made == 1);
+    BOOST_TEST(test.bench.fakes.mapped == 1);
+    BOOST_TEST(test.bench.fakes.entered == 3);
+}
+
+BOOST_AUTO_TEST_CASE(it_is_made_when_it_is_needed_if_nobody_has_begun) {
+    Bench bench;
+    BOOST_TEST(bench.fakes.made == 0);
+    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(bench.fakes.mapped == 1);
+    BOOST_TEST(bench.fakes.entered == 1);
+}
+
+BOOST_AUTO_TEST_CASE(whoever_comes_first_makes_it_once) {
+    for (int round = 0; round < 200; ++round) {
+        Bench bench(nullptr, 2);
+        bench.machine->prepare();
+        bench.wait_until_prepared();
+        BOOST_REQUIRE(bench.fakes.made == 1);
+        BOOST_REQUIRE(bench.fakes.mapped == 1);
+        BOOST_REQUIRE((bench.run().kind == Outcome::Kind::halted));
+        BOOST_REQUIRE(bench.fakes.entered == 2);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(to_prepare_again_has_no_effect) {
+    Preparing test;
+    test.prepare();
+    test.bench.machine->prepare();
+    test.gate.open();
+    test.bench.wait_until_prepared();
+    test.bench.machine->prepare();
+    test.bench.wait_until_prepared();
+    BOOST_TEST((test.bench.run().kind == Outcome::Kind::halted));
+    test.bench.machine->prepare();
+    BOOST_TEST(test.bench.fakes.made == 1);
+}
+
+BOOST_AUTO_TEST_CASE(to_prepare_a_machine_that_was_given_an_accelerator_has_no_effect) {
+    Bench bench;
+    bench.machine.emplace(Bench::config(1), std::make_unique<FakeAccelerator>(bench.fakes), bench.loop);
+    bench.machine->prepare();
+    bench.wait_until_prepared();
+    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(bench.fakes.made == 1);
+    BOOST_TEST(bench.fakes.mapped == 1);
+}
+
+BOOST_AUTO_TEST_CASE(who_counts_posted_writes_on_another_thread_may_do_so_meanwhile) {
+    Bench bench;
+    std::promise<void> counting;
+    std::atomic<bool> done = false;
+    std::uint64_t count = 0;
+    std::thread reader([&] {
+        counting.set_value();
+        do count += bench.machine->posted_writes();
+        while (!done);
+    });
+    counting.get_future().wait();
+    bench.machine->prepare();
+    bench.wait_until_prepared();
+    done = true;
+    reader.join();
+    BOOST_TEST(count == 0u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(failing)
+
+BOOST_AUTO_TEST_CASE(what_goes_wrong_is_thrown_each_time) {
+    using Failing = Fakes::Failing;
+    for (const Failing failing : {Failing::maker, Failing::create_cpu, Failing::set_registers, Failing::map}) {
+        for (const bool on_a_thread : {true, false}) {
+            BOOST_TEST_CONTEXT("step " << static_cast<int>(failing) << ", on a thread: " << on_a_thread) {
+                Gate gate;
+                Bench bench(on_a_thread ? &gate : nullptr, 2);
+                bench.fakes.failing = failing;
+                bench.machine->set_registers(1, with_rax(1));
+                if (on_a_thread) {
+                    bench.machine->prepare();
+                    gate.wait_until_reached();
+                    gate.open();
+                }
+                BOOST_CHECK_EXCEPTION(bench.wait_until_prepared(), Error, is_fake_failure);
+                BOOST_CHECK_EXCEPTION(static_cast<void>(bench.run()), Error, is_fake_failure);
+                BOOST_CHECK_EXCEPTION(static_cast<void>(bench.machine->registers(0)), Error, is_fake_failure);
+                BOOST_CHECK_EXCEPTION(bench.machine->set_registers(0, {}), Error, is_fake_failure);
+                bench.machine.reset();
+                BOOST_TEST(bench.fakes.alive == 0);
+                BOOST_TEST(bench.fakes.entered == 0);
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_run_throws_it_also_when_it_was_there_first) {
+    Preparing test;
+    test.bench.fakes.failing = Fakes::Failing::maker;
+    test.prepare();
+    test.bench.start_run();
+    test.bench.poll();
+    test.gate.open();
+    BOOST_CHECK_EXCEPTION(test.bench.finish(), Error, is_fake_failure);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(ending)
+
+BOOST_AUTO_TEST_CASE(a_stop_before_it_is_made_lets_no_vcpu_enter) {
+    for (const bool prepare : {true, false}) {
+        Bench bench(nullptr, 2);
+        bench.machine->stop();
+        if (prepare) bench.machine->prepare();
+        BOOST_TEST((bench.run().kind == Outcome::Kind::stopped));
+        BOOST_TEST(bench.fakes.entered == 0);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_outcome_before_it_is_made_stays) {
+    Bench bench(nullptr, 2);
+    bench.machine->finish(exited(7));
+    bench.machine->prepare();
+    bench.machine->stop();
+    const Outcome outcome = bench.run();
+    BOOST_TEST((outcome.kind == Outcome::Kind::exited));
+    BOOST_TEST(outcome.guest_code == 7);
+    BOOST_TEST(bench.fakes.entered == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_while_it_is_made_lets_no_vcpu_enter) {
+    for (const bool running : {true, false}) {
+        Preparing test(2);
+        test.prepare();
+        if (running) test.bench.start_run();
+        test.bench.poll();
+        // From another thread, as signals of an embedder may come.
+        std::thread([&] { test.bench.machine->stop(); }).join();
+        if (!running) test.bench.start_run();
+        test.bench.poll();
+        test.gate.open();
+        test.bench.finish();
+        BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::stopped));
+        BOOST_TEST(test.bench.fakes.entered == 0);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_outcome_while_it_is_made_stays) {
+    Preparing test;
+    test.prepare();
+    test.bench.start_run();
+    test.bench.poll();
+    test.bench.machine->finish(exited(7));
+    test.gate.open();
+    test.bench.finish();
+    BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::exited));
+    BOOST_TEST(test.bench.fakes.entered == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancelled_wait_stops_the_machine) {
+    Preparing test;
+    test.prepare();
+    test.bench.start_prepared();
+    test.bench.poll();
+    test.bench.cancel.emit(asio::cancellation_type::terminal);
+    test.bench.poll();
+    BOOST_TEST(!test.bench.ended);
+    test.gate.open();
+    test.bench.finish();
+    BOOST_TEST((test.bench.run().kind == Outcome::Kind::stopped));
+    BOOST_TEST(test.bench.fakes.entered == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancelled_run_is_stopped) {
+    Preparing test;
+    test.prepare();
+    test.bench.start_run();
+    test.bench.poll();
+    test.bench.cancel.emit(asio::cancellation_type::terminal);
+    test.bench.poll();
+    test.gate.open();
+    test.bench.finish();
+    BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::stopped));
+    BOOST_TEST(test.bench.fakes.entered == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_that_goes_while_it_is_made_waits_for_that) {
+    Preparing test;
+    test.prepare();
+    std::thread destroyer([&] { test.bench.machine.reset(); });
+    test.gate.open();
+    destroyer.join();
+    BOOST_TEST(test.bench.fakes.made == 1);
+    BOOST_TEST(test.bench.fakes.alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_that_goes_at_once_leaves_nothing) {
+    for (int round = 0; round < 200; ++round) {
+        Bench bench;
+        bench.machine->prepare();
+        bench.machine.reset();
+        BOOST_REQUIRE(bench.fakes.alive == 0);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_loop_that_goes_while_it_is_made_leaves_nothing) {
+    Gate gate;
+    Fakes fakes;
+    auto loop = std::make_unique<asio::io_context>(1);
+    std::optional<Machine> machine(std::in_place, Bench::config(1), fake_maker(fakes, &gate), *loop);
+    machine->prepare();
+    gate.wait_until_reached();
+    asio::co_spawn(*loop, machine->prepared(), [](std::exception_ptr) {});
+    loop->poll();
+    gate.open();
+    machine.reset();
+    loop.reset();
+    BOOST_TEST(fakes.alive == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(registers)
+
+BOOST_AUTO_TEST_CASE(set_before_it_is_made) {
+    Bench bench;
+    bench.machine->set_registers(0, with_rax(1));
+    bench.machine->set_registers(0, with_rax(2));
+    BOOST_TEST(bench.fakes.made == 0);
+    bench.machine->prepare();
+    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(bench.fakes.rax_at_entry == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(set_while_it_is_made) {
+    for (int round = 0; round < 200; ++round) {
+        Bench bench;
+        bench.machine->set_registers(0, with_rax(1));
+        bench.machine->prepare();
+        bench.machine->set_registers(0, with_rax(2));
+        BOOST_REQUIRE(bench.fakes.made == 1);  // it is waited for
+        BOOST_REQUIRE((bench.run().kind == Outcome::Kind::halted));
+        BOOST_REQUIRE(bench.fakes.rax_at_entry == 2u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(asked_for_before_it_is_made) {
+    Bench bench;
+    bench.machine->set_registers(0, with_rax(1));
+    BOOST_TEST(bench.machine->registers(0).rax == 1u);
+    BOOST_TEST(bench.fakes.made == 1);
+    bench.machine->set_registers(0, with_rax(2));
+    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(bench.fakes.rax_at_entry == 2u);
+    BOOST_TEST(bench.fakes.mapped == 1);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_vcpu_that_is_not_there) {
+    Bench bench(nullptr, 2);
+    BOOST_CHECK_THROW(bench.machine->set_registers(2, {}), std::out_of_range);
+    bench.machine->prepare();
+    BOOST_CHECK_THROW(bench.machine->set_registers(2, {}), std::out_of_range);
+    BOOST_CHECK_THROW(static_cast<void>(bench.machine->registers(2)), std::out_of_range);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
