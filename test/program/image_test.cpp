@@ -5,7 +5,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
 #include <csignal>
+#include <filesystem>
 
 using namespace program_test;
 
@@ -28,6 +33,41 @@ struct Files : TemporaryDirectory {
         write_file(file(name), content);
         return file(name);
     }
+};
+
+/// The program in a mount namespace with a file in the place of /dev/kvm.
+std::vector<std::string> with_kvm_replaced_by(const std::string& replacement, const std::vector<std::string>& arguments) {
+    const std::string in_namespace = R"(mount --bind "$0" /dev/kvm || exit; echo replaced; exec "$@")";
+    std::vector<std::string> command{"unshare", "--mount", "--map-root-user", "sh", "-c", in_namespace, replacement};
+    const auto program = asyncvm(arguments);
+    command.insert(command.end(), program.begin(), program.end());
+    return command;
+}
+
+/// Where such a namespace is not allowed there is nothing to test.
+bool was_replaced(const Ended& ended) {
+    const bool replaced = ended.out.starts_with("replaced\n");
+    if (!replaced) BOOST_TEST_MESSAGE("not tested, no mount namespace: " << ended.err);
+    return replaced;
+}
+
+/// Sees who opens a file, by whatever name.
+class Opened {
+public:
+    explicit Opened(const std::string& path) : inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+        BOOST_REQUIRE(::inotify_add_watch(inotify_, path.c_str(), IN_OPEN) >= 0);
+    }
+    ~Opened() { ::close(inotify_); }
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+
+    [[nodiscard]] bool since_last_time() const {
+        std::array<char, 4096> events;
+        return ::read(inotify_, events.data(), events.size()) > 0;
+    }
+
+private:
+    int inotify_;
 };
 
 }  // namespace
@@ -82,17 +122,40 @@ BOOST_FIXTURE_TEST_CASE(a_failed_start_leaves_the_terminal_as_it_was, Files) {
 }
 
 BOOST_FIXTURE_TEST_CASE(without_a_usable_kvm_the_program_says_what_is_missing, Files) {
-    // A mount namespace with something else in its place; where such a thing is not allowed there is nothing to test.
-    const std::string in_namespace = "mount --bind /dev/null /dev/kvm && echo mounted && exec \"$0\" --accel kvm \"$1\"";
-    Child child(
-        {"unshare", "--mount", "--map-root-user", "sh", "-c", in_namespace, asyncvm_path(), put("guest", halting_guest)});
-    const auto& ended = child.wait();
-    if (ended.out != "mounted\n") {
-        BOOST_TEST_MESSAGE("not tested, no mount namespace: " << ended.err);
-        return;
+    const auto guest = put("guest", halting_guest);
+    const std::vector<std::vector<std::string>> commands{
+        {"--accel", "kvm", guest},
+        // No client is waited for.
+        {"--accel", "kvm", "--serial", "unix:" + file("socket") + ",wait", guest},
+        {"--accel", "kvm", "--serial", "tcp:127.0.0.1:1,client,wait", guest},
+    };
+    for (const auto& arguments : commands) {
+        Child child(with_kvm_replaced_by("/dev/null", arguments));
+        const auto& ended = child.wait();
+        if (!was_replaced(ended)) return;
+        BOOST_TEST_CONTEXT(ended.err) {
+            BOOST_TEST(ended.code == 72);
+            BOOST_TEST(ended.err.find("asyncvm: /dev/kvm is not KVM's device: ") != std::string::npos);
+            BOOST_TEST(!std::filesystem::exists(file("socket")));
+        }
     }
-    BOOST_TEST(ended.code == 72);
-    BOOST_TEST(ended.err.find("/dev/kvm") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(kvm_is_opened_only_for_a_guest_that_may_run_on_it, Files) {
+    const auto guest = put("guest", halting_guest);
+    const auto replacement = put("replacement", "");
+    const Opened opened(replacement);
+    const std::vector<std::vector<std::string>> without{
+        {"--version"}, {"--help"}, {"--accel", "unicorn", guest}, {"--no-such-option"}};
+    for (const auto& arguments : without) {
+        Child child(with_kvm_replaced_by(replacement, arguments));
+        const auto& ended = child.wait();
+        if (!was_replaced(ended)) return;
+        BOOST_TEST(!opened.since_last_time(), arguments.front() << " has opened it: " << ended.err);
+    }
+    Child child(with_kvm_replaced_by(replacement, {"--accel", "kvm", guest}));
+    BOOST_TEST(child.wait().code == 72);
+    BOOST_TEST(opened.since_last_time());
 }
 
 BOOST_FIXTURE_TEST_CASE(standard_streams_that_are_closed_become_the_null_device, Files) {
