@@ -56,8 +56,9 @@ public:
     class Visit;
     class Hint;
 
-    /// The short way of the accesses that are by far the most: a single one, to a device that answers in place and whose
-    /// turn is free. No coroutine is between the caller and the device's then. An empty visit: only perform() can do it.
+    /// The short way of the accesses that are by far the most: a single one, to a device whose
+    /// turn is free. No coroutine of the bus is between the caller and the device's then. An empty visit: only perform() can
+    /// do it.
     ///
     ///     if (auto visit = bus.try_visit(transaction, cpu, hint)) {
     ///         std::exception_ptr failure;

@@ -86,9 +86,8 @@ void OneShot::start(Handler handler) {
 }
 
 awaitable<void> OneShot::wait() {
-    const auto self = shared_from_this();
-    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(std::error_code)>(
-        [&self](Handler handler) { self->start(std::move(handler)); }, use_awaitable);
+    return asio::async_initiate<const asio::use_awaitable_t<>&, void(std::error_code)>(
+        [self = shared_from_this()](Handler handler) { self->start(std::move(handler)); }, use_awaitable);
 }
 
 bool OneShot::complete(std::error_code error) noexcept {

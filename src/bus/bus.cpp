@@ -205,23 +205,22 @@ Bus::Visit Bus::try_visit(Transaction& transaction, unsigned cpu, Hint& hint) no
     if (mapping == nullptr || !covers(*mapping, transaction.address)) mapping = hint.last_ = find(transaction.address);
     if (mapping == nullptr || transaction.data.size() != transaction.size || !suits(*mapping, transaction)) return {};
     Seat& seat = *mapping->seat;
-    if (seat.lane || !mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed)) return {};
+    if (!mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed)) return {};
     if (!seat.turn.try_take() && !seat.turn.try_take_soon()) return {};
     return {*this, *mapping, transaction, cpu};
 }
 
 awaitable<void> Bus::Visit::answer() {
-    Device& device = *mapping_->seat->device;
-    if (transaction_->direction == Direction::read) return device.read(access_);
-    load_data(access_, *transaction_);
-    return device.write(access_);
+    const Seat& seat = *mapping_->seat;
+    if (seat.lane) return seat.lane->visit(access_, *transaction_);
+    return asyncvm::answer(*seat.device, access_, *transaction_);
 }
 
 void Bus::Visit::finish() {
-    if (transaction_->direction == Direction::read) {
-        store_data(access_, *transaction_);
-    } else {
+    if (transaction_->direction == Direction::write) {
         bus_->written(*mapping_, *transaction_);
+    } else if (!mapping_->seat->lane) {
+        store_data(access_, *transaction_);
     }
 }
 

@@ -22,6 +22,13 @@ inline void store_data(const Access& access, Transaction& transaction) noexcept 
     std::memcpy(transaction.data.data(), &access.data, access.size);
 }
 
+/// The coroutine of the device for a single access, which has no data yet. After a read store_data() is due.
+[[nodiscard]] inline awaitable<void> answer(Device& device, Access& access, const Transaction& transaction) {
+    if (transaction.direction == Direction::read) return device.read(access);
+    load_data(access, transaction);
+    return device.write(access);
+}
+
 /// One transaction on one device, on the current executor: a single access or a string. `access` has everything but its
 /// data.
 [[nodiscard]] awaitable<void> visit(Device& device, Access access, Transaction& transaction);
