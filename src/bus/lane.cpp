@@ -25,6 +25,7 @@ struct Lane::Request {
     std::vector<std::byte> string;   ///< of a longer one
     std::shared_ptr<OneShot> answered = std::make_shared<OneShot>();
     std::exception_ptr failure;
+    bool begun = false;  ///< the device may have seen it; with the lane's mutex
 };
 
 Lane::Lane(asio::io_context& device_loop, std::shared_ptr<Device> device)
@@ -71,15 +72,13 @@ void Lane::enter(const std::shared_ptr<Request>& request) {
 void Lane::cancel(const std::shared_ptr<Request>& request) {
     {
         const std::lock_guard lock(mutex_);
-        const auto found = std::ranges::find(requests_, request);
-        if (found == requests_.end()) return;
-        if (found != requests_.begin()) {
-            requests_.erase(found);
+        if (!request->begun) {
+            std::erase(requests_, request);
             return;
         }
     }
     asio::post(device_loop_, [self = shared_from_this(), request] {
-        if (self->is_first(request)) self->cancel_.emit(asio::cancellation_type::terminal);
+        if (self->serves(request)) self->cancel_.emit(asio::cancellation_type::terminal);
     });
 }
 
@@ -127,10 +126,12 @@ awaitable<void> Lane::serve(std::shared_ptr<Lane> self) {
 std::shared_ptr<Lane::Request> Lane::after(const std::shared_ptr<Request>& served) {
     const std::lock_guard lock(mutex_);
     if (served) requests_.pop_front();
-    return requests_.empty() ? nullptr : requests_.front();
+    if (requests_.empty()) return nullptr;
+    requests_.front()->begun = true;
+    return requests_.front();
 }
 
-bool Lane::is_first(const std::shared_ptr<Request>& request) {
+bool Lane::serves(const std::shared_ptr<Request>& request) {
     const std::lock_guard lock(mutex_);
     return !requests_.empty() && requests_.front() == request;
 }

@@ -36,7 +36,7 @@ private:
     void ring() noexcept;
     [[nodiscard]] static awaitable<void> serve(std::shared_ptr<Lane> self);
     [[nodiscard]] std::shared_ptr<Request> after(const std::shared_ptr<Request>& served);
-    [[nodiscard]] bool is_first(const std::shared_ptr<Request>& request);
+    [[nodiscard]] bool serves(const std::shared_ptr<Request>& request);
     [[nodiscard]] bool closing();
 
     asio::io_context& device_loop_;

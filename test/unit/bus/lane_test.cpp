@@ -20,16 +20,43 @@ using namespace asyncvm::test;
 
 namespace {
 
-/// A lane, and two loops on one thread: nothing happens but what a test lets happen.
+/// Its access begins with the call, not with the coroutine.
+class Plain : public Device {
+public:
+    std::string_view name() const noexcept override { return "plain"; }
+    awaitable<void> write(const Access& access) override {
+        began.push_back(access.cpu);
+        return nothing();
+    }
+    awaitable<void> read(Access& access) override {
+        began.push_back(access.cpu);
+        access.data = access.cpu;
+        return nothing();
+    }
+    std::vector<unsigned> began;
+
+private:
+    static awaitable<void> nothing() { co_return; }
+};
+
+/// A device and its lane, and two loops on one thread: nothing happens but what a test lets happen.
+template <typename Kind>
 struct Bench {
     asio::io_context device_loop{1};
     asio::io_context vcpu{1};
+    std::shared_ptr<Kind> device = std::make_shared<Kind>();
+    std::shared_ptr<Lane> lane = std::make_shared<Lane>(device_loop, device);
+    std::array<asio::cancellation_signal, 3> cancels;
+    std::vector<unsigned> answered;
+    std::vector<std::exception_ptr> failures;  ///< of each access that has ended; null for one that was answered
 
     /// A read by vCPU `cpu`, which notes its number when it is answered.
-    void read(const std::shared_ptr<Lane>& lane, unsigned cpu, asio::cancellation_signal& cancel) {
-        asio::co_spawn(vcpu, read_on(lane, cpu, answered),
-                       asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e) { failures.push_back(e); }));
+    void read(unsigned cpu) {
+        asio::co_spawn(
+            vcpu, read_on(lane, cpu, answered),
+            asio::bind_cancellation_slot(cancels.at(cpu).slot(), [this](std::exception_ptr e) { failures.push_back(e); }));
     }
+    void cancel(unsigned cpu) { cancels.at(cpu).emit(asio::cancellation_type::terminal); }
     void poll() {
         for (int turn = 0; turn < 8; ++turn) {
             for (auto* const loop : {&vcpu, &device_loop}) {
@@ -39,7 +66,7 @@ struct Bench {
         }
     }
 
-    static awaitable<void> read_on(std::shared_ptr<Lane> lane, unsigned cpu, std::vector<unsigned>& answered) {
+    static awaitable<void> read_on(std::shared_ptr<Lane> on, unsigned cpu, std::vector<unsigned>& noted) {
         std::array<std::byte, 4> data{};
         Transaction transaction;
         transaction.size = data.size();
@@ -47,126 +74,98 @@ struct Bench {
         Access access;
         access.size = data.size();
         access.cpu = cpu;
-        co_await lane->visit(access, transaction);
-        answered.push_back(static_cast<unsigned>(data[0]));
+        co_await on->visit(access, transaction);
+        noted.push_back(static_cast<unsigned>(data[0]));
     }
-
-    std::vector<unsigned> answered;
-    std::vector<std::exception_ptr> failures;  ///< of each access that has ended; null for one that was answered
 };
+
+using Cpus = std::vector<unsigned>;
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(visits_are_made_one_after_the_other) {
-    Bench bench;
-    const auto device = std::make_shared<Slow>();
-    const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-    std::array<asio::cancellation_signal, 3> cancel;
-    for (unsigned cpu = 0; cpu < cancel.size(); ++cpu) bench.read(lane, cpu, cancel[cpu]);
+    Bench<Slow> bench;
+    for (unsigned cpu = 0; cpu < 3; ++cpu) bench.read(cpu);
     bench.poll();
-    BOOST_TEST(device->began.size() == 1u);
-    for (std::size_t done = 1; done <= cancel.size(); ++done) {
-        device->released.notify();
+    BOOST_TEST(bench.device->began.size() == 1u);
+    for (std::size_t done = 1; done <= 3; ++done) {
+        bench.device->released.notify();
         bench.poll();
         BOOST_TEST(bench.answered.size() == done);
     }
-    const std::vector<unsigned> in_order{0, 1, 2};
-    BOOST_TEST(bench.answered == in_order, boost::test_tools::per_element());
-    lane->close();
-    bench.device_loop.restart();
-    bench.device_loop.run();
+    BOOST_TEST(bench.answered == (Cpus{0, 1, 2}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_takes_nothing_from_the_next) {
-    Bench bench;
-    const auto device = std::make_shared<Slow>();
-    const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-    std::array<asio::cancellation_signal, 2> cancel;
-    bench.read(lane, 0, cancel[0]);
+    Bench<Slow> bench;
+    bench.read(0);
     bench.poll();
-    bench.read(lane, 1, cancel[1]);
+    bench.read(1);
     bench.poll();
-    cancel[0].emit(asio::cancellation_type::terminal);
+    bench.cancel(0);
     bench.poll();
     BOOST_TEST_REQUIRE(bench.failures.size() == 1u);
     BOOST_TEST(static_cast<bool>(bench.failures[0]));
-    BOOST_TEST(!device->finished);
-    BOOST_TEST(device->began.size() == 2u);
-    device->released.notify();
-    device->released.notify();
+    BOOST_TEST(!bench.device->finished);
+    BOOST_TEST(bench.device->began.size() == 2u);
+    bench.device->released.notify();
+    bench.device->released.notify();
     bench.poll();
-    const std::vector<unsigned> the_second{1};
-    BOOST_TEST(bench.answered == the_second, boost::test_tools::per_element());
+    BOOST_TEST(bench.answered == Cpus{1}, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_before_its_turn_never_reaches_the_device) {
-    Bench bench;
-    const auto device = std::make_shared<Slow>();
-    const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-    std::array<asio::cancellation_signal, 3> cancel;
-    for (unsigned cpu = 0; cpu < cancel.size(); ++cpu) bench.read(lane, cpu, cancel[cpu]);
+    Bench<Slow> bench;
+    for (unsigned cpu = 0; cpu < 3; ++cpu) bench.read(cpu);
     bench.poll();
-    cancel[1].emit(asio::cancellation_type::terminal);
+    bench.cancel(1);
     bench.poll();
-    for (int i = 0; i < 3; ++i) device->released.notify();
+    for (int i = 0; i < 3; ++i) bench.device->released.notify();
     bench.poll();
-    const std::vector<unsigned> others{0, 2};
-    BOOST_TEST(device->began == others, boost::test_tools::per_element());
-    BOOST_TEST(bench.answered == others, boost::test_tools::per_element());
+    BOOST_TEST(bench.device->began == (Cpus{0, 2}), boost::test_tools::per_element());
+    BOOST_TEST(bench.answered == (Cpus{0, 2}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_before_the_loop_has_seen_it_never_reaches_the_device) {
-    Bench bench;
-    const auto device = std::make_shared<Slow>();
-    const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-    std::array<asio::cancellation_signal, 2> cancel;
-    bench.read(lane, 0, cancel[0]);
+    Bench<Plain> bench;
+    bench.read(0);
     bench.vcpu.poll();
-    cancel[0].emit(asio::cancellation_type::terminal);
-    bench.vcpu.restart();
-    bench.vcpu.poll();
+    bench.cancel(0);
     bench.poll();
     BOOST_TEST(bench.failures.size() == 1u);
-    device->released.notify();
-    bench.read(lane, 1, cancel[1]);
+    bench.read(1);
     bench.poll();
-    const std::vector<unsigned> the_second{1};
-    BOOST_TEST(bench.answered == the_second, boost::test_tools::per_element());
+    BOOST_TEST(bench.device->began == Cpus{1}, boost::test_tools::per_element());
+    BOOST_TEST(bench.answered == Cpus{1}, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(what_a_device_throws_reaches_the_caller_and_the_lane_goes_on) {
-    Bench bench;
-    const auto device = std::make_shared<Broken>();
-    const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-    std::array<asio::cancellation_signal, 2> cancel;
-    for (unsigned cpu = 0; cpu < cancel.size(); ++cpu) bench.read(lane, cpu, cancel[cpu]);
+    Bench<Broken> bench;
+    bench.read(0);
+    bench.read(1);
     bench.poll();
-    BOOST_TEST(device->accesses == 2);
+    BOOST_TEST(bench.device->accesses == 2);
     BOOST_TEST_REQUIRE(bench.failures.size() == 2u);
     for (const auto& failure : bench.failures) BOOST_CHECK_THROW(std::rethrow_exception(failure), std::runtime_error);
 }
 
 BOOST_AUTO_TEST_CASE(a_lane_that_is_closed_leaves_the_loop_without_work) {
-    Bench bench;
-    const auto device = std::make_shared<Recorder>();
-    const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-    asio::cancellation_signal cancel;
-    bench.read(lane, 0, cancel);
+    Bench<Recorder> bench;
+    bench.read(0);
     bench.poll();
     BOOST_TEST(bench.answered.size() == 1u);
     BOOST_TEST(!bench.device_loop.stopped());
-    lane->close();
+    bench.lane->close();
     bench.poll();
     BOOST_TEST(bench.device_loop.stopped());
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_its_visits_with_it) {
-    const auto device = std::make_shared<Slow>();
+    std::shared_ptr<Slow> device;
     {
-        Bench bench;
-        const auto lane = std::make_shared<Lane>(bench.device_loop, device);
-        asio::cancellation_signal cancel;
-        bench.read(lane, 0, cancel);
+        Bench<Slow> bench;
+        device = bench.device;
+        bench.read(0);
         bench.poll();
         BOOST_TEST(device->began.size() == 1u);
     }
