@@ -70,8 +70,10 @@ long Session::unarrived() const {
 
 void Session::sample(Queue& queue) {
     if (!admitted_ || over_) return;
-    const auto left = unarrived();
+    auto left = unarrived();
     if (left < 0) return;
+    // An end of file has a place in TCP's numbers, the last one: if anything is under way, it is.
+    if (end_sent_ && left > 0) --left;
     auto arrived = sent_ - std::min(sent_, static_cast<std::uint64_t>(left));
     // Asked in this order: a close in between shows.
     if (local_ && dead()) {
@@ -197,7 +199,7 @@ Session::Input Session::receive(Queue& queue) {
 void Session::half_close() {
     if (half_closed_ || over_) return;
     half_closed_ = true;
-    (void)::shutdown(socket_, SHUT_WR);
+    end_sent_ = ::shutdown(socket_, SHUT_WR) == 0 && !local_;
 }
 
 void Session::close(Queue& queue) {

@@ -81,6 +81,7 @@ private:
     bool eof_ = false;
     bool reset_ = false;  ///< the peer closed without having read everything
     bool half_closed_ = false;
+    bool end_sent_ = false;  ///< TCP: the end of file counts as a byte that is under way, until it is acknowledged
     bool over_ = false;
 };
 
