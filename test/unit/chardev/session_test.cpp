@@ -18,6 +18,8 @@ namespace {
 
 /// A session and its peer, connected over loopback.
 class Pair {
+    asio::io_context loop_{1};
+
 public:
     Queue queue{OutputLog::Options{}};
     std::optional<Client> peer;
@@ -58,9 +60,6 @@ public:
         const sock_fprog program{1, &drop};
         BOOST_REQUIRE(::setsockopt(peer->fd(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
     }
-
-private:
-    asio::io_context loop_{1};
 };
 
 }  // namespace
