@@ -2,6 +2,8 @@
 
 #include "harness.hpp"
 
+#include <linux/filter.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,10 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace program_test {
@@ -134,6 +139,32 @@ std::string Peer::read_to_end() {
         const auto part = read_some();
         if (part.empty()) return text;
         text += part;
+    }
+}
+
+void Peer::take_no_more() {
+    // It sees a segment from TCP's header on, whose length in words is in the upper half of byte 12.
+    std::array<sock_filter, 8> headers_only{{
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 12),
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
+        BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 2),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_X, 0, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0xffff),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    }};
+    const sock_fprog program{headers_only.size(), headers_only.data()};
+    if (::setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) fail("SO_ATTACH_FILTER");
+}
+
+void Peer::acknowledge() {
+    write("!");
+    const auto until = std::chrono::steady_clock::now() + patience;
+    for (int unsent = 1; unsent != 0;) {
+        if (std::chrono::steady_clock::now() > until) throw std::runtime_error("the other side does not acknowledge");
+        if (::ioctl(fd_, SIOCOUTQ, &unsent) != 0) fail("SIOCOUTQ");
+        if (unsent != 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
 

@@ -30,6 +30,10 @@ public:
     [[nodiscard]] std::string read_to_end();
     /// Waits until there is something to read, and leaves it where it is.
     void wait_for_data();
+    /// From now on this side's kernel drops what comes over TCP, and acknowledges none of it; unread() stays what it is.
+    void take_no_more();
+    /// Sends a byte over TCP, and with it that everything so far has come; returns when the other side's kernel has that.
+    void acknowledge();
     /// Bytes that this side's kernel has received and that have not been read.
     [[nodiscard]] std::size_t unread() const;
 

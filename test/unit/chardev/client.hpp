@@ -2,8 +2,10 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -87,6 +89,12 @@ public:
     }
     std::string receive_all() { return receive(64 << 20); }
     bool eof() const { return eof_; }
+    /// Sends a byte, and with it that everything so far has come; returns when the other side's kernel has that.
+    void acknowledge() {
+        send("!");
+        int unsent = 1;
+        for (int i = 0; i < 20'000 && ::ioctl(fd_, SIOCOUTQ, &unsent) == 0 && unsent != 0; ++i) ::usleep(1000);
+    }
     void half_close() { ::shutdown(fd_, SHUT_WR); }
     void close() {
         if (fd_ >= 0) ::close(std::exchange(fd_, -1));
