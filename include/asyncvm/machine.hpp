@@ -46,18 +46,18 @@ public:
     [[nodiscard]] Bus& mmio() noexcept;
     [[nodiscard]] unsigned cpus() const noexcept;
 
-    /// Begins to make the accelerator and the vCPUs on a thread of its own, for them to be ready when the devices are. After
-    /// the guest has been loaded: memory() must not get boot tables from now on. No effect if they are there or are being
-    /// made.
+    /// Begins to make the accelerator and the vCPUs on a thread of its own, for them to be ready when the guest has been
+    /// loaded and the devices are there. No effect if they are there or are being made.
     void prepare();
 
-    /// Until they are made. On the device loop. Throws what went wrong, Error(host) or Error(usage), each time. Cancelling it
-    /// stops the machine, and waits nevertheless.
+    /// Until they are made. After the guest has been loaded: memory() must not get boot tables from now on. On the device
+    /// loop. Throws what went wrong, Error(host) or Error(usage), each time. Cancelling it stops the machine, and waits
+    /// nevertheless.
     [[nodiscard]] awaitable<void> prepared();
 
-    /// Not during run(). Before prepare() set_registers() only keeps the values, and prepared() throws what is wrong with
-    /// them. Otherwise both wait for the vCPUs, make them where nobody does (memory() as for prepare()), and throw what
-    /// prepared() does. They throw std::out_of_range for a vCPU that the machine has not.
+    /// Not during run(). Before prepared() set_registers() only keeps the values, and prepared() throws what is wrong with
+    /// them. registers() waits for the vCPUs, makes them where nobody does (memory() as for prepared()), and throws what
+    /// that does. Both throw std::out_of_range for a vCPU that the machine has not.
     [[nodiscard]] Registers registers(unsigned cpu);
     void set_registers(unsigned cpu, const Registers& registers);
 

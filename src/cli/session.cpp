@@ -47,8 +47,9 @@ public:
                .cpus = options.cpus,
                .log = make_log(),
                .statistics = options.statistics},
-              [&options] {
-                  return make_accelerator(options.accelerator, make_log(), {.cpu_features = options.cpu_features});
+              [this, &options] {
+                  return make_accelerator(options.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
+                                          {.cpu_features = options.cpu_features});
               },
               loop_),
           streams_(loop_, make_log(), [this] {
@@ -58,6 +59,7 @@ public:
     int run();
 
 private:
+    void check() const;
     void load();
     void attach();
     void interrupt(Interruption by);
@@ -72,6 +74,7 @@ private:
 
     const Options& options_;
     asio::io_context loop_{1};
+    std::string accelerator_note_;  ///< written while the machine is made; told when it is there
     Machine machine_;
     Streams streams_;
     std::optional<Interruption> interruption_;
@@ -120,6 +123,7 @@ awaitable<Outcome> Session::run_guest() {
     for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
     // That there is no machine to be had is told without a client.
     co_await machine_.prepared();
+    if (!accelerator_note_.empty()) say(accelerator_note_);
     co_await others_.wait();
     Outcome outcome;
     outcome.kind = Outcome::Kind::stopped;
@@ -202,9 +206,16 @@ awaitable<int> Session::life() {
     co_return interruption_ ? interruption_->code : exit_status(outcome);
 }
 
+/// Throws what is wrong with the options, before anything is opened.
+void Session::check() const {
+    asio::io_context scratch(1);
+    rehearse(options_, scratch);
+}
+
 int Session::run() {
-    load();
     machine_.prepare();
+    check();
+    load();
     // From here on there is something to tidy up.
     const Signals signals(loop_, [this](int number) { on_signal(number); });
     attach();
@@ -226,10 +237,6 @@ int run_session(const Options& options) {
     ignore_broken_pipes();
     // It answers while the command line is looked at and the guest is loaded.
     const auto expected = options.accelerator != AcceleratorChoice::unicorn ? expect_kvm_accelerator() : nullptr;
-    {
-        asio::io_context scratch(1);
-        rehearse(options, scratch);
-    }
     return Session(options).run();
 }
 

@@ -176,7 +176,7 @@ unsigned Machine::cpus() const noexcept { return impl_->config.cpus; }
 std::uint64_t Machine::posted_writes() const noexcept { return impl_->posted_writes(); }
 Registers Machine::registers(unsigned cpu) { return impl_->cpu(cpu).registers(); }
 void Machine::set_registers(unsigned cpu, const Registers& registers) {
-    if (!impl_->accelerator && !impl_->preparation->begun()) {
+    if (!impl_->accelerator) {
         impl_->preparation->set_registers(cpu, registers);
     } else {
         impl_->cpu(cpu).set_registers(registers);

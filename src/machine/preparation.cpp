@@ -18,11 +18,11 @@ Preparation::~Preparation() {
 void Preparation::set_registers(unsigned cpu, const Registers& registers) { registers_.at(cpu) = registers; }
 
 void Preparation::begin() {
-    if (begun()) return;
+    if (thread_.joinable() || begun_.load()) return;
     const SignalsBlocked blocked;
     try {
         thread_ = std::thread([this] {
-            help();
+            make();
             thread_ended_.store(true);
         });
     } catch (const std::system_error&) {
@@ -31,13 +31,15 @@ void Preparation::begin() {
 }
 
 /// On whichever thread comes first.
-void Preparation::help() noexcept {
-    if (begun_.exchange(true)) {
-        if (mappable_.load()) map();
-        return;
-    }
+void Preparation::make() noexcept {
+    if (begun_.exchange(true)) return;
     try {
-        prepare();
+        made_.accelerator = make_();
+        mappable_.store(true);
+        changed_->notify();
+        for (unsigned index = 0; index < registers_.size(); ++index) {
+            made_.cpus.push_back(made_.accelerator->create_cpu(index));
+        }
     } catch (...) {
         failure_ = std::current_exception();
     }
@@ -46,37 +48,37 @@ void Preparation::help() noexcept {
     changed_->notify();
 }
 
-void Preparation::prepare() {
-    made_.accelerator = make_();
-    mappable_.store(true);
-    changed_->notify();
-    for (unsigned index = 0; index < registers_.size(); ++index) {
-        made_.cpus.push_back(made_.accelerator->create_cpu(index));
-    }
-    for (unsigned index = 0; index < registers_.size(); ++index) {
-        if (registers_[index]) made_.cpus[index]->set_registers(*registers_[index]);
-    }
-    map();
-    mapped_.wait(0);
-    if (mapping_failure_) std::rethrow_exception(mapping_failure_);
-}
-
-/// On the thread that prepares, or on one that waits.
 void Preparation::map() noexcept {
-    if (mapping_.exchange(true)) return;
+    if (mapped_) return;
+    mapped_ = true;
     try {
         made_.accelerator->map(memory_);
     } catch (...) {
         mapping_failure_ = std::current_exception();
     }
-    mapped_.store(1);
-    mapped_.notify_all();
+}
+
+void Preparation::help() noexcept {
+    make();
+    if (mappable_.load()) map();
 }
 
 Preparation::Made Preparation::take() {
-    help();
+    make();
     done_.wait(0, std::memory_order_acquire);
-    if (failure_) std::rethrow_exception(failure_);
+    if (!failure_) {
+        map();
+        failure_ = mapping_failure_;
+    }
+    try {
+        if (failure_) std::rethrow_exception(failure_);
+        for (unsigned index = 0; index < registers_.size(); ++index) {
+            if (registers_[index]) made_.cpus[index]->set_registers(*registers_[index]);
+        }
+    } catch (...) {
+        failure_ = std::current_exception();
+        throw;
+    }
     return std::move(made_);
 }
 

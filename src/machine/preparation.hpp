@@ -14,10 +14,11 @@
 
 namespace asyncvm {
 
-/// Everything between a loaded guest and its first instruction: the accelerator, its vCPUs, their registers, its view of the
-/// memory. With KVM nearly all of that is time in the kernel. Whoever comes first does it: the thread that begin() starts,
-/// or who needs the result while that thread has not got a processor yet. Who waits for the result maps the memory
-/// meanwhile.
+/// Everything that a guest needs of the accelerator before its first instruction: the accelerator itself, the vCPUs, their
+/// registers, their view of the memory. With KVM nearly all of that is time in the kernel. The accelerator and the vCPUs,
+/// which need nothing of the guest, are made by whoever comes first: the thread that begin() starts, or who needs the result
+/// while that thread has not got a processor yet. The rest is done by who waits for the result. But for that thread
+/// everything happens on the device loop's.
 class Preparation {
 public:
     struct Made {
@@ -25,27 +26,26 @@ public:
         std::vector<std::unique_ptr<Cpu>> cpus;
     };
 
-    /// `memory` must outlive the object, and does not change from begin() on. `changed` is notified when there is a result,
-    /// and before that when help() may find something to do.
+    /// `memory` must outlive the object. `changed` is notified when there is a result, and before that when help() may find
+    /// something to do.
     Preparation(AcceleratorMaker make, unsigned cpus, const GuestMemory& memory, std::shared_ptr<Event> changed);
     Preparation(const Preparation&) = delete;
     Preparation& operator=(const Preparation&) = delete;
     /// Waits for the thread.
     ~Preparation();
 
-    /// What a vCPU starts with; unless begun(). Throws std::out_of_range.
+    /// What a vCPU starts with. Throws std::out_of_range.
     void set_registers(unsigned cpu, const Registers& registers);
 
-    /// Starts the thread, unless begun().
+    /// Starts the thread, once.
     void begin();
-    /// Also when the thread has not got a processor yet.
-    [[nodiscard]] bool begun() const noexcept { return thread_.joinable() || begun_.load(); }
 
-    /// Does here and now what nobody has begun yet: all of it, or what goes beside the rest if it can be begun.
+    /// Does here and now what nobody has begun yet: all of it, or what goes beside the rest if it can be begun. `memory`
+    /// does not get other regions from now on.
     void help() noexcept;
     [[nodiscard]] bool done() const noexcept { return done_.load(std::memory_order_acquire) != 0; }
 
-    /// Waits for the result; once. Throws what making it threw.
+    /// Waits for the result; once. Throws what making it threw, each time.
     [[nodiscard]] Made take();
 
     /// Whether the object can go without a wait. On a busy host its thread may not have had its first turn when another has
@@ -53,7 +53,7 @@ public:
     [[nodiscard]] bool idle() const noexcept { return !thread_.joinable() || thread_ended_.load(); }
 
 private:
-    void prepare();
+    void make() noexcept;
     void map() noexcept;
 
     AcceleratorMaker make_;
@@ -62,12 +62,11 @@ private:
     const std::shared_ptr<Event> changed_;
     std::atomic<bool> begun_ = false;
     std::atomic<bool> mappable_ = false;  ///< there is an accelerator
-    std::atomic<bool> mapping_ = false;
-    std::atomic<int> mapped_ = 0;  ///< or it failed
-    std::exception_ptr mapping_failure_;
-    std::atomic<int> done_ = 0;
+    std::atomic<int> done_ = 0;           ///< there are vCPUs as well, or a failure
     Made made_;
     std::exception_ptr failure_;
+    bool mapped_ = false;  ///< or it failed
+    std::exception_ptr mapping_failure_;
     std::atomic<bool> thread_ended_ = false;
     std::thread thread_;
 };

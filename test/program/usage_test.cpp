@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+
 using namespace program_test;
 
 namespace {
@@ -22,6 +24,7 @@ void check(const Case& c, int code) {
         BOOST_TEST(ended.err.starts_with("asyncvm: "));
         BOOST_TEST(ended.err.find(c.message) != std::string::npos);
         BOOST_TEST(ended.err.ends_with("asyncvm: see asyncvm --help\n"));
+        BOOST_TEST(std::ranges::count(ended.err, '\n') == 2);  // not a word of what the machine would have been
     }
 }
 

@@ -22,6 +22,7 @@ struct Fakes {
     std::atomic<int> made = 0;
     std::atomic<int> alive = 0;
     std::atomic<int> mapped = 0;
+    std::atomic<std::size_t> mapped_regions = 0;
     std::atomic<int> entered = 0;  ///< by run()
     std::atomic<std::uint64_t> rax_at_entry = 0;
 
@@ -70,8 +71,9 @@ public:
     }
     ~FakeAccelerator() override { --fakes_.alive; }
     [[nodiscard]] std::string_view name() const noexcept override { return "fake"; }
-    void map(const GuestMemory&) override {
+    void map(const GuestMemory& memory) override {
         fakes_.fail_if(Fakes::Failing::map);
+        fakes_.mapped_regions = memory.regions().size();
         ++fakes_.mapped;
     }
     [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override {
