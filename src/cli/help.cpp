@@ -33,6 +33,8 @@ The machine:
   --accel kvm|unicorn|auto
                           what runs the guest: KVM, Unicorn (software: slower, without
                           interrupts), or KVM where it can be used (default)
+  --posted-writes on|off  collect bursts of writes that need no answer (default), or
+                          stop the guest for each: all are exits, and in the report
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated
   --no-defaults           no device but those that are named: no serial port without

@@ -38,6 +38,12 @@ AcceleratorChoice parse_accelerator(std::string_view text) {
     }
 }
 
+bool parse_posted_writes(std::string_view text) {
+    if (text == "on") return true;
+    if (text == "off") return false;
+    fail(fmt::format("--posted-writes {}: it is on (bursts of writes are collected) or off (each write is an exit)", text));
+}
+
 unsigned parse_cpus(std::string_view text) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > most_cpus) {
@@ -125,6 +131,7 @@ Options parse_options(int argc, const char* const* argv) {
     if (options.accelerator == AcceleratorChoice::unicorn && !options.cpu_features.empty()) {
         fail("--cpu: the features of Unicorn's processor are fixed (drop it, or take --accel kvm)");
     }
+    if (!words.posted_writes.empty()) options.posted_writes = parse_posted_writes(words.posted_writes.back());
     options.registers = parse_registers(words.reg, options.mode, options.cpus);
     return options;
 }

@@ -32,6 +32,7 @@ struct Options {
     unsigned cpus = 1;
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
+    bool posted_writes = true;
     bool verbose = false;
     bool statistics = false;
 };

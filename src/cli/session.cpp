@@ -38,15 +38,22 @@ struct Interruption {
 awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
 awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
 
+MachineConfig machine_config(const Options& options) {
+    MachineConfig config;
+    config.memory_size = options.memory_size;
+    config.cpus = options.cpus;
+    config.log = make_log();
+    config.statistics = options.statistics;
+    if (!options.posted_writes) config.posted_burst_pause = 0ns;
+    return config;
+}
+
 class Session {
 public:
     explicit Session(const Options& options)
         : options_(options),
           machine_(
-              {.memory_size = options.memory_size,
-               .cpus = options.cpus,
-               .log = make_log(),
-               .statistics = options.statistics},
+              machine_config(options),
               [this, &options] {
                   return make_accelerator(options.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
                                           {.cpu_features = options.cpu_features});

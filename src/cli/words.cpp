@@ -37,13 +37,14 @@ constexpr Value values[] = {
     {"--serial", &Words::serial}, {"--debugcon", &Words::debugcon}, {"--device", &Words::device},
     {"--load", &Words::load},     {"--entry", &Words::entry},       {"--mode", &Words::mode},
     {"--reg", &Words::reg},       {"-m,--memory", &Words::memory},  {"--cpus,--smp", &Words::cpus},
-    {"--cpu", &Words::cpu},       {"--accel", &Words::accel},       {"GUEST", &Words::guest},
+    {"--cpu", &Words::cpu},       {"--accel", &Words::accel},       {"--posted-writes", &Words::posted_writes},
+    {"GUEST", &Words::guest},
 };
 
-constexpr std::string_view names[] = {"--help",     "--version", "--verbose",     "--no-defaults", "--serial",
-                                      "--debugcon", "--device",  "--load",        "--entry",       "--mode",
-                                      "--reg",      "--memory",  "--cpus",        "--smp",         "--cpu",
-                                      "--accel",    "--probe",   "--probe-lines", "--stats"};
+constexpr std::string_view names[] = {"--help",     "--version",       "--verbose", "--no-defaults", "--serial",
+                                      "--debugcon", "--device",        "--load",    "--entry",       "--mode",
+                                      "--reg",      "--memory",        "--cpus",    "--smp",         "--cpu",
+                                      "--accel",    "--posted-writes", "--probe",   "--probe-lines", "--stats"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

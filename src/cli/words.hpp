@@ -27,6 +27,7 @@ struct Words {
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;
+    std::vector<std::string> posted_writes;
     std::vector<std::string> guest;
 };
 

@@ -26,9 +26,16 @@ Outcome Autopsy::outcome(const Exit& exit, Cpu& from) const {
     outcome.kind = kind_of(exit);
     if (outcome.kind == Outcome::Kind::halted) return outcome;
     const Registers registers = from.registers();
-    const Death death{cpu, exit, registers, memory, trail, &started_with, [this](Space space, std::uint64_t address) {
+    const Death death{cpu,
+                      exit,
+                      registers,
+                      memory,
+                      trail,
+                      &started_with,
+                      [this](Space space, std::uint64_t address) {
                           return std::string((space == Space::port ? ports : mmio).device_name(address));
-                      }};
+                      },
+                      posted};
     outcome.summary = summarize(death);
     outcome.report = format_report(death);
     return outcome;

@@ -5,6 +5,7 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/outcome.hpp>
 
+#include <cstdint>
 #include <exception>
 
 #include "report/trail.hpp"
@@ -19,6 +20,7 @@ struct Autopsy {
     const ExitTrail& trail;
     const Registers& started_with;
     unsigned cpu;
+    std::uint64_t posted;  ///< writes that were collected
 
     /// On the vCPU's thread. `exit` is one that ends the guest; reads the registers of `from`.
     [[nodiscard]] Outcome outcome(const Exit& exit, Cpu& from) const;

@@ -118,7 +118,9 @@ awaitable<void> Vcpu::run() {
 
 std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {
     if (std::holds_alternative<Halted>(exit)) return std::nullopt;
-    const Autopsy autopsy{surroundings_.memory, surroundings_.ports, surroundings_.mmio, trail_, started_with_, index_};
+    const std::uint64_t posted = surroundings_.posting != nullptr ? surroundings_.posting->delivered() : 0;
+    const Autopsy autopsy{
+        surroundings_.memory, surroundings_.ports, surroundings_.mmio, trail_, started_with_, index_, posted};
     return autopsy.outcome(exit, *cpu_);
 }
 

@@ -60,6 +60,13 @@ std::string summarize(const Death& death, const Scene& scene) {
     return "stopped " + place;
 }
 
+std::string posted_writes(const Death& death) {
+    if (death.posted == 0) return {};
+    return fmt::format(
+        "not among them: {} posted {}, which did not stop the guest (--posted-writes off makes each an exit)\n",
+        death.posted, death.posted == 1 ? "write" : "writes");
+}
+
 std::string last_exits(const Death& death) {
     const ExitTrail& trail = death.trail;
     // The death itself is the newest record, and has been told.
@@ -68,10 +75,10 @@ std::string last_exits(const Death& death) {
     };
     const std::size_t deaths = trail.size() != 0 && is_death(trail[trail.size() - 1].kind) ? 1 : 0;
     const std::size_t size = trail.size() - deaths;
-    if (size == 0) return "the guest had no exits before\n";
+    if (size == 0) return "the guest had no exits before\n" + posted_writes(death);
     std::string text = fmt::format("last exits, the newest last ({} of {}):\n", size, trail.total() - deaths);
     for (std::size_t i = 0; i < size; ++i) text += fmt::format("  {}\n", describe(trail[i], death.device_name));
-    return text;
+    return text + posted_writes(death);
 }
 
 /// Eight words of the stack, as wide as PUSH makes them.

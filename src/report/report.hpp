@@ -22,6 +22,7 @@ struct Death {
     const Registers* started_with =
         nullptr;  ///< of this vCPU; the mode that is assumed where the processor has forgotten it
     DeviceName device_name{};
+    std::uint64_t posted = 0;  ///< writes of the machine that were collected, and are no exits
 };
 
 /// One line, for Outcome::summary: `triple fault at 0x10012 (vCPU 0)`.

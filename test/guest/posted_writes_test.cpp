@@ -125,6 +125,10 @@ struct OnDeviceLoop : Fixture {
 constexpr std::initializer_list<std::uint8_t> writing{0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef,
                                                       0x66, 0x43, 0x66, 0x49, 0x75, 0xf5, 0xf4};
 
+/// 32 bits, as `writing`, but ud2 in the end
+constexpr std::initializer_list<std::uint8_t> writing_and_dying{0xba, 0x00, 0x01, 0x00, 0x00, 0x89, 0xd8,
+                                                                0xef, 0x43, 0x49, 0x75, 0xf9, 0x0f, 0x0b};
+
 /// Four writes to port 0x100, one to port 0x200, all of them numbers from EBX on, ECX times; hlt
 constexpr std::initializer_list<std::uint8_t> interleaving{
     0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef, 0x66, 0x43, 0xba, 0x00, 0x01, 0x66, 0x89, 0xd8, 0x66, 0xef, 0x66,
@@ -211,6 +215,19 @@ BOOST_FIXTURE_TEST_CASE(a_device_that_no_longer_posts_is_left_alone, Fixture, RE
     BOOST_TEST(sequence->disorder == 0U);
     BOOST_TEST(test.machine.posted_writes() > 0U);
     BOOST_TEST(test.machine.posted_writes() < 20'000U);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_report_about_a_guest_that_dies_says_how_many_it_does_not_list, Fixture,
+                        REQUIRES("coalesced-pio")) {
+    test.machine.ports().attach({0x100, 8}, sequence);
+    test.load(writing_and_dying, Mode::protected32);
+    const Outcome outcome = run(50'000);
+    BOOST_TEST((outcome.kind == Outcome::Kind::triple_fault));
+    BOOST_TEST(sequence->count() == 50'000U);
+    const auto posted = test.machine.posted_writes();
+    BOOST_TEST(posted > 0U);
+    const auto line = "not among them: " + std::to_string(posted) + " posted writes";
+    BOOST_TEST(outcome.report.find(line) != std::string::npos, outcome.report);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_short_burst_is_not_worth_it, Fixture) {

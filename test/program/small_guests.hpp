@@ -23,6 +23,9 @@ inline const std::string sleeping_guest = guest_code("\xb0S\xe6\xe9\x66\xb8\xff\
 /// mov dx, 0x3f8; mov al, 'H'; out dx, al; hlt
 inline const std::string serial_guest = guest_code("\xba\xf8\x03\xb0H\xee\xf4");
 
+/// mov cx, 20000; again: out 0x80, al; loop again; hlt
+inline const std::string posting_guest = guest_code("\xb9\x20\x4e\xe6\x80\xe2\xfc\xf4");
+
 /// mov dx, 0x3f8; mov al, 'x'; again: out dx, al; jmp again -- never stops printing
 inline const std::string chattering_guest = guest_code("\xba\xf8\x03\xb0x\xee\xeb\xfd");
 

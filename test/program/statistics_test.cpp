@@ -25,6 +25,7 @@ struct Files : TemporaryDirectory {
     std::string spinning = file("spinning");
     std::string sleeping = file("sleeping");
     std::string serial = file("serial");
+    std::string posting = file("posting");
     std::string socket = file("socket");
 };
 
@@ -43,6 +44,16 @@ BOOST_FIXTURE_TEST_CASE(the_end_of_a_run_tells_its_exits_on_the_standard_error, 
     BOOST_TEST(ended.err.starts_with("asyncvm: statistics of "), ended.err);
     for (const auto* const line : {"port 1 [0-9]+", "halted 1 [0-9]+", "all 2 [0-9]+", "port:0x3f8-0x3ff uart16550 0 1 1 0",
                                    "vcpu0 ended - - .*", "serial0\\S* stdio 0 1"}) {
+        BOOST_TEST(has_line(ended.err, line), "no line '" << line << "' in: " << ended.err);
+    }
+}
+
+BOOST_FIXTURE_TEST_CASE(with_posted_writes_switched_off_each_is_an_exit, Files) {
+    write_file(posting, posting_guest);
+    Child child(asyncvm({"--posted-writes", "off", "--stats", posting}));
+    const auto& ended = child.wait();
+    BOOST_TEST(ended.code == 0);
+    for (const auto* const line : {"port 20000 .*", "port:0x80 post 0 20000 20000 0"}) {
         BOOST_TEST(has_line(ended.err, line), "no line '" << line << "' in: " << ended.err);
     }
 }

@@ -60,6 +60,12 @@ BOOST_AUTO_TEST_CASE(short_names_and_aliases_mean_the_same) {
     BOOST_TEST(parse({"--verbose", "g"}).verbose);
 }
 
+BOOST_AUTO_TEST_CASE(posted_writes_can_be_switched_off) {
+    BOOST_TEST(parse({"g"}).posted_writes);
+    BOOST_TEST(parse({"--posted-writes", "on", "g"}).posted_writes);
+    BOOST_TEST(!parse({"--posted-writes=off", "g"}).posted_writes);
+}
+
 BOOST_AUTO_TEST_CASE(the_accelerator_can_be_chosen) {
     BOOST_TEST((parse({"--accel", "kvm", "g"}).accelerator == AcceleratorChoice::kvm));
     BOOST_TEST((parse({"--accel=unicorn", "g"}).accelerator == AcceleratorChoice::unicorn));
@@ -158,6 +164,7 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
         {{"--mode", "8", "g"}, "--mode 8: it is 16"},
         {{"--mode", "real", "g"}, "--mode real: it is 16"},
         {{"--accel", "qemu", "g"}, "--accel: unknown accelerator 'qemu' (kvm, unicorn or auto)"},
+        {{"--posted-writes", "no", "g"}, "--posted-writes no: it is on"},
         {{"--accel", "unicorn", "--cpu", "-avx", "g"}, "take --accel kvm"},
         {{"--cpus", "0", "g"}, "--cpus 0: a machine has 1 to 255 vCPUs"},
         {{"--cpus", "256", "g"}, "1 to 255 vCPUs"},

@@ -6,6 +6,7 @@
 
 #include "bytes.hpp"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct MadeUpDeath {
         registers = started_with;
     }
 
-    [[nodiscard]] Death death() const { return {cpu, exit, registers, memory, trail, &started_with, device_name}; }
+    [[nodiscard]] Death death() const { return {cpu, exit, registers, memory, trail, &started_with, device_name, posted}; }
 
     void port(Direction direction, std::uint64_t address, std::vector<std::byte> data, std::uint64_t rip,
               std::uint8_t size = 1) {
@@ -37,6 +38,7 @@ struct MadeUpDeath {
     Registers started_with;
     Registers registers;
     ExitTrail trail;
+    std::uint64_t posted = 0;
     DeviceName device_name = [](Space space, std::uint64_t address) {
         return std::string(space == Space::port && address >= 0x3f8 && address <= 0x3ff ? "uart16550" : "");
     };

@@ -168,6 +168,17 @@ BOOST_AUTO_TEST_CASE(the_death_is_no_exit_before_it) {
     BOOST_TEST(contains(format_report(early.death()), "the guest had no exits before\n"));
 }
 
+BOOST_AUTO_TEST_CASE(posted_writes_are_counted_and_not_listed) {
+    HelloAndDie guest;
+    BOOST_TEST(!contains(format_report(guest.death()), "posted"));
+    guest.posted = 1;
+    BOOST_TEST(contains(format_report(guest.death()),
+                        "at rip 0x1000b\nnot among them: 1 posted write, which did not stop the guest"));
+    MadeUpDeath silent(Mode::real16);
+    silent.posted = 20'000;
+    BOOST_TEST(contains(format_report(silent.death()), "no exits before\nnot among them: 20000 posted writes, "));
+}
+
 BOOST_AUTO_TEST_CASE(a_stack_that_was_never_used_is_empty) {
     const MadeUpDeath guest(Mode::long64);
     BOOST_TEST(contains(format_report(guest.death()), "stack at 0x100000: empty, as at the start\n"));
