@@ -1,13 +1,15 @@
 // The cheapest monitor there can be for a guest that only makes exits: KVM_RUN, a switch, KVM_RUN.
 //
-// exits IMAGE KIND COUNT PORT [CPUS [shared|coalesced]]
+// exits IMAGE KIND COUNT PORT [CPUS [shared|coalesced|alike]]
 //
-// IMAGE is exits.bin; KIND is its BX, COUNT its ECX, PORT its DX; vCPU n gets PORT + n, or with `shared` the same. Prints
-// the nanoseconds from the first write to the mark port to the last one, what the process has run meanwhile, and how many
-// accesses the devices have seen.
+// IMAGE is exits.bin; KIND is its BX, COUNT its ECX, PORT its DX; vCPU n gets PORT + n, or with `shared` the same. With
+// `alike` the kernel is asked for what asyncvm asks of it: the guest sees the host's CPUID, each exit tells RIP, and the
+// vCPU is not the process's only thread. Prints the nanoseconds from the first write to the mark port to the last one, what
+// the process has run meanwhile, and how many accesses the devices have seen.
 #include "machine.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,9 +105,19 @@ int main(int count, char** words) {
         open_vcpu(&machine, cpu, &parameters, &runners[cpu].vcpu);
     }
     if (strcmp(way, "coalesced") == 0) coalesce(&machine, &runners[0].vcpu, port);
+    const bool alike = strcmp(way, "alike") == 0;
+    if (alike) {
+        give_cpuid(&machine, &runners[0].vcpu);
+        runners[0].vcpu.run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+    }
     // The first vCPU is this thread: with one vCPU there is no other.
     for (unsigned cpu = 1; cpu < cpus; ++cpu) pthread_create(&runners[cpu].thread, NULL, loop, &runners[cpu]);
-    loop(&runners[0]);
+    if (alike) {
+        pthread_create(&runners[0].thread, NULL, loop, &runners[0]);
+        pthread_join(runners[0].thread, NULL);
+    } else {
+        loop(&runners[0]);
+    }
     uint64_t accesses = runners[0].accesses;
     struct marks marks = runners[0].marks;
     for (unsigned cpu = 1; cpu < cpus; ++cpu) {

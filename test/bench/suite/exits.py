@@ -29,6 +29,7 @@ def round_trips(bench):
         commands = {
             "asyncvm": [bench.program("inside"), "exits", bench.guest("exits"), kind, count],
             "bare C": [bench.program("bare-exits"), bench.guest("exits"), kind, count, PORT],
+            "bare C, alike": [bench.program("bare-exits"), bench.guest("exits"), kind, count, PORT, 1, "alike"],
         }
 
         def both(name):

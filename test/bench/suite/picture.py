@@ -6,7 +6,7 @@ from .forms import CASES
 from .stats import factor
 
 COLOURS = {"bare C": "#3b6ea5", "QEMU": "#c0652b", "kvmtool": "#4f8a4c", "bare C, coalesced": "#7d9cc0", "bare C, CPUID": "#5a86b5",
-           "futex": "#8a6aa0"}
+           "bare C, alike": "#6f93c4", "futex": "#8a6aa0"}
 OTHER = "#777777"
 LEFT, RIGHT, TOP, LINE, WIDTH = 330, 210, 92, 20, 1060
 FONT = 'font-family="DejaVu Sans, Verdana, sans-serif"'
