@@ -76,9 +76,14 @@ std::string last_exits(const Death& death) {
     const std::size_t deaths = trail.size() != 0 && is_death(trail[trail.size() - 1].kind) ? 1 : 0;
     const std::size_t size = trail.size() - deaths;
     if (size == 0) return "the guest had no exits before\n" + posted_writes(death);
-    std::string text = fmt::format("last exits, the newest last ({} of {}):\n", size, trail.total() - deaths);
-    for (std::size_t i = 0; i < size; ++i) text += fmt::format("  {}\n", describe(trail[i], death.device_name));
-    return text + posted_writes(death);
+    std::string lines;
+    std::uint64_t shown = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        lines += fmt::format("  {}\n", describe(trail[i], death.device_name));
+        shown += trail[i].times;
+    }
+    return fmt::format("last exits, the newest last ({} of {}):\n{}{}", shown, trail.total() - deaths, lines,
+                       posted_writes(death));
 }
 
 /// Eight words of the stack, as wide as PUSH makes them.

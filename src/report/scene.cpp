@@ -2,6 +2,7 @@
 
 #include "report/control_bits.hpp"
 
+#include <optional>
 #include <variant>
 
 namespace asyncvm {
@@ -16,12 +17,12 @@ bool is_reset(const Death& death) noexcept {
 }
 
 /// The last exit that tells where the guest was.
-const ExitTrail::Record* last_access(const ExitTrail& trail) noexcept {
+std::optional<ExitTrail::Record> last_access(const ExitTrail& trail) noexcept {
     for (std::size_t i = trail.size(); i-- > 0;) {
-        const auto& record = trail[i];
-        if (record.kind == ExitTrail::Kind::port || record.kind == ExitTrail::Kind::mmio) return &record;
+        const auto record = trail[i];
+        if (record.kind == ExitTrail::Kind::port || record.kind == ExitTrail::Kind::mmio) return record;
     }
-    return nullptr;
+    return std::nullopt;
 }
 
 bool in_long_mode(const Registers& registers) noexcept { return (registers.efer & efer_lma) != 0; }
@@ -58,10 +59,10 @@ std::uint64_t linear_address(const Registers& registers, const Segment& segment,
 Scene look_at(const Death& death) {
     Scene scene{.registers = death.registers, .reset = is_reset(death)};
     if (scene.reset) {
-        const auto* const last = last_access(death.trail);
-        scene.place_known = last != nullptr;
+        const auto last = last_access(death.trail);
+        scene.place_known = last.has_value();
         if (death.started_with != nullptr) scene.registers = *death.started_with;
-        if (last != nullptr) scene.registers.rip = last->rip;
+        if (last) scene.registers.rip = last->rip;
     }
     scene.bits = code_bits(scene.registers);
     scene.linear = linear_address(scene.registers, scene.registers.cs, scene.registers.rip);

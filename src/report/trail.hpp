@@ -12,7 +12,9 @@
 
 namespace asyncvm {
 
-/// A ring that forgets the oldest. Nothing in it allocates or throws: it is filled at every exit. One thread at a time.
+/// A ring that forgets the oldest. An access that is the same as the one before it, to the last byte, is only counted there:
+/// a guest that polls does not push out what it did before. Nothing in it allocates or throws: it is filled at every exit.
+/// One thread at a time.
 class ExitTrail {
 public:
     static constexpr std::size_t capacity = 16;
@@ -26,8 +28,9 @@ public:
         std::uint8_t valid = 0;   ///< bytes of `data` that are known; 0 for a read without an answer yet
         std::uint32_t count = 0;  ///< elements
         std::uint64_t address = 0;
-        std::uint64_t data = 0;  ///< the first bytes, little-endian
-        std::uint64_t rip = 0;   ///< at the exit: of the instruction, or behind it, as the accelerator has it
+        std::uint64_t data = 0;   ///< the first bytes, little-endian
+        std::uint64_t rip = 0;    ///< at the exit: of the instruction, or behind it, as the accelerator has it
+        std::uint64_t times = 1;  ///< so often, one after the other
     };
 
     /// Right after the exit, before any device has seen it. Interrupted is not recorded: the guest did nothing.
@@ -37,47 +40,105 @@ public:
         } else if (const auto* mmio = std::get_if<MmioAccess>(&exit)) {
             add_transaction(Kind::mmio, *mmio, rip);
         } else if (!std::holds_alternative<Interrupted>(exit)) {
-            Record& record = next();
-            record = Record{};
-            record.kind = kind_of(exit);
-            record.rip = rip;
+            add({.shape = kind_of(exit), .rip = rip});
         }
     }
 
     /// When the devices have answered the exit that was recorded last: notes what a read has read.
     void answered(const Transaction& transaction) noexcept {
-        if (total_ == 0 || transaction.direction != Direction::read) return;
-        take_data(records_[(total_ - 1) % capacity], transaction);
+        if (kept_ == 0 || transaction.direction != Direction::read) return;
+        Packed& read = packed_[(kept_ - 1) % slots];
+        const Data data = data_of(transaction);
+        read.data = data.first;
+        read.shape = (read.shape & ~known_bits) | data.known;
+        if (kept_ < 2) return;
+        Packed& before = packed_[(kept_ - 2) % slots];
+        if (!same(before, read)) return;
+        ++before.times;
+        --kept_;
     }
 
     /// How many are remembered, at most `capacity`.
     [[nodiscard]] std::size_t size() const noexcept {
-        return static_cast<std::size_t>(std::min<std::uint64_t>(total_, capacity));
+        return static_cast<std::size_t>(std::min<std::uint64_t>(kept_, capacity));
     }
 
-    /// How many there have been.
+    /// How many exits there have been.
     [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
 
     /// 0 is the oldest that is remembered; `index` must be below size().
-    [[nodiscard]] const Record& operator[](std::size_t index) const noexcept {
-        return records_[(total_ - size() + index) % capacity];
+    [[nodiscard]] Record operator[](std::size_t index) const noexcept {
+        const Packed& packed = packed_[(kept_ - size() + index) % slots];
+        Record record;
+        record.kind = static_cast<Kind>(packed.shape & 0xff);
+        record.direction = static_cast<Direction>(packed.shape >> direction_shift & 0xff);
+        record.size = static_cast<std::uint8_t>(packed.shape >> size_shift);
+        record.valid = static_cast<std::uint8_t>(packed.shape >> valid_shift & 0x7f);
+        record.count = static_cast<std::uint32_t>(packed.shape >> count_shift);
+        record.address = packed.address;
+        record.data = packed.data;
+        record.rip = packed.rip;
+        record.times = packed.times;
+        return record;
     }
 
 private:
-    Record& next() noexcept { return records_[total_++ % capacity]; }
+    // Record's small fields in one number: they are compared at each exit.
+    static constexpr unsigned direction_shift = 8;
+    static constexpr unsigned size_shift = 16;
+    static constexpr unsigned valid_shift = 24;
+    static constexpr unsigned count_shift = 32;
+    static constexpr std::uint64_t all_known = std::uint64_t{0x80} << valid_shift;  ///< no byte is missing in `data`
+    static constexpr std::uint64_t known_bits = std::uint64_t{0xff} << valid_shift;
+
+    struct Packed {
+        std::uint64_t shape = 0;
+        std::uint64_t address = 0;
+        std::uint64_t data = 0;
+        std::uint64_t rip = 0;
+        std::uint64_t times = 1;
+    };
+
+    /// What is known of a transfer's bytes.
+    struct Data {
+        std::uint64_t first = 0;
+        std::uint64_t known = 0;  ///< the part of the shape
+    };
+
+    /// More than are remembered: a read that is only counted in the end must not have taken the oldest's place.
+    static constexpr std::size_t slots = 2 * capacity;
+
+    void add(const Packed& packed) noexcept {
+        ++total_;
+        packed_[kept_++ % slots] = packed;
+    }
+
+    static bool same(const Packed& one, const Packed& other) noexcept {
+        // What differs most often comes first. Unknown bytes might differ.
+        return one.rip == other.rip && one.data == other.data && one.shape == other.shape && one.address == other.address &&
+               (one.shape & all_known) != 0;
+    }
 
     void add_transaction(Kind kind, const Transaction& transaction, std::uint64_t rip) noexcept {
-        Record& record = next();
-        record.kind = kind;
-        record.direction = transaction.direction;
-        record.size = transaction.size;
-        record.valid = 0;
         // A division costs more than all the rest here.
-        record.count = transaction.size != 0 && transaction.data.size() == transaction.size ? 1 : count_of(transaction);
-        record.address = transaction.address;
-        record.data = 0;
-        record.rip = rip;
-        if (transaction.direction == Direction::write) take_data(record, transaction);
+        const std::uint64_t count =
+            transaction.size != 0 && transaction.data.size() == transaction.size ? 1 : count_of(transaction);
+        Packed packed{.shape = static_cast<std::uint64_t>(kind) |
+                               static_cast<std::uint64_t>(transaction.direction) << direction_shift |
+                               static_cast<std::uint64_t>(transaction.size) << size_shift | count << count_shift,
+                      .address = transaction.address,
+                      .rip = rip};
+        if (transaction.direction == Direction::write) {
+            const Data data = data_of(transaction);
+            packed.data = data.first;
+            packed.shape |= data.known;
+            if (Packed& newest = packed_[(kept_ - 1) % slots]; kept_ != 0 && same(newest, packed)) {
+                ++newest.times;
+                ++total_;
+                return;
+            }
+        }
+        add(packed);
     }
 
     static std::uint32_t count_of(const Transaction& transaction) noexcept {
@@ -86,48 +147,49 @@ private:
 
     /// Sizes that the compiler knows make a copy one instruction instead of a call.
     template <typename Number>
-    static void take_number(Record& record, const std::byte* from) noexcept {
+    static Data number_at(const std::byte* from) noexcept {
         Number number = 0;
         std::memcpy(&number, from, sizeof number);
-        record.data = number;
-        record.valid = sizeof number;
+        return {number, std::uint64_t{sizeof number} << valid_shift | all_known};
     }
 
-    static void take_data(Record& record, const Transaction& transaction) noexcept {
+    static Data data_of(const Transaction& transaction) noexcept {
         const std::byte* const from = transaction.data.data();
-        switch (transaction.data.size()) {
+        const std::size_t size = transaction.data.size();
+        switch (size) {
             case 0:
-                record.data = 0, record.valid = 0;
-                break;
+                return {};
             case 1:
-                take_number<std::uint8_t>(record, from);
-                break;
+                return number_at<std::uint8_t>(from);
             case 2:
-                take_number<std::uint16_t>(record, from);
-                break;
+                return number_at<std::uint16_t>(from);
             case 4:
-                take_number<std::uint32_t>(record, from);
-                break;
+                return number_at<std::uint32_t>(from);
             case 8:
-                take_number<std::uint64_t>(record, from);
-                break;
+                return number_at<std::uint64_t>(from);
             default:
-                record.data = 0;
-                record.valid = static_cast<std::uint8_t>(std::min<std::size_t>(transaction.data.size(), sizeof record.data));
-                std::memcpy(&record.data, from, record.valid);
+                break;
         }
+        // No call here: every exit would pay for the registers that it may change.
+        Data data;
+        const std::size_t kept = std::min(size, sizeof data.first);
+        for (std::size_t i = 0; i < kept; ++i) data.first |= std::to_integer<std::uint64_t>(from[i]) << 8 * i;
+        data.known = kept << valid_shift | (kept == size ? all_known : 0);
+        return data;
     }
 
-    static Kind kind_of(const Exit& exit) noexcept {
-        if (std::holds_alternative<Halted>(exit)) return Kind::halted;
-        if (std::holds_alternative<ShutDown>(exit)) return Kind::shut_down;
-        if (std::holds_alternative<Debug>(exit)) return Kind::debug;
-        if (std::holds_alternative<SystemEvent>(exit)) return Kind::system_event;
-        return Kind::failure;
+    static std::uint64_t kind_of(const Exit& exit) noexcept {
+        auto kind = Kind::failure;
+        if (std::holds_alternative<Halted>(exit)) kind = Kind::halted;
+        if (std::holds_alternative<ShutDown>(exit)) kind = Kind::shut_down;
+        if (std::holds_alternative<Debug>(exit)) kind = Kind::debug;
+        if (std::holds_alternative<SystemEvent>(exit)) kind = Kind::system_event;
+        return static_cast<std::uint64_t>(kind);
     }
 
-    std::array<Record, capacity> records_{};
-    std::uint64_t total_ = 0;
+    std::array<Packed, slots> packed_{};
+    std::uint64_t kept_ = 0;   ///< records, the forgotten ones included
+    std::uint64_t total_ = 0;  ///< exits
 };
 
 }  // namespace asyncvm

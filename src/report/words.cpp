@@ -74,7 +74,9 @@ std::string what(const ExitTrail::Record& record, const DeviceName& device_name)
 }  // namespace
 
 std::string describe(const ExitTrail::Record& record, const DeviceName& device_name) {
-    return fmt::format("{} at rip {:#x}", what(record, device_name), record.rip);
+    auto text = fmt::format("{} at rip {:#x}", what(record, device_name), record.rip);
+    if (record.times > 1) text += fmt::format(", {} times", record.times);
+    return text;
 }
 
 std::string hex_bytes(std::span<const std::byte> bytes) {

@@ -168,6 +168,13 @@ BOOST_AUTO_TEST_CASE(the_death_is_no_exit_before_it) {
     BOOST_TEST(contains(format_report(early.death()), "the guest had no exits before\n"));
 }
 
+BOOST_AUTO_TEST_CASE(the_same_exit_again_is_counted) {
+    HelloAndDie guest;
+    for (int i = 0; i < 99; ++i) guest.port(Direction::read, 0x3f8, bytes({0}), 0x1000b);
+    BOOST_TEST(contains(format_report(guest.death()), "last exits, the newest last (102 of 102):\n"));
+    BOOST_TEST(contains(format_report(guest.death()), "  in 0x3f8 -> 0x00 (uart16550) at rip 0x1000b, 100 times\n"));
+}
+
 BOOST_AUTO_TEST_CASE(posted_writes_are_counted_and_not_listed) {
     HelloAndDie guest;
     BOOST_TEST(!contains(format_report(guest.death()), "posted"));

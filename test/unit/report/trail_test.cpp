@@ -75,6 +75,80 @@ BOOST_AUTO_TEST_CASE(the_oldest_is_forgotten) {
     BOOST_TEST(trail[15].rip == 39u);
 }
 
+BOOST_AUTO_TEST_CASE(the_same_access_again_is_counted_where_it_was) {
+    ExitTrail trail;
+    auto answer = bytes({0x60});
+    const PortAccess poll = port(Direction::read, 1, answer);
+    auto letter = bytes({'x'});
+    const PortAccess print = port(Direction::write, 1, letter);
+    for (std::uint64_t rip = 1; rip <= 15; ++rip) trail.record(Halted{}, rip);
+    for (int i = 0; i < 1000; ++i) {
+        trail.record(poll, 0x100);
+        trail.answered(poll);
+    }
+    BOOST_TEST(trail.size() == ExitTrail::capacity);
+    BOOST_TEST(trail[0].rip == 1u);  // nothing is forgotten for it
+    BOOST_TEST(trail[15].times == 1000u);
+    BOOST_TEST(trail[15].data == 0x60u);
+    for (int i = 0; i < 3; ++i) trail.record(print, 0x200);
+    BOOST_TEST(trail[14].times == 1000u);
+    BOOST_TEST(trail[15].times == 3u);
+    BOOST_TEST(trail.total() == 1018u);
+}
+
+BOOST_AUTO_TEST_CASE(what_differs_in_anything_is_another_access) {
+    auto data = bytes({1});
+    const PortAccess access = port(Direction::write, 1, data);
+    const auto count_with = [&](const PortAccess& other, std::uint64_t rip) {
+        ExitTrail trail;
+        trail.record(access, 0x100);
+        trail.record(other, rip);
+        trail.answered(other);
+        return trail.size();
+    };
+    BOOST_TEST(count_with(access, 0x100) == 1u);
+    BOOST_TEST(count_with(access, 0x101) == 2u);
+    auto other_data = bytes({2});
+    BOOST_TEST(count_with(port(Direction::write, 1, other_data), 0x100) == 2u);
+    BOOST_TEST(count_with(port(Direction::read, 1, data), 0x100) == 2u);
+    auto wide = bytes({1, 0});
+    BOOST_TEST(count_with(port(Direction::write, 2, wide), 0x100) == 2u);
+    auto twice = bytes({1, 1});
+    BOOST_TEST(count_with(port(Direction::write, 1, twice), 0x100) == 2u);
+    PortAccess elsewhere = access;
+    elsewhere.address = 0x3f9;
+    BOOST_TEST(count_with(elsewhere, 0x100) == 2u);
+    MmioAccess memory;
+    static_cast<Transaction&>(memory) = access;
+    ExitTrail trail;
+    trail.record(access, 0x100);
+    trail.record(memory, 0x100);
+    BOOST_TEST(trail.size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(strings_of_which_not_all_is_known_are_never_the_same) {
+    ExitTrail trail;
+    std::vector<std::byte> data(9, std::byte{0x41});
+    trail.record(port(Direction::write, 1, data), 0);
+    trail.record(port(Direction::write, 1, data), 0);
+    BOOST_TEST(trail.size() == 2u);
+    auto eight = std::vector<std::byte>(data.begin(), data.end() - 1);
+    trail.record(port(Direction::write, 1, eight), 0);
+    trail.record(port(Direction::write, 1, eight), 0);
+    BOOST_TEST(trail.size() == 3u);
+    trail.record(port(Direction::write, 1, data), 0);
+    BOOST_TEST(trail.size() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(a_read_without_its_answer_is_no_other_read) {
+    ExitTrail trail;
+    auto data = bytes({0});
+    const PortAccess access = port(Direction::read, 1, data);
+    trail.record(access, 0);
+    trail.record(access, 0);
+    BOOST_TEST(trail.size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(every_kind_of_exit_but_an_interruption_is_recorded) {
     ExitTrail trail;
     trail.record(Interrupted{}, 1);
