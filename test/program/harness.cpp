@@ -59,6 +59,8 @@ termios settings_of(int terminal) {
 [[noreturn]] void become(char* const* arguments, int input, int output, int error, bool terminal) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     std::signal(SIGPIPE, SIG_DFL);
+    // Ignored if the tests were started with nohup, and the program keeps to that.
+    std::signal(SIGHUP, SIG_DFL);
     if (terminal) {
         ::setsid();
         ::ioctl(input, TIOCSCTTY, 0);
