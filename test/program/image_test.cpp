@@ -8,6 +8,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <filesystem>
@@ -138,6 +139,29 @@ BOOST_FIXTURE_TEST_CASE(without_a_usable_kvm_the_program_says_what_is_missing, F
             BOOST_TEST(ended.err.find("asyncvm: /dev/kvm is not KVM's device: ") != std::string::npos);
             BOOST_TEST(!std::filesystem::exists(file("socket")));
         }
+    }
+}
+
+BOOST_FIXTURE_TEST_CASE(that_unicorn_stands_in_for_kvm_is_told_of_a_guest_that_runs, Files) {
+    const auto guest = put("guest", halting_guest);
+    const std::string note = "asyncvm: running on Unicorn, in software: /dev/kvm is not KVM's device: ";
+    const auto run = [](const std::vector<std::string>& arguments) {
+        Child child(with_kvm_replaced_by("/dev/null", arguments));
+        return child.wait();
+    };
+    if (const auto unicorn = run_asyncvm({"--accel", "unicorn", guest}); unicorn.code != 0) {
+        BOOST_TEST_MESSAGE("not tested, no Unicorn: " << unicorn.err);
+        return;
+    }
+    const auto running = run({guest});
+    if (!was_replaced(running)) return;
+    BOOST_TEST(running.code == 0);
+    BOOST_TEST(running.err.starts_with(note), running.err);
+    BOOST_TEST(std::ranges::count(running.err, '\n') == 1);
+    for (const auto& arguments : {std::vector<std::string>{"--serial", "tpc:4444", guest}, {file("nothing")}}) {
+        const auto refused = run(arguments);
+        BOOST_TEST(refused.code != 0);
+        BOOST_TEST(refused.err.find("Unicorn") == std::string::npos, refused.err);
     }
 }
 
