@@ -1,11 +1,11 @@
 /// What runs the guest's instructions.
 #pragma once
 
+#include <asyncvm/coalesced_ring.hpp>
 #include <asyncvm/device.hpp>
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/log.hpp>
-#include <asyncvm/posted_writes.hpp>
 #include <asyncvm/registers.hpp>
 
 #include <cstdint>
@@ -69,7 +69,7 @@ public:
 
     /// What collects writes; null where the accelerator can't. After the first create_cpu(); it lives as long as this
     /// object.
-    [[nodiscard]] virtual PostedWrites* posted_writes() noexcept { return nullptr; }
+    [[nodiscard]] virtual CoalescedRing* posted_writes() noexcept { return nullptr; }
 };
 
 /// Makes an accelerator, on any thread. Throws Error.

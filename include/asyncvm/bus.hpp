@@ -3,10 +3,10 @@
 
 #include <asyncvm/access.hpp>
 #include <asyncvm/asio.hpp>
+#include <asyncvm/coalesced_ring.hpp>
 #include <asyncvm/device.hpp>
 #include <asyncvm/exit.hpp>
 #include <asyncvm/log.hpp>
-#include <asyncvm/posted_writes.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -19,7 +19,7 @@
 
 namespace asyncvm {
 
-class Bell;
+class IoEvent;
 
 struct AddressRange {
     std::uint64_t first = 0;
@@ -53,43 +53,43 @@ public:
     /// or wider ones than the device's max_access_size(), are split, lowest address first. Throws only operation_aborted.
     [[nodiscard]] awaitable<void> perform(Transaction& transaction, unsigned cpu);
 
-    class Visit;
+    class DeviceAccess;
     class Hint;
 
     /// The short way of the accesses that are by far the most: a single one, to a device whose
-    /// turn is free. No coroutine of the bus is between the caller and the device's then. An empty visit: only perform() can
-    /// do it.
+    /// turn is free. No coroutine of the bus is between the caller and the device's then. An empty access: only perform()
+    /// can do it.
     ///
-    ///     if (auto visit = bus.try_visit(transaction, cpu, hint)) {
+    ///     if (auto access = bus.try_access(transaction, cpu, hint)) {
     ///         std::exception_ptr failure;
     ///         try {
-    ///             co_await visit.answer();
-    ///             visit.finish();
+    ///             co_await access.answer();
+    ///             access.finish();
     ///         } catch (...) {
     ///             failure = std::current_exception();
     ///         }
     ///         if (failure) {
     ///             const auto cancellation = co_await asio::this_coro::cancellation_state;
-    ///             visit.fail(std::move(failure), cancellation.cancelled());
+    ///             access.fail(std::move(failure), cancellation.cancelled());
     ///         }
     ///     }
-    [[nodiscard]] Visit try_visit(Transaction& transaction, unsigned cpu, Hint& hint) noexcept;
+    [[nodiscard]] DeviceAccess try_access(Transaction& transaction, unsigned cpu, Hint& hint) noexcept;
 
     /// After the last access: ends the work on the device loop for devices that live there. Any thread.
     void close() noexcept;
 
     /// Whether the devices in `zone` post writes, as things are; addresses without a device do. Any thread.
-    [[nodiscard]] bool posts(const PostedZone& zone) const noexcept;
+    [[nodiscard]] bool posts(const CoalescedZone& zone) const noexcept;
 
     /// `listener` hears of bursts of single writes that the device would post: of each 256 that came with at most `pause`
     /// between them, on the average. On the thread of the vCPU. Before the guest runs.
-    void on_burst(std::chrono::steady_clock::duration pause, std::function<void(const PostedZone&)> listener) {
+    void on_burst(std::chrono::steady_clock::duration pause, std::function<void(const CoalescedZone&)> listener) {
         burst_pause_ = pause;
         on_burst_ = std::move(listener);
     }
 
     /// Every doorbell of every device.
-    [[nodiscard]] std::vector<std::shared_ptr<Bell>> bells() const;
+    [[nodiscard]] std::vector<std::shared_ptr<IoEvent>> ioevents() const;
 
     /// Every device once, in the order of attachment.
     [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const;
@@ -104,7 +104,7 @@ public:
     [[nodiscard]] std::uint64_t unclaimed() const noexcept { return unclaimed_.load(std::memory_order_relaxed); }
 
 private:
-    struct Seat;
+    struct DeviceSlot;
     struct Mapping;
     [[nodiscard]] const Mapping* find(std::uint64_t address) const noexcept;
     [[nodiscard]] static bool covers(const Mapping& mapping, std::uint64_t address) noexcept;
@@ -116,16 +116,16 @@ private:
     [[nodiscard]] Access access_of(const Mapping& mapping, const Transaction& transaction, unsigned cpu) const noexcept;
     [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
     void written(const Mapping& mapping, const Transaction& transaction) const;
-    void tell_burst(const Transaction& transaction) const;
-    void failed(Seat& seat, Transaction& transaction, std::exception_ptr failure, asio::cancellation_type cancelled);
+    void report_burst(const Transaction& transaction) const;
+    void failed(DeviceSlot& slot, Transaction& transaction, std::exception_ptr failure, asio::cancellation_type cancelled);
 
     Space space_;
 
     asio::io_context& device_loop_;
     Log log_;
     std::chrono::steady_clock::duration burst_pause_{};
-    std::function<void(const PostedZone&)> on_burst_;
-    std::vector<std::shared_ptr<Seat>> seats_;
+    std::function<void(const CoalescedZone&)> on_burst_;
+    std::vector<std::shared_ptr<DeviceSlot>> slots_;
     std::vector<Mapping> mappings_;
     std::atomic<std::uint64_t> unclaimed_ = 0;
 };
@@ -136,12 +136,12 @@ class Bus::Hint {
     const Mapping* last_ = nullptr;
 };
 
-/// A device whose turn was taken for one access; try_visit() says how it is used. It gives the turn back at its end.
-class Bus::Visit {
+/// A device whose turn was taken for one access; try_access() says how it is used. It gives the turn back at its end.
+class Bus::DeviceAccess {
 public:
-    Visit(const Visit&) = delete;
-    Visit& operator=(const Visit&) = delete;
-    ~Visit();
+    DeviceAccess(const DeviceAccess&) = delete;
+    DeviceAccess& operator=(const DeviceAccess&) = delete;
+    ~DeviceAccess();
 
     explicit operator bool() const noexcept { return bus_ != nullptr; }
 
@@ -157,8 +157,8 @@ public:
 
 private:
     friend class Bus;
-    Visit() = default;
-    Visit(Bus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept;
+    DeviceAccess() = default;
+    DeviceAccess(Bus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept;
 
     Bus* bus_ = nullptr;
     const Mapping* mapping_ = nullptr;

@@ -1,17 +1,34 @@
-/// How the library tells a person something: one line, without the program's name.
+/// How the library reports to a person: one line, without the program's name.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 namespace asyncvm {
 
-/// Called on any thread, one line at a time, without a newline at its end. Must not throw. An empty function is allowed
-/// wherever a Log is taken: nothing is told then.
-using Log = std::function<void(std::string_view)>;
+/// Takes one line at a time, without a newline at its end, on any thread. A Log that was made without a function drops its
+/// lines.
+class Log {
+public:
+    Log() = default;
 
-inline void tell(const Log& log, std::string_view line) {
-    if (log) log(line);
-}
+    /// `sink` must not throw. An empty std::function is the same as no function.
+    template <typename Sink>
+    requires(std::invocable<const Sink&, std::string_view> && !std::same_as<std::remove_cvref_t<Sink>, Log>) Log(Sink sink)
+        : sink_(std::move(sink)) {}  // implicit: a lambda is a log
+
+    /// Whether somebody sees the lines.
+    explicit operator bool() const noexcept { return static_cast<bool>(sink_); }
+
+    void operator()(std::string_view line) const {
+        if (sink_) sink_(line);
+    }
+
+private:
+    std::function<void(std::string_view)> sink_;
+};
 
 }  // namespace asyncvm

@@ -25,7 +25,7 @@ std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Lo
     }
     try {
         auto unicorn = make_unicorn_accelerator();
-        tell(log, fmt::format("running on Unicorn, in software: {}", why_not_kvm));
+        log(fmt::format("running on Unicorn, in software: {}", why_not_kvm));
         return unicorn;
     } catch (const Error& error) {
         throw Error(ErrorKind::host, fmt::format("{}; and {}", why_not_kvm, error.what()));

@@ -1,11 +1,11 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/error.hpp>
 
-#include "bus/bell.hpp"
-#include "bus/burst.hpp"
-#include "bus/lane.hpp"
-#include "bus/turn.hpp"
-#include "bus/visit.hpp"
+#include "async/async_mutex.hpp"
+#include "bus/burst_detector.hpp"
+#include "bus/device_access.hpp"
+#include "bus/device_loop_dispatcher.hpp"
+#include "bus/ioevent.hpp"
 
 #include <fmt/format.h>
 
@@ -17,19 +17,19 @@
 namespace asyncvm {
 
 /// A device on this bus, however many ranges it has.
-struct Bus::Seat {
+struct Bus::DeviceSlot {
     std::shared_ptr<Device> device;
     unsigned max_size = 8;
-    Turn turn;
-    std::shared_ptr<Lane> lane;  ///< null for a device that answers in place
+    AsyncMutex mutex;
+    std::shared_ptr<DeviceLoopDispatcher> dispatcher;  ///< null for a device that answers in place
     std::atomic<bool> detached = false;
 };
 
 struct Bus::Mapping {
     AddressRange range;
-    Seat* seat = nullptr;
-    std::vector<std::shared_ptr<Bell>> bells{};
-    mutable Burst burst{};  ///< whoever holds the seat's turn
+    DeviceSlot* slot = nullptr;
+    std::vector<std::shared_ptr<IoEvent>> ioevents{};
+    mutable BurstDetector burst{};  ///< whoever holds the slot's mutex
 };
 
 namespace {
@@ -66,8 +66,8 @@ Bus::Bus(Space space, asio::io_context& device_loop, Log log)
 Bus::~Bus() { close(); }
 
 void Bus::close() noexcept {
-    for (const auto& seat : seats_) {
-        if (seat->lane) seat->lane->close();
+    for (const auto& slot : slots_) {
+        if (slot->dispatcher) slot->dispatcher->close();
     }
 }
 
@@ -84,28 +84,29 @@ void Bus::attach(AddressRange range, std::shared_ptr<Device> device) {
         if (range.first <= other_last && other.range.first <= last) {
             throw Error(ErrorKind::usage,
                         fmt::format("cannot attach {} at {}: {} is already at {}", device->name(), describe(space_, range),
-                                    other.seat->device->name(), describe(space_, other.range)));
+                                    other.slot->device->name(), describe(space_, other.range)));
         }
     }
-    auto seat = std::ranges::find(seats_, device, [](const auto& s) { return s->device; });
-    if (seat == seats_.end()) {
-        auto made = std::make_shared<Seat>();
+    auto slot = std::ranges::find(slots_, device, [](const auto& s) { return s->device; });
+    if (slot == slots_.end()) {
+        auto made = std::make_shared<DeviceSlot>();
         made->max_size = std::clamp(std::bit_floor(device->max_access_size()), 1u, 8u);
-        if (device->affinity() == Affinity::device_loop) made->lane = std::make_shared<Lane>(device_loop_, device);
+        if (device->affinity() == Affinity::device_loop)
+            made->dispatcher = std::make_shared<DeviceLoopDispatcher>(device_loop_, device);
         made->device = std::move(device);
-        seats_.push_back(std::move(made));
-        seat = std::prev(seats_.end());
+        slots_.push_back(std::move(made));
+        slot = std::prev(slots_.end());
     }
-    std::vector<std::shared_ptr<Bell>> bells;
-    for (std::size_t index = 0; const Doorbell& doorbell : (*seat)->device->doorbells()) {
+    std::vector<std::shared_ptr<IoEvent>> ioevents;
+    for (std::size_t index = 0; const Doorbell& doorbell : (*slot)->device->doorbells()) {
         if (doorbell.offset < range.size) {
-            bells.push_back(std::make_shared<Bell>(space_, range.first + doorbell.offset, doorbell, (*seat)->device, index,
-                                                   device_loop_));
+            ioevents.push_back(std::make_shared<IoEvent>(space_, range.first + doorbell.offset, doorbell, (*slot)->device,
+                                                         index, device_loop_));
         }
         ++index;
     }
     const auto place = std::ranges::upper_bound(mappings_, range.first, {}, [](const Mapping& m) { return m.range.first; });
-    mappings_.insert(place, Mapping{.range = range, .seat = seat->get(), .bells = std::move(bells)});
+    mappings_.insert(place, Mapping{.range = range, .slot = slot->get(), .ioevents = std::move(ioevents)});
 }
 
 inline bool Bus::covers(const Mapping& mapping, std::uint64_t address) noexcept {
@@ -126,9 +127,9 @@ bool Bus::reaches_device(std::uint64_t address, std::uint64_t size) const noexce
 
 inline bool Bus::suits(const Mapping& mapping, const Transaction& transaction) noexcept {
     // Among the elements of a string some may ring a doorbell.
-    if (transaction.data.size() > transaction.size && !mapping.bells.empty()) return false;
+    if (transaction.data.size() > transaction.size && !mapping.ioevents.empty()) return false;
     const std::uint64_t offset = transaction.address - mapping.range.first;
-    return transaction.size <= mapping.seat->max_size && is_power_of_two(transaction.size) &&
+    return transaction.size <= mapping.slot->max_size && is_power_of_two(transaction.size) &&
            (transaction.size <= mapping.range.size - offset || mapping.range.whole);
 }
 
@@ -153,22 +154,22 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
         co_await perform_split(transaction, cpu);
         co_return;
     }
-    if (!mapping->bells.empty() && ring(*mapping, transaction)) co_return;
-    Seat& seat = *mapping->seat;
-    const bool taken = seat.turn.try_take() || seat.turn.try_take_soon();
-    if (!taken) co_await seat.turn.take();
-    const HeldTurn held(seat.turn);
-    if (seat.detached.load(std::memory_order_relaxed)) {
+    if (!mapping->ioevents.empty() && ring(*mapping, transaction)) co_return;
+    DeviceSlot& slot = *mapping->slot;
+    const bool taken = slot.mutex.try_lock() || slot.mutex.try_lock_spinning();
+    if (!taken) co_await slot.mutex.lock();
+    const AsyncLock held(slot.mutex);
+    if (slot.detached.load(std::memory_order_relaxed)) {
         fill_with_ones(transaction);
         co_return;
     }
     const Access access = access_of(*mapping, transaction, cpu);
     std::exception_ptr failure;
     try {
-        if (seat.lane) {
-            co_await seat.lane->visit(access, transaction);
+        if (slot.dispatcher) {
+            co_await slot.dispatcher->access_device(access, transaction);
         } else {
-            co_await visit(*seat.device, access, transaction);
+            co_await access_device(*slot.device, access, transaction);
         }
         written(*mapping, transaction);
     } catch (...) {
@@ -176,56 +177,57 @@ awaitable<void> Bus::perform(Transaction& transaction, unsigned cpu) {
     }
     if (!failure) co_return;
     const auto cancellation = co_await asio::this_coro::cancellation_state;
-    failed(seat, transaction, std::move(failure), cancellation.cancelled());
+    failed(slot, transaction, std::move(failure), cancellation.cancelled());
 }
 
 void Bus::written(const Mapping& mapping, const Transaction& transaction) const {
-    if (on_burst_ && transaction.direction == Direction::write && mapping.burst.step(burst_pause_)) tell_burst(transaction);
+    if (on_burst_ && transaction.direction == Direction::write && mapping.burst.step(burst_pause_))
+        report_burst(transaction);
 }
 
-void Bus::failed(Seat& seat, Transaction& transaction, std::exception_ptr failure, asio::cancellation_type cancelled) {
+void Bus::failed(DeviceSlot& slot, Transaction& transaction, std::exception_ptr failure, asio::cancellation_type cancelled) {
     fill_with_ones(transaction);
     // Only the vCPU's own cancellation ends the access without an answer; everything else is the device's fault.
     if (cancelled != asio::cancellation_type::none) std::rethrow_exception(failure);
-    if (!seat.detached.exchange(true)) {
-        tell(log_, fmt::format("device {} failed at {} and is detached: {}", seat.device->name(),
-                               describe(space_, {transaction.address, 1}), reason_of(failure)));
+    if (!slot.detached.exchange(true)) {
+        log_(fmt::format("device {} failed at {} and is detached: {}", slot.device->name(),
+                         describe(space_, {transaction.address, 1}), reason_of(failure)));
     }
 }
 
-Bus::Visit::Visit(Bus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept
+Bus::DeviceAccess::DeviceAccess(Bus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept
     : bus_(&bus), mapping_(&mapping), transaction_(&transaction), access_(bus.access_of(mapping, transaction, cpu)) {}
 
-Bus::Visit::~Visit() {
-    if (mapping_ != nullptr) mapping_->seat->turn.give();
+Bus::DeviceAccess::~DeviceAccess() {
+    if (mapping_ != nullptr) mapping_->slot->mutex.unlock();
 }
 
-Bus::Visit Bus::try_visit(Transaction& transaction, unsigned cpu, Hint& hint) noexcept {
+Bus::DeviceAccess Bus::try_access(Transaction& transaction, unsigned cpu, Hint& hint) noexcept {
     const Mapping* mapping = hint.last_;
     if (mapping == nullptr || !covers(*mapping, transaction.address)) mapping = hint.last_ = find(transaction.address);
     if (mapping == nullptr || transaction.data.size() != transaction.size || !suits(*mapping, transaction)) return {};
-    Seat& seat = *mapping->seat;
-    if (!mapping->bells.empty() || seat.detached.load(std::memory_order_relaxed)) return {};
-    if (!seat.turn.try_take() && !seat.turn.try_take_soon()) return {};
+    DeviceSlot& slot = *mapping->slot;
+    if (!mapping->ioevents.empty() || slot.detached.load(std::memory_order_relaxed)) return {};
+    if (!slot.mutex.try_lock() && !slot.mutex.try_lock_spinning()) return {};
     return {*this, *mapping, transaction, cpu};
 }
 
-awaitable<void> Bus::Visit::answer() {
-    const Seat& seat = *mapping_->seat;
-    if (seat.lane) return seat.lane->visit(access_, *transaction_);
-    return asyncvm::answer(*seat.device, access_, *transaction_);
+awaitable<void> Bus::DeviceAccess::answer() {
+    const DeviceSlot& slot = *mapping_->slot;
+    if (slot.dispatcher) return slot.dispatcher->access_device(access_, *transaction_);
+    return asyncvm::answer(*slot.device, access_, *transaction_);
 }
 
-void Bus::Visit::finish() {
+void Bus::DeviceAccess::finish() {
     if (transaction_->direction == Direction::write) {
         bus_->written(*mapping_, *transaction_);
-    } else if (!mapping_->seat->lane) {
+    } else if (!mapping_->slot->dispatcher) {
         store_data(access_, *transaction_);
     }
 }
 
-void Bus::Visit::fail(std::exception_ptr failure, asio::cancellation_type cancelled) {
-    bus_->failed(*mapping_->seat, *transaction_, std::move(failure), cancelled);
+void Bus::DeviceAccess::fail(std::exception_ptr failure, asio::cancellation_type cancelled) {
+    bus_->failed(*mapping_->slot, *transaction_, std::move(failure), cancelled);
 }
 
 awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
@@ -241,7 +243,7 @@ awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
                 const std::uint64_t room =
                     mapping->range.whole ? transaction.size : mapping->range.size - (part.address - mapping->range.first);
                 step = static_cast<unsigned>(std::min<std::uint64_t>(
-                    std::bit_floor(room), std::min(mapping->seat->max_size, std::bit_floor(transaction.size - done))));
+                    std::bit_floor(room), std::min(mapping->slot->max_size, std::bit_floor(transaction.size - done))));
             }
             part.size = static_cast<std::uint8_t>(step);
             part.data = transaction.data.subspan(element + done, step);
@@ -254,49 +256,50 @@ awaitable<void> Bus::perform_split(Transaction& transaction, unsigned cpu) {
 /// Where the accelerator has stopped the vCPU for a write that only notifies.
 bool Bus::ring(const Mapping& mapping, const Transaction& transaction) noexcept {
     if (transaction.direction != Direction::write) return false;
-    const auto bell = std::ranges::find_if(mapping.bells, [&](const auto& b) { return b->matches(transaction); });
-    if (bell == mapping.bells.end()) return false;
-    (*bell)->ring();
+    const auto ioevent = std::ranges::find_if(mapping.ioevents, [&](const auto& b) { return b->matches(transaction); });
+    if (ioevent == mapping.ioevents.end()) return false;
+    (*ioevent)->ring();
     return true;
 }
 
-std::vector<std::shared_ptr<Bell>> Bus::bells() const {
-    std::vector<std::shared_ptr<Bell>> all;
-    for (const Mapping& mapping : mappings_) all.insert(all.end(), mapping.bells.begin(), mapping.bells.end());
+std::vector<std::shared_ptr<IoEvent>> Bus::ioevents() const {
+    std::vector<std::shared_ptr<IoEvent>> all;
+    for (const Mapping& mapping : mappings_) all.insert(all.end(), mapping.ioevents.begin(), mapping.ioevents.end());
     return all;
 }
 
-bool Bus::posts(const PostedZone& zone) const noexcept {
+bool Bus::posts(const CoalescedZone& zone) const noexcept {
     for (std::uint64_t address = zone.address; address - zone.address < zone.size; ++address) {
         const Mapping* const mapping = find(address);
         if (mapping == nullptr) continue;
-        if (!mapping->seat->device->posts(address - mapping->range.first)) return false;
-        if (std::ranges::any_of(mapping->bells, [&](const auto& bell) { return bell->address() == address; })) return false;
+        if (!mapping->slot->device->posts(address - mapping->range.first)) return false;
+        if (std::ranges::any_of(mapping->ioevents, [&](const auto& ioevent) { return ioevent->address() == address; }))
+            return false;
     }
     return true;
 }
 
-void Bus::tell_burst(const Transaction& transaction) const {
-    const PostedZone zone{space_, transaction.address, transaction.size};
+void Bus::report_burst(const Transaction& transaction) const {
+    const CoalescedZone zone{space_, transaction.address, transaction.size};
     // A string is many writes for one exit already.
     if (transaction.data.size() == transaction.size && posts(zone)) on_burst_(zone);
 }
 
 std::vector<std::shared_ptr<Device>> Bus::devices() const {
     std::vector<std::shared_ptr<Device>> devices;
-    for (const auto& seat : seats_) devices.push_back(seat->device);
+    for (const auto& slot : slots_) devices.push_back(slot->device);
     return devices;
 }
 
 std::vector<AttachedRange> Bus::ranges() const {
     std::vector<AttachedRange> ranges;
-    for (const Mapping& mapping : mappings_) ranges.push_back({mapping.range, mapping.seat->device->name()});
+    for (const Mapping& mapping : mappings_) ranges.push_back({mapping.range, mapping.slot->device->name()});
     return ranges;
 }
 
 std::string_view Bus::device_name(std::uint64_t address) const noexcept {
     const Mapping* const mapping = find(address);
-    return mapping == nullptr ? std::string_view() : mapping->seat->device->name();
+    return mapping == nullptr ? std::string_view() : mapping->slot->device->name();
 }
 
 }  // namespace asyncvm

@@ -71,7 +71,7 @@ void Backend::start() {
 }
 
 void Backend::release() noexcept {
-    if (--fronts_ == 0) close();
+    if (--handles_ == 0) close();
 }
 
 void Backend::close() noexcept {
@@ -85,7 +85,7 @@ void Backend::close() noexcept {
     state_.notify();
 }
 
-void Backend::say(std::string_view text) const { tell(environment_.log, fmt::format("{}: {}", environment_.label, text)); }
+void Backend::log(std::string_view text) const { environment_.log(fmt::format("{}: {}", environment_.label, text)); }
 
 void Backend::set_connected(bool connected) {
     was_connected_ = was_connected_ || connected;
@@ -99,7 +99,7 @@ void Backend::report_lost(bool now) {
     if (lost == lost_told_) return;
     const auto time = Clock::now();
     if (!now && time - lost_told_at_ < std::chrono::seconds(1)) return;
-    say(fmt::format("{} bytes of output are gone: {} did not take them in time (full=wait would have made the guest wait)",
+    log(fmt::format("{} bytes of output are gone: {} did not take them in time (full=wait would have made the guest wait)",
                     lost - lost_told_, description()));
     lost_told_ = lost;
     lost_told_at_ = time;
@@ -111,7 +111,7 @@ void Backend::spawn(awaitable<void> work) {
         try {
             std::rethrow_exception(failure);
         } catch (const std::exception& error) {
-            self->say(fmt::format("{} stopped working: {}", self->description(), error.what()));
+            self->log(fmt::format("{} stopped working: {}", self->description(), error.what()));
         }
     });
 }
@@ -145,7 +145,7 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
         if (self->closed_) co_return;
         const int error = sink.flush(self->queue_);
         if (error == 0) {
-            if (failing) self->say(fmt::format("{} is being written again", sink.path()));
+            if (failing) self->log(fmt::format("{} is being written again", sink.path()));
             failing = false;
             co_await rest(self, sink.reader(), seen, position);
             continue;
@@ -157,7 +157,7 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
         const bool full_pipe = error == EAGAIN;
         if (!failing && !full_pipe) {
             failing = true;
-            self->say(fmt::format("cannot write {}: {} (nothing is lost: it is tried again each second)", sink.path(),
+            self->log(fmt::format("cannot write {}: {} (nothing is lost: it is tried again each second)", sink.path(),
                                   reason(error)));
         }
         const auto stamp = self->state_.generation();
@@ -205,7 +205,7 @@ awaitable<std::uint64_t> Backend::drain() {
         if (deadline && now >= *deadline) break;
         if (!told && (now - begun >= patience || !attended())) {
             told = true;
-            say(fmt::format("the guest has ended; {}", waiting_text()));
+            log(fmt::format("the guest has ended; {}", waiting_text()));
         }
         // A client that comes or is ready to take more notifies; that the last bytes have arrived must be asked for.
         auto limit = attended() || in_kernel() > 0 ? pause : Event::no_limit;
@@ -219,7 +219,7 @@ awaitable<std::uint64_t> Backend::drain() {
         co_await finish(deadline ? std::clamp(*deadline, now, until) : until);
     }
     report_lost(true);
-    co_return undelivered() + hopeless();
+    co_return undelivered() + undeliverable();
 }
 
 }  // namespace asyncvm

@@ -43,7 +43,7 @@ public:
     void close() noexcept;
 
     /// A front more, a front less.
-    void acquire() noexcept { ++fronts_; }
+    void acquire() noexcept { ++handles_; }
     void release() noexcept;
     /// The front that reads is closed.
     virtual void stop_input() noexcept {}
@@ -57,7 +57,7 @@ protected:
     /// Bytes that have left the queue and that nobody has got yet.
     [[nodiscard]] virtual std::uint64_t in_kernel() { return 0; }
     /// Bytes that nobody will ever get, though no option asked for that.
-    [[nodiscard]] virtual std::uint64_t hopeless() { return 0; }
+    [[nodiscard]] virtual std::uint64_t undeliverable() { return 0; }
     /// Everything has been delivered, or may no longer be waited for: say goodbye to whoever is there.
     [[nodiscard]] virtual awaitable<void> finish(Clock::time_point until);
     /// What drain() says while it waits: "13 bytes wait for ...".
@@ -66,7 +66,7 @@ protected:
     virtual void shut() noexcept = 0;
 
     void spawn(awaitable<void> work);
-    void say(std::string_view text) const;
+    void log(std::string_view text) const;
     void set_connected(bool connected);
     /// Tells of output that the client will never get: at most once a second, unless `now`.
     void report_lost(bool now = false);
@@ -95,7 +95,7 @@ private:
     Queue queue_;
     std::optional<FileSink> copy_;
     Event state_;
-    unsigned fronts_ = 0;
+    unsigned handles_ = 0;
     bool was_connected_ = false;
     bool draining_ = false;
     bool closed_ = false;

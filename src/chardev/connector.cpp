@@ -81,8 +81,8 @@ awaitable<std::string> Connector::connect(std::shared_ptr<Connector> self, Uniqu
     co_return problem.empty() ? std::string("no address") : problem;
 }
 
-/// The session ends by an error, by close(), or politely after the server's end of file.
-awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::shared_ptr<Session> server) {
+/// The connection ends by an error, by close(), or politely after the server's end of file.
+awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::shared_ptr<Connection> server) {
     constexpr auto goodbye = std::chrono::seconds(1);
     for (;;) {
         const auto seen = self->state().generation();
@@ -106,17 +106,17 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
         const auto problem = co_await connect(self, fd);
         if (self->closed()) co_return;
         if (problem.empty()) {
-            tell(self->environment().log, fmt::format("{} is connected to {}", self->environment().label, self->where_));
+            self->environment().log(fmt::format("{} is connected to {}", self->environment().label, self->where_));
             const auto server = self->begin(std::move(fd));
             self->admit(server);
             co_await await_end(self, server);
             if (self->closed()) co_return;
             if (!self->draining())
-                self->say(fmt::format("{} has closed the connection (tried again every {} s)", self->where_, seconds));
+                self->log(fmt::format("{} has closed the connection (tried again every {} s)", self->where_, seconds));
             told = Told::connected;
         } else if (told != Told::failing) {
             told = Told::failing;
-            self->say(fmt::format("cannot connect to {}: {} (tried again every {} s)", self->where_, problem, seconds));
+            self->log(fmt::format("cannot connect to {}: {} (tried again every {} s)", self->where_, problem, seconds));
         }
         const auto until = Clock::now() + pause;
         for (;;) {
@@ -129,7 +129,7 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
 }
 
 std::string Connector::waiting(std::uint64_t bytes) const {
-    if (session()) return fmt::format("{} for {} to take them (Ctrl-C gives up)", bytes_wait(bytes), where_);
+    if (connection()) return fmt::format("{} for {} to take them (Ctrl-C gives up)", bytes_wait(bytes), where_);
     return fmt::format("{} for a connection to {} (Ctrl-C gives up)", bytes_wait(bytes), where_);
 }
 

@@ -25,7 +25,7 @@ private:
     static awaitable<std::string> connect(std::shared_ptr<Connector> self, UniqueFd& fd);
     static awaitable<std::string> resolve(std::shared_ptr<Connector> self, std::vector<SocketAddress>& addresses);
     static awaitable<int> connect_to(std::shared_ptr<Connector> self, const SocketAddress& address, UniqueFd& fd);
-    static awaitable<void> await_end(std::shared_ptr<Connector> self, std::shared_ptr<Session> server);
+    static awaitable<void> await_end(std::shared_ptr<Connector> self, std::shared_ptr<Connection> server);
 
     void run() override;
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;

@@ -22,13 +22,13 @@ Listener::Listener(const ChardevSpec& spec, ChardevEnvironment environment) : So
 }
 
 void Listener::run() {
-    tell(environment().log, fmt::format("{} listens on {}", environment().label, where_));
+    environment().log(fmt::format("{} listens on {}", environment().label, where_));
     spawn(serve(std::static_pointer_cast<Listener>(shared_from_this())));
 }
 
 /// Whether the place is taken by a client that should keep it.
 bool Listener::occupied() {
-    const auto& client = session();
+    const auto& client = connection();
     if (!client) return false;
     client->sample(queue());
     return !client->maybe_gone();
@@ -58,13 +58,13 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
         const int error = self->accept(fd);
         if (error == 0) {
             failing = false;
-            if (const auto gone = self->session()) self->end(gone);
+            if (const auto gone = self->connection()) self->end(gone);
             const auto client = self->begin(std::move(fd));
             co_await settle(self, client);
             self->admit(client);
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
             if (!std::exchange(failing, true)) {
-                self->say(fmt::format("cannot accept a client on {}: {} (it is tried again)", self->where_, reason(error)));
+                self->log(fmt::format("cannot accept a client on {}: {} (it is tried again)", self->where_, reason(error)));
             }
             const auto stamp = self->state().generation();
             co_await self->state().wait(stamp, retry);
@@ -76,7 +76,7 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
 /// A probe that connects only to see whether the port is open leaves at once: nothing is sent to a new client before it has
 /// shown that it stays, by sending something, by closing its own direction, or by a little patience. Where there is nothing
 /// yet that it could take, less of it: a client that came before the guest's first byte should not be kept from it.
-awaitable<void> Listener::settle(std::shared_ptr<Listener> self, std::shared_ptr<Session> client) {
+awaitable<void> Listener::settle(std::shared_ptr<Listener> self, std::shared_ptr<Connection> client) {
     const bool tempting = self->queue().undelivered(Queue::Reader::client) > 0;
     const Clock::duration patience = self->environment().patience;
     const auto until = Clock::now() + (tempting ? patience : patience / 5);
@@ -99,7 +99,8 @@ std::string Listener::command() const {
 }
 
 std::string Listener::waiting(std::uint64_t bytes) const {
-    if (session()) return fmt::format("{} for the client on {} to take them (Ctrl-C gives up)", bytes_wait(bytes), where_);
+    if (connection())
+        return fmt::format("{} for the client on {} to take them (Ctrl-C gives up)", bytes_wait(bytes), where_);
     return fmt::format("{} for a client on {} ({} shows them, Ctrl-C gives up)", bytes_wait(bytes), where_, command());
 }
 

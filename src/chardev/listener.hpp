@@ -20,7 +20,7 @@ public:
 
 private:
     static awaitable<void> serve(std::shared_ptr<Listener> self);
-    static awaitable<void> settle(std::shared_ptr<Listener> self, std::shared_ptr<Session> client);
+    static awaitable<void> settle(std::shared_ptr<Listener> self, std::shared_ptr<Connection> client);
     [[nodiscard]] bool occupied();
     [[nodiscard]] int accept(UniqueFd& client);
     [[nodiscard]] std::string command() const;

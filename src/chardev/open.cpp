@@ -1,6 +1,6 @@
 #include <asyncvm/error.hpp>
+#include <chardev/chardev_handle.hpp>
 #include <chardev/connector.hpp>
-#include <chardev/front.hpp>
 #include <chardev/listener.hpp>
 #include <chardev/open.hpp>
 #include <chardev/pty.hpp>
@@ -42,7 +42,7 @@ std::shared_ptr<Backend> make_backend(const ChardevSpec& spec, ChardevEnvironmen
 std::shared_ptr<Chardev> open_chardev(const ChardevSpec& spec, ChardevEnvironment environment) {
     const bool input = environment.input;
     const auto backend = make_backend(spec, std::move(environment));
-    return std::make_shared<Front>(backend, input);
+    return std::make_shared<ChardevHandle>(backend, input);
 }
 
 }  // namespace asyncvm

@@ -50,7 +50,7 @@ Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec
 }
 
 void Pty::run() {
-    tell(environment().log, fmt::format("{} is on pty {}", environment().label, path_));
+    environment().log(fmt::format("{} is on pty {}", environment().label, path_));
     const auto self = std::static_pointer_cast<Pty>(shared_from_this());
     spawn(attend(self));
     spawn(send(self));

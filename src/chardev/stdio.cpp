@@ -54,7 +54,7 @@ void StdioBackend::start_input(const ChardevEnvironment& environment) {
     in_.emplace(loop(), STDIN_FILENO, false);
     if (in_->terminal() && RawTerminal::foreground(STDIN_FILENO)) {
         raw_.emplace(STDIN_FILENO);
-        tell(environment.log, fmt::format("{} is this terminal: Ctrl-A x ends, Ctrl-A h helps", input_label_));
+        environment.log(fmt::format("{} is this terminal: Ctrl-A x ends, Ctrl-A h helps", input_label_));
     }
     spawn(receive(std::static_pointer_cast<StdioBackend>(shared_from_this())));
 }
@@ -67,9 +67,9 @@ void StdioBackend::stop_input() noexcept {
 }
 
 void StdioBackend::help() const {
-    tell(environment().log, "Ctrl-A x  ends asyncvm");
-    tell(environment().log, "Ctrl-A h  shows this (also Ctrl-A c)");
-    tell(environment().log, "Ctrl-A Ctrl-A  sends Ctrl-A to the guest; everything else goes to it anyway, Ctrl-C too");
+    environment().log("Ctrl-A x  ends asyncvm");
+    environment().log("Ctrl-A h  shows this (also Ctrl-A c)");
+    environment().log("Ctrl-A Ctrl-A  sends Ctrl-A to the guest; everything else goes to it anyway, Ctrl-C too");
 }
 
 void StdioBackend::take_input(std::span<const std::byte> data) {
@@ -137,7 +137,7 @@ int StdioBackend::flush() {
 /// Nobody can ever read the rest.
 void StdioBackend::give_up(int error) {
     if (std::exchange(given_up_, true)) return;
-    say(fmt::format("standard output is closed ({}): what the guest prints is lost", reason(error)));
+    log(fmt::format("standard output is closed ({}): what the guest prints is lost", reason(error)));
     queue().abandon_client();
     set_connected(false);
 }
@@ -166,7 +166,7 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
             case ENOSPC:
             case EDQUOT: {
                 if (!std::exchange(failing, true)) {
-                    self->say(
+                    self->log(
                         fmt::format("cannot write to standard output: {} (nothing is lost: it is tried again each second)",
                                     reason(error)));
                 }

@@ -37,7 +37,7 @@ private:
     void run() override;
     void push() override;
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;
-    [[nodiscard]] std::uint64_t hopeless() override { return given_up_ ? queue().lost() : 0; }
+    [[nodiscard]] std::uint64_t undeliverable() override { return given_up_ ? queue().lost() : 0; }
     void shut() noexcept override;
 
     std::optional<StdStream> out_;

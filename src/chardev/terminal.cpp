@@ -101,7 +101,7 @@ RawTerminal::~RawTerminal() {
 
 bool RawTerminal::foreground(int fd) noexcept {
     const auto group = tcgetpgrp(fd);
-    // A terminal that does not control this session sends it no signals.
+    // A terminal that does not control this connection sends it no signals.
     return group < 0 ? errno == ENOTTY : group == getpgrp();
 }
 

@@ -28,21 +28,21 @@ int write_all(int fd, std::string_view text) noexcept {
 
 }  // namespace
 
-void say(std::string_view line) noexcept {
+void print(std::string_view line) noexcept {
     try {
-        say_plain(fmt::format("asyncvm: {}\n", line));
+        print_plain(fmt::format("asyncvm: {}\n", line));
     } catch (const std::exception&) {
         // No memory for the line: the line alone is better than nothing.
-        say_plain(line);
+        print_plain(line);
     }
 }
 
 // An error here has nobody left to be told to.
-void say_plain(std::string_view text) noexcept { static_cast<void>(write_all(STDERR_FILENO, text)); }
+void print_plain(std::string_view text) noexcept { static_cast<void>(write_all(STDERR_FILENO, text)); }
 
-Log make_log() { return &say; }
+Log make_log() { return &print; }
 
-void print(std::string_view text) {
+void print_out(std::string_view text) {
     if (const int error = write_all(STDOUT_FILENO, text); error != 0) {
         throw Error(ErrorKind::host,
                     fmt::format("cannot write to the standard output: {}", std::generic_category().message(error)));

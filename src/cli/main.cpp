@@ -21,20 +21,20 @@ int main(int argc, char** argv) {
         const auto options = parse_options(argc, argv);
         if (options.probe != ProbeReport::none) return run_probe(options.probe);
         if (options.text.empty()) return run_session(options);
-        print(options.text);
+        print_out(options.text);
         return exit_code::success;
     } catch (const Error& error) {
-        say(error.what());
-        if (error.kind() == ErrorKind::usage) say("see asyncvm --help");
+        print(error.what());
+        if (error.kind() == ErrorKind::usage) print("see asyncvm --help");
         return exit_status(error.kind());
     } catch (const std::bad_alloc&) {
-        say("out of memory");
+        print("out of memory");
         return exit_code::host;
     } catch (const std::system_error& error) {
-        say(error.what());
+        print(error.what());
         return exit_code::host;
     } catch (const std::exception& error) {
-        say(fmt::format("internal error: {}", error.what()));
+        print(fmt::format("internal error: {}", error.what()));
         return exit_code::kvm_failure;
     }
 }

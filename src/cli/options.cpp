@@ -1,7 +1,7 @@
 #include "cli/options.hpp"
 
 #include "accel/kvm/cpu_features.hpp"
-#include "cli/words.hpp"
+#include "cli/raw_options.hpp"
 #include "devices/catalogue.hpp"
 #include "loader/number.hpp"
 #include "loader/size_option.hpp"
@@ -73,66 +73,66 @@ void redirect_debugcon(std::vector<DeviceRequest>& requests, const std::string& 
     request.options.emplace_back("chardev", spec);
 }
 
-std::vector<std::string> serials(const Words& words) {
+std::vector<std::string> serials(const RawOptions& raw) {
     constexpr std::size_t most = 4;
-    if (words.serial.size() > most) {
+    if (raw.serial.size() > most) {
         fail(
             fmt::format("--serial is given {} times, but there are {} serial ports, COM1 to COM4 (add more with --device "
                         "uart16550,port=N,chardev=SPEC)",
-                        words.serial.size(), most));
+                        raw.serial.size(), most));
     }
-    if (words.serial.empty() && !words.no_defaults) return {"stdio"};
-    return words.serial;
+    if (raw.serial.empty() && !raw.no_defaults) return {"stdio"};
+    return raw.serial;
 }
 
 }  // namespace
 
 Options parse_options(int argc, const char* const* argv) {
-    const auto words = split_command_line(argc, argv);
+    const auto raw = split_command_line(argc, argv);
     Options options;
-    if (words.help) {
+    if (raw.help) {
         options.text = help_text();
         return options;
     }
-    if (words.version) {
+    if (raw.version) {
         options.text = "asyncvm " ASYNCVM_VERSION "\n";
         return options;
     }
-    if (words.probe || words.probe_lines) {
-        options.probe = words.probe_lines ? ProbeReport::lines : ProbeReport::table;
+    if (raw.probe || raw.probe_lines) {
+        options.probe = raw.probe_lines ? ProbeReport::lines : ProbeReport::table;
         return options;
     }
     std::vector<DeviceRequest> requests;
-    for (const auto& text : words.device) {
+    for (const auto& text : raw.device) {
         requests.push_back(parse_device_request(text));
         if (auto help = requested_help(requests.back())) {
             options.text = std::move(*help);
             return options;
         }
     }
-    if (words.guest.empty() || words.guest.front().empty()) fail("no guest is given: asyncvm [options] GUEST");
-    options.guest = words.guest.front();
-    if (!words.debugcon.empty()) redirect_debugcon(requests, words.debugcon.back());
-    options.devices = plan_devices(std::move(requests), !words.no_defaults);
-    options.serials = serials(words);
-    options.verbose = words.verbose;
-    options.statistics = words.stats;
-    if (!words.load.empty()) options.load = parse_address(words.load.back(), "--load");
-    if (!words.entry.empty()) options.entry = parse_address(words.entry.back(), "--entry");
-    if (!words.mode.empty()) options.mode = parse_mode(words.mode.back());
-    if (!words.memory.empty()) options.memory_size = parse_size(words.memory.back(), "--memory");
+    if (raw.guest.empty() || raw.guest.front().empty()) fail("no guest is given: asyncvm [options] GUEST");
+    options.guest = raw.guest.front();
+    if (!raw.debugcon.empty()) redirect_debugcon(requests, raw.debugcon.back());
+    options.devices = plan_devices(std::move(requests), !raw.no_defaults);
+    options.serials = serials(raw);
+    options.verbose = raw.verbose;
+    options.statistics = raw.stats;
+    if (!raw.load.empty()) options.load = parse_address(raw.load.back(), "--load");
+    if (!raw.entry.empty()) options.entry = parse_address(raw.entry.back(), "--entry");
+    if (!raw.mode.empty()) options.mode = parse_mode(raw.mode.back());
+    if (!raw.memory.empty()) options.memory_size = parse_size(raw.memory.back(), "--memory");
     check_memory_size(options.memory_size);
-    if (!words.cpus.empty()) options.cpus = parse_cpus(words.cpus.back());
-    if (!words.cpu.empty()) {
-        options.cpu_features = words.cpu.back();
+    if (!raw.cpus.empty()) options.cpus = parse_cpus(raw.cpus.back());
+    if (!raw.cpu.empty()) {
+        options.cpu_features = raw.cpu.back();
         static_cast<void>(kvm::parse_cpu_features(options.cpu_features));
     }
-    if (!words.accel.empty()) options.accelerator = parse_accelerator(words.accel.back());
+    if (!raw.accel.empty()) options.accelerator = parse_accelerator(raw.accel.back());
     if (options.accelerator == AcceleratorChoice::unicorn && !options.cpu_features.empty()) {
         fail("--cpu: the features of Unicorn's processor are fixed (drop it, or take --accel kvm)");
     }
-    if (!words.posted_writes.empty()) options.posted_writes = parse_posted_writes(words.posted_writes.back());
-    options.registers = parse_registers(words.reg, options.mode, options.cpus);
+    if (!raw.posted_writes.empty()) options.posted_writes = parse_posted_writes(raw.posted_writes.back());
+    options.registers = parse_registers(raw.reg, options.mode, options.cpus);
     return options;
 }
 

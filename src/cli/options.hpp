@@ -39,7 +39,7 @@ struct Options {
 
 inline constexpr unsigned most_cpus = 255;  ///< an APIC ID has 8 bits, and 0xff is everybody
 
-/// No side effects. Every value is understood and checked as far as that is possible without a machine; see rehearse() for
+/// No side effects. Every value is understood and checked as far as that is possible without a machine; see dry_run() for
 /// what remains. Throws Error(usage).
 [[nodiscard]] Options parse_options(int argc, const char* const* argv);
 

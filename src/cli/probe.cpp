@@ -22,8 +22,8 @@ int run_probe(ProbeReport report) {
     } catch (const Error& error) {
         unusable = error.what();
     }
-    print(report == ProbeReport::lines ? probe::format_lines(findings, unusable)
-                                       : probe::format_table(probe::describe_host(), findings, unusable));
+    print_out(report == ProbeReport::lines ? probe::format_lines(findings, unusable)
+                                           : probe::format_table(probe::describe_host(), findings, unusable));
     return unusable.empty() ? exit_code::success : exit_code::host;
 }
 

@@ -71,12 +71,12 @@ private:
     void attach();
     void interrupt(Interruption by);
     void cancel_waits();
-    [[nodiscard]] awaitable<int> life();
+    [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
-    void tell_outcome(const Outcome& outcome);
-    void tell_undelivered() const;
-    void tell_statistics() const;
+    void print_outcome(const Outcome& outcome);
+    void print_undelivered() const;
+    void print_statistics() const;
     void on_signal(int number);
 
     const Options& options_;
@@ -92,7 +92,7 @@ private:
 void Session::load() {
     const auto loaded = load_flat(
         machine_.memory(), {.path = options_.guest, .load = options_.load, .entry = options_.entry, .mode = options_.mode});
-    if (!loaded.note.empty()) say(loaded.note);
+    if (!loaded.note.empty()) print(loaded.note);
     for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
         Registers registers = loaded.registers;
         apply_all(registers, cpu, options_.registers, options_.mode);
@@ -112,7 +112,7 @@ void Session::attach() {
 void Session::interrupt(Interruption by) {
     if (interruption_) {
         streams_.close();
-        say(fmt::format("ended at once by {}", by.by));
+        print(fmt::format("ended at once by {}", by.by));
         ::_exit(by.code);
     }
     interruption_ = std::move(by);
@@ -130,7 +130,7 @@ awaitable<Outcome> Session::run_guest() {
     for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
     // That there is no machine to be had is told without a client.
     co_await machine_.prepared();
-    if (!accelerator_note_.empty()) say(accelerator_note_);
+    if (!accelerator_note_.empty()) print(accelerator_note_);
     co_await others_.wait();
     Outcome outcome;
     outcome.kind = Outcome::Kind::stopped;
@@ -155,34 +155,34 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
     }
     // On a terminal the guest's last words come before what is said about it.
     co_await terminal_.wait();
-    tell_outcome(outcome);
+    print_outcome(outcome);
     co_await others_.wait();
 }
 
-void Session::tell_outcome(const Outcome& outcome) {
+void Session::print_outcome(const Outcome& outcome) {
     const bool well = outcome.kind == Outcome::Kind::halted || outcome.kind == Outcome::Kind::exited;
     if (outcome.kind != Outcome::Kind::stopped && (!well || options_.verbose)) {
         // The report begins with the summary.
         const bool both = outcome.report.starts_with(outcome.summary);
-        if (!both || outcome.report.empty()) say(outcome.summary.empty() ? "the guest halted" : outcome.summary);
-        if (!outcome.report.empty()) say_plain((both ? "asyncvm: " : "") + outcome.report);
+        if (!both || outcome.report.empty()) print(outcome.summary.empty() ? "the guest halted" : outcome.summary);
+        if (!outcome.report.empty()) print_plain((both ? "asyncvm: " : "") + outcome.report);
     }
     if (options_.verbose) {
-        say(fmt::format("accesses that found no device: {} to ports, {} to memory", machine_.ports().unclaimed(),
-                        machine_.mmio().unclaimed()));
+        print(fmt::format("accesses that found no device: {} to ports, {} to memory", machine_.ports().unclaimed(),
+                          machine_.mmio().unclaimed()));
     }
 }
 
 /// Before the streams are closed.
-void Session::tell_undelivered() const {
+void Session::print_undelivered() const {
     for (const auto& [label, spec, standard, chardev] : streams_.all()) {
         const auto bytes = chardev->undelivered();
         if (bytes == 0) continue;
-        say(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));
+        print(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));
     }
 }
 
-void Session::tell_statistics() const {
+void Session::print_statistics() const {
     std::vector<StreamStatistics> streams;
     bool standard_seen = false;
     for (const auto& [label, spec, standard, chardev] : streams_.all()) {
@@ -190,25 +190,25 @@ void Session::tell_statistics() const {
         if (standard && std::exchange(standard_seen, true)) continue;
         streams.push_back({label, chardev->description(), chardev->traffic()});
     }
-    say_plain("asyncvm: " + format_statistics(machine_.statistics(), streams));
+    print_plain("asyncvm: " + format_statistics(machine_.statistics(), streams));
 }
 
 void Session::on_signal(int number) {
     if (number != SIGUSR1) {
         interrupt({std::string(signal_name(number)), exit_code::signal_base + number});
     } else if (options_.statistics) {
-        tell_statistics();
+        print_statistics();
     } else {
-        say("SIGUSR1 shows statistics only if they are counted from the start (start asyncvm with --stats)");
+        print("SIGUSR1 shows statistics only if they are counted from the start (start asyncvm with --stats)");
     }
 }
 
-awaitable<int> Session::life() {
+awaitable<int> Session::run_to_end() {
     const auto outcome = co_await run_guest();
     co_await deliver(outcome);
-    if (interruption_) say(fmt::format("stopped by {}", interruption_->by));
-    tell_undelivered();
-    if (options_.statistics) tell_statistics();
+    if (interruption_) print(fmt::format("stopped by {}", interruption_->by));
+    print_undelivered();
+    if (options_.statistics) print_statistics();
     streams_.close();
     co_return interruption_ ? interruption_->code : exit_status(outcome);
 }
@@ -216,7 +216,7 @@ awaitable<int> Session::life() {
 /// Throws what is wrong with the options, before anything is opened.
 void Session::check() const {
     asio::io_context scratch(1);
-    rehearse(options_, scratch);
+    dry_run(options_, scratch);
 }
 
 int Session::run() {
@@ -228,7 +228,7 @@ int Session::run() {
     attach();
     std::optional<int> code;
     std::exception_ptr failure;
-    asio::co_spawn(loop_, life(), [&](std::exception_ptr error, int result) {
+    asio::co_spawn(loop_, run_to_end(), [&](std::exception_ptr error, int result) {
         failure = std::move(error);
         code = result;
         loop_.stop();

@@ -53,7 +53,7 @@ void attach_devices(const Options& options, const Wiring& wiring) {
     }
 }
 
-void rehearse(const Options& options, asio::io_context& loop) {
+void dry_run(const Options& options, asio::io_context& loop) {
     Bus ports(Space::port, loop, {});
     Bus mmio(Space::memory, loop, {});
     const auto open_nothing = [&loop](const StreamRequest& request) {

@@ -36,6 +36,6 @@ void attach_devices(const Options& options, const Wiring& wiring);
 
 /// attach_devices() on buses that are thrown away, with nothing opened: finds every mistake in the options before the
 /// program has touched anything. Throws Error(usage).
-void rehearse(const Options& options, asio::io_context& loop);
+void dry_run(const Options& options, asio::io_context& loop);
 
 }  // namespace asyncvm::cli

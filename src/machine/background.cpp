@@ -29,13 +29,13 @@ struct Background::Job {
 
 namespace {
 
-void tell_failure(const Log& log, const std::string& name, const std::exception_ptr& failure) {
+void log_failure(const Log& log, const std::string& name, const std::exception_ptr& failure) {
     try {
         std::rethrow_exception(failure);
     } catch (const std::exception& error) {
-        tell(log, fmt::format("the background work of {} failed: {}", name, error.what()));
+        log(fmt::format("the background work of {} failed: {}", name, error.what()));
     } catch (...) {
-        tell(log, fmt::format("the background work of {} failed", name));
+        log(fmt::format("the background work of {} failed", name));
     }
 }
 
@@ -62,7 +62,7 @@ void Background::start(const std::shared_ptr<Job>& job, awaitable<void> work) {
     asio::co_spawn(device_loop_, std::move(work),
                    asio::bind_cancellation_slot(job->cancel.slot(), [job, log = log_](std::exception_ptr failure) {
                        job->running = false;
-                       if (failure && !job->cancelled) tell_failure(log, job->name, failure);
+                       if (failure && !job->cancelled) log_failure(log, job->name, failure);
                        job->ended.notify();
                    }));
 }
@@ -75,7 +75,7 @@ awaitable<void> Background::finish() {
         const auto seen = job->ended.generation();
         if (!job->running) continue;
         const bool ended = co_await job->ended.wait(seen, 500ms);
-        if (!ended) tell(log_, fmt::format("the background work of {} does not end when it is cancelled", job->name));
+        if (!ended) log_(fmt::format("the background work of {} does not end when it is cancelled", job->name));
     }
 }
 

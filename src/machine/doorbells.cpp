@@ -6,39 +6,40 @@
 
 #include <utility>
 
-#include "bus/bell.hpp"
-#include "machine/posting.hpp"
+#include "bus/ioevent.hpp"
+#include "machine/coalesced_writes.hpp"
 
 namespace asyncvm {
 
 struct Doorbells::Job {
-    explicit Job(std::shared_ptr<Bell> b) : bell(std::move(b)) {}
-    std::shared_ptr<Bell> bell;
+    explicit Job(std::shared_ptr<IoEvent> b) : ioevent(std::move(b)) {}
+    std::shared_ptr<IoEvent> ioevent;
     bool ending = false;  ///< one ring is finish()'s own
     bool ended = false;
     Event end;
 };
 
-Doorbells::Doorbells(Accelerator& accelerator, std::vector<std::shared_ptr<Bell>> bells, std::shared_ptr<Posting> posting)
-    : accelerator_(accelerator), posting_(std::move(posting)) {
-    for (auto& bell : bells) jobs_.push_back(std::make_shared<Job>(std::move(bell)));
+Doorbells::Doorbells(Accelerator& accelerator, std::vector<std::shared_ptr<IoEvent>> ioevents,
+                     std::shared_ptr<CoalescedWrites> coalesced)
+    : accelerator_(accelerator), coalesced_(std::move(coalesced)) {
+    for (auto& ioevent : ioevents) jobs_.push_back(std::make_shared<Job>(std::move(ioevent)));
 }
 
 void Doorbells::start(Background& background) {
     for (const auto& job : jobs_) {
-        const Doorbell& doorbell = job->bell->doorbell();
-        accelerator_.connect_doorbell(job->bell->space(), job->bell->address(), doorbell, job->bell->eventfd());
-        background.start(fmt::format("device {}", job->bell->device().name()), answer(job, posting_));
+        const Doorbell& doorbell = job->ioevent->doorbell();
+        accelerator_.connect_doorbell(job->ioevent->space(), job->ioevent->address(), doorbell, job->ioevent->eventfd());
+        background.start(fmt::format("device {}", job->ioevent->device().name()), answer(job, coalesced_));
     }
 }
 
-awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<Posting> posting) {
+awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<CoalescedWrites> coalesced) {
     for (;;) {
-        auto times = co_await job->bell->heard();
+        auto times = co_await job->ioevent->heard();
         if (job->ending) --times;
         // What the guest has written before it rang.
-        if (posting && posting->pending()) co_await posting->drain();
-        if (times > 0) co_await job->bell->device().rung(job->bell->index());
+        if (coalesced && coalesced->pending()) co_await coalesced->drain();
+        if (times > 0) co_await job->ioevent->device().rung(job->ioevent->index());
         if (job->ending) break;
     }
     job->ended = true;
@@ -48,7 +49,7 @@ awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<Post
 awaitable<void> Doorbells::finish(std::chrono::milliseconds limit) {
     for (const auto& job : jobs_) {
         job->ending = true;
-        job->bell->ring();
+        job->ioevent->ring();
     }
     for (const auto& job : jobs_) {
         const auto seen = job->end.generation();

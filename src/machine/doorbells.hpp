@@ -13,27 +13,28 @@
 
 namespace asyncvm {
 
-class Posting;
+class CoalescedWrites;
 
 /// Device loop.
 class Doorbells {
 public:
-    /// `posting` may be null. What it gets outlives the object's jobs, which end with finish() or with `background`.
-    Doorbells(Accelerator& accelerator, std::vector<std::shared_ptr<Bell>> bells, std::shared_ptr<Posting> posting);
+    /// `coalesced` may be null. What it gets outlives the object's jobs, which end with finish() or with `background`.
+    Doorbells(Accelerator& accelerator, std::vector<std::shared_ptr<IoEvent>> ioevents,
+              std::shared_ptr<CoalescedWrites> coalesced);
 
-    /// Has KVM ring the bells where it can (elsewhere the bus does), and answers them as jobs of `background`.
+    /// Has KVM ring the ioevents where it can (elsewhere the bus does), and answers them as jobs of `background`.
     void start(Background& background);
 
-    /// No vCPU runs any more: completes when the bells that have been rung are answered, or after `limit`.
+    /// No vCPU runs any more: completes when the ioevents that have been rung are answered, or after `limit`.
     [[nodiscard]] awaitable<void> finish(std::chrono::milliseconds limit);
 
 private:
     struct Job;
-    [[nodiscard]] static awaitable<void> answer(std::shared_ptr<Job> job, std::shared_ptr<Posting> posting);
+    [[nodiscard]] static awaitable<void> answer(std::shared_ptr<Job> job, std::shared_ptr<CoalescedWrites> coalesced);
 
     Accelerator& accelerator_;
     std::vector<std::shared_ptr<Job>> jobs_;
-    std::shared_ptr<Posting> posting_;
+    std::shared_ptr<CoalescedWrites> coalesced_;
 };
 
 }  // namespace asyncvm

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "machine/background.hpp"
+#include "machine/coalesced_writes.hpp"
 #include "machine/doorbells.hpp"
-#include "machine/posting.hpp"
 #include "machine/preparation.hpp"
 #include "machine/vcpu.hpp"
 #include "stats/machine_recorder.hpp"
@@ -63,10 +63,10 @@ struct Machine::Impl {
 
     void adopt(std::unique_ptr<Accelerator> a, std::vector<std::unique_ptr<Cpu>> cpus) {
         accelerator = std::move(a);
-        std::shared_ptr<Posting> collected;
+        std::shared_ptr<CoalescedWrites> collected;
         if (auto* const writes = config.posted_burst_pause.count() > 0 ? accelerator->posted_writes() : nullptr;
             writes != nullptr) {
-            collected = std::make_shared<Posting>(*writes, ports, mmio, config.posted_burst_pause);
+            collected = std::make_shared<CoalescedWrites>(*writes, ports, mmio, config.posted_burst_pause);
         }
         std::vector<std::unique_ptr<Vcpu>> made;
         for (unsigned index = 0; index < config.cpus; ++index) {
@@ -76,7 +76,7 @@ struct Machine::Impl {
                                    [this](std::optional<Outcome> outcome) { ended(std::move(outcome)); }}));
         }
         const std::lock_guard lock(mutex);
-        posting = std::move(collected);
+        coalesced = std::move(collected);
         vcpus = std::move(made);
         // Who ended the run until now has found none.
         if (outcome) stop_vcpus();
@@ -111,7 +111,7 @@ struct Machine::Impl {
 
     [[nodiscard]] std::uint64_t posted_writes() noexcept {
         const std::lock_guard lock(mutex);
-        return posting ? posting->delivered() : 0;
+        return coalesced ? coalesced->delivered() : 0;
     }
 
     [[nodiscard]] bool has_outcome() {
@@ -132,10 +132,10 @@ struct Machine::Impl {
         recorder = std::make_unique<stats::MachineRecorder>(stats::Places(ports.ranges(), mmio.ranges()), config.cpus,
                                                             stats::Clock::now());
         for (unsigned index = 0; index < config.cpus; ++index) vcpus[index]->record_on(recorder->cpu(index));
-        if (posting) posting->record_on(*recorder);
+        if (coalesced) coalesced->record_on(*recorder);
     }
 
-    // The order of destruction: vCPUs (with abandoned accesses, which still hold seats of a bus), buses, accelerator,
+    // The order of destruction: vCPUs (with abandoned accesses, which still hold slots of a bus), buses, accelerator,
     // memory.
     MachineConfig config;
     GuestMemory memory;
@@ -144,7 +144,7 @@ struct Machine::Impl {
     Bus ports;
     Bus mmio;
     std::unique_ptr<stats::MachineRecorder> recorder;  ///< from the start of the run on, if statistics are wanted
-    std::shared_ptr<Posting> posting;
+    std::shared_ptr<CoalescedWrites> coalesced;
     std::mutex mutex;
     std::optional<Outcome> outcome;
     std::atomic<unsigned> running = 0;
@@ -166,7 +166,7 @@ Machine::~Machine() {
     // Nobody runs the device loop for these vCPUs any more: what they await there may never come.
     for (const auto& vcpu : impl_->vcpus) vcpu->abandon();
     impl_->join_all();
-    if (impl_->posting) impl_->posting->shut();
+    if (impl_->coalesced) impl_->coalesced->shut();
 }
 
 GuestMemory& Machine::memory() noexcept { return impl_->memory; }
@@ -236,7 +236,7 @@ awaitable<void> Machine::Impl::wait_for_vcpus() {
             finish(stopped());
         } else if (!changed && stopping && !abandoned) {
             abandoned = true;
-            tell(config.log, "a device does not react to the cancellation of an access: the access is abandoned");
+            config.log("a device does not react to the cancellation of an access: the access is abandoned");
             for (const auto& vcpu : vcpus) vcpu->abandon();
         }
     }
@@ -251,11 +251,11 @@ awaitable<Outcome> Machine::run() {
         for (auto& device : bus->devices()) background.start(std::move(device));
     }
     impl.start_recorder();
-    auto bells = impl.ports.bells();
-    for (auto& bell : impl.mmio.bells()) bells.push_back(std::move(bell));
-    Doorbells doorbells(*impl.accelerator, std::move(bells), impl.posting);
+    auto ioevents = impl.ports.ioevents();
+    for (auto& ioevent : impl.mmio.ioevents()) ioevents.push_back(std::move(ioevent));
+    Doorbells doorbells(*impl.accelerator, std::move(ioevents), impl.coalesced);
     doorbells.start(background);
-    if (impl.posting) background.start("posted writes", Posting::run(impl.posting));
+    if (impl.coalesced) background.start("posted writes", CoalescedWrites::run(impl.coalesced));
     std::exception_ptr failure;
     for (const auto& vcpu : impl.vcpus) {
         impl.running.fetch_add(1);
@@ -274,7 +274,7 @@ awaitable<Outcome> Machine::run() {
     impl.join_all();
     impl.preparation.reset();
     // Without an outcome of the guest's own nobody may be there who takes its output.
-    if (impl.posting) co_await impl.posting->finish(100ms);
+    if (impl.coalesced) co_await impl.coalesced->finish(100ms);
     co_await doorbells.finish(100ms);
     impl.ports.close();
     impl.mmio.close();

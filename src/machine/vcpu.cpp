@@ -11,8 +11,8 @@
 #include <variant>
 
 #include "async/signals_blocked.hpp"
-#include "machine/autopsy.hpp"
-#include "machine/posting.hpp"
+#include "machine/coalesced_writes.hpp"
+#include "machine/crash_reporter.hpp"
 
 namespace asyncvm {
 
@@ -76,9 +76,10 @@ awaitable<void> Vcpu::run() {
         const Exit exit = cpu_->run();
         if (recorder_ != nullptr) [[unlikely]]
             recorder_->exited(exit, stats::Clock::now());
-        trail_.record(exit, cpu_->exit_rip());
+        history_.record(exit, cpu_->exit_rip());
         // What the guest has written before it asks for anything else.
-        if (surroundings_.posting != nullptr && surroundings_.posting->pending()) co_await surroundings_.posting->drain();
+        if (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())
+            co_await surroundings_.coalesced->drain();
         Bus* bus = nullptr;
         Bus::Hint* hint = nullptr;
         Transaction transaction;
@@ -92,23 +93,23 @@ awaitable<void> Vcpu::run() {
             transaction = *mmio;
         }
         if (bus != nullptr) {
-            auto visit = bus->try_visit(transaction, index_, *hint);
-            if (visit) {
+            auto access = bus->try_access(transaction, index_, *hint);
+            if (access) {
                 std::exception_ptr failure;
                 try {
-                    co_await visit.answer();
-                    visit.finish();
+                    co_await access.answer();
+                    access.finish();
                 } catch (...) {
                     failure = std::current_exception();
                 }
                 if (failure) {
                     const auto cancellation = co_await asio::this_coro::cancellation_state;
-                    visit.fail(std::move(failure), cancellation.cancelled());
+                    access.fail(std::move(failure), cancellation.cancelled());
                 }
             } else {
                 co_await bus->perform(transaction, index_);
             }
-            trail_.answered(transaction);
+            history_.answered(transaction);
         } else if (!std::holds_alternative<Interrupted>(exit)) {
             outcome_ = describe_end(exit);
             break;
@@ -118,10 +119,10 @@ awaitable<void> Vcpu::run() {
 
 std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {
     if (std::holds_alternative<Halted>(exit)) return std::nullopt;
-    const std::uint64_t posted = surroundings_.posting != nullptr ? surroundings_.posting->delivered() : 0;
-    const Autopsy autopsy{
-        surroundings_.memory, surroundings_.ports, surroundings_.mmio, trail_, started_with_, index_, posted};
-    return autopsy.outcome(exit, *cpu_);
+    const std::uint64_t posted = surroundings_.coalesced != nullptr ? surroundings_.coalesced->delivered() : 0;
+    const CrashReporter reporter{
+        surroundings_.memory, surroundings_.ports, surroundings_.mmio, history_, started_with_, index_, posted};
+    return reporter.outcome(exit, *cpu_);
 }
 
 }  // namespace asyncvm

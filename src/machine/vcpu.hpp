@@ -12,12 +12,12 @@
 #include <optional>
 #include <thread>
 
-#include "report/trail.hpp"
+#include "report/exit_history.hpp"
 #include "stats/cpu_recorder.hpp"
 
 namespace asyncvm {
 
-class Posting;
+class CoalescedWrites;
 
 class Vcpu {
 public:
@@ -26,7 +26,7 @@ public:
         const GuestMemory& memory;
         Bus& ports;
         Bus& mmio;
-        Posting* posting;  ///< null where the accelerator collects no writes
+        CoalescedWrites* coalesced;  ///< null where the accelerator collects no writes
         /// On the vCPU's thread, once, as the last thing it does: how it ended. No outcome: it has halted, or was stopped.
         std::function<void(std::optional<Outcome>)> on_end;
     };
@@ -65,7 +65,7 @@ private:
     Surroundings surroundings_;
     std::unique_ptr<Cpu> cpu_;
     Registers started_with_;
-    ExitTrail trail_;
+    ExitHistory history_;
     Bus::Hint port_hint_;
     Bus::Hint mmio_hint_;
     stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read

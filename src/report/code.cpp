@@ -1,7 +1,7 @@
 #include "report/code.hpp"
 
 #include "report/disassembler.hpp"
-#include "report/words.hpp"
+#include "report/wording.hpp"
 
 #include <fmt/format.h>
 
@@ -37,20 +37,21 @@ bool is_zero(const Instruction& line) {
 
 /// x86 can't be read backwards. The guest's entry and the RIPs of exits are starts of instructions, or ends of them; without
 /// one in reach any start is tried, the farthest first, as wrong starts tend to fall into step.
-std::vector<Instruction> decode_before(const Death& death, const Scene& scene, std::span<const std::byte> before) {
-    const std::uint64_t rip = scene.registers.rip;
+std::vector<Instruction> decode_before(const CrashContext& crash, const CodeContext& context,
+                                       std::span<const std::byte> before) {
+    const std::uint64_t rip = context.registers.rip;
     std::set<std::uint64_t> starts;
     const auto add_start = [&](std::uint64_t start) {
         if (start < rip && rip - start <= std::min<std::uint64_t>(known_reach, before.size())) starts.insert(start);
     };
-    for (std::size_t i = 0; i < death.trail.size(); ++i) add_start(death.trail[i].rip);
-    if (death.started_with != nullptr && death.started_with->cs.base == scene.registers.cs.base)
-        add_start(death.started_with->rip);
+    for (std::size_t i = 0; i < crash.history.size(); ++i) add_start(crash.history[i].rip);
+    if (crash.started_with != nullptr && crash.started_with->cs.base == context.registers.cs.base)
+        add_start(crash.started_with->rip);
     for (const std::uint64_t start : starts) {
-        if (auto lines = decode_exactly(before.last(rip - start), start, scene.bits)) return *std::move(lines);
+        if (auto lines = decode_exactly(before.last(rip - start), start, context.bits)) return *std::move(lines);
     }
     for (std::uint64_t length = std::min<std::uint64_t>(guess_reach, before.size()); length > 0; --length) {
-        auto lines = decode_exactly(before.last(length), rip - length, scene.bits);
+        auto lines = decode_exactly(before.last(length), rip - length, context.bits);
         if (!lines) continue;
         // Memory that was never written says nothing, here in front of the code and below behind it.
         lines->erase(lines->begin(), std::ranges::find_if_not(*lines, is_zero));
@@ -59,15 +60,15 @@ std::vector<Instruction> decode_before(const Death& death, const Scene& scene, s
     return {};
 }
 
-std::string label(const Scene& scene, std::uint64_t rip) {
-    if (has_paragraphs(scene.registers)) return fmt::format("{:04x}:{:04x}", scene.registers.cs.selector, rip);
+std::string label(const CodeContext& context, std::uint64_t rip) {
+    if (has_paragraphs(context.registers)) return fmt::format("{:04x}:{:04x}", context.registers.cs.selector, rip);
     return fmt::format("{:#x}", rip);
 }
 
-void add_lines(std::string& text, const Scene& scene, std::span<const Instruction> lines) {
+void add_lines(std::string& text, const CodeContext& context, std::span<const Instruction> lines) {
     for (const Instruction& line : lines) {
-        std::string row = fmt::format("  {} {}  {:<24}{}", line.address == scene.registers.rip ? "=>" : "  ",
-                                      label(scene, line.address), hex_bytes(line.bytes), line.text);
+        std::string row = fmt::format("  {} {}  {:<24}{}", line.address == context.registers.rip ? "=>" : "  ",
+                                      label(context, line.address), hex_bytes(line.bytes), line.text);
         row.erase(row.find_last_not_of(' ') + 1);
         text += row + '\n';
     }
@@ -75,39 +76,39 @@ void add_lines(std::string& text, const Scene& scene, std::span<const Instructio
 
 }  // namespace
 
-std::string why_unreadable(const Scene& scene) {
-    switch (scene.walk.status) {
+std::string why_unreadable(const CodeContext& context) {
+    switch (context.walk.status) {
         case PageWalk::Status::mapped:
             break;
         case PageWalk::Status::not_canonical:
             return "it is no canonical address";
         case PageWalk::Status::not_present:
-            return fmt::format("the page tables do not map it (the entry at level {} is not present)", scene.walk.level);
+            return fmt::format("the page tables do not map it (the entry at level {} is not present)", context.walk.level);
         case PageWalk::Status::table_outside:
-            return fmt::format("its page table at level {} is not in memory", scene.walk.level);
+            return fmt::format("its page table at level {} is not in memory", context.walk.level);
     }
-    if (!scene.code.empty()) return {};
-    if (scene.walk.physical == scene.linear) return "there is no memory";
-    return fmt::format("there is no memory at {:#x}, where the page tables map it to", scene.walk.physical);
+    if (!context.code.empty()) return {};
+    if (context.walk.physical == context.linear) return "there is no memory";
+    return fmt::format("there is no memory at {:#x}, where the page tables map it to", context.walk.physical);
 }
 
-std::string format_code(const Death& death, const Scene& scene) {
-    if (scene.code.empty())
-        return fmt::format("     nothing can be read at {:#x}: {}\n", scene.linear, why_unreadable(scene));
+std::string format_code(const CrashContext& crash, const CodeContext& context) {
+    if (context.code.empty())
+        return fmt::format("     nothing can be read at {:#x}: {}\n", context.linear, why_unreadable(context));
 
-    std::vector<std::byte> before(std::min<std::uint64_t>(known_reach, scene.registers.rip));
+    std::vector<std::byte> before(std::min<std::uint64_t>(known_reach, context.registers.rip));
     // As much as there is: the first byte that can be read may be in the middle.
     while (!before.empty() &&
-           read_linear(death.memory, scene.registers, scene.linear - before.size(), before) != before.size()) {
+           read_linear(crash.memory, context.registers, context.linear - before.size(), before) != before.size()) {
         before.pop_back();
     }
     std::string text;
-    const auto older = decode_before(death, scene, before);
-    add_lines(text, scene, std::span(older).last(std::min(older.size(), lines_before)));
-    auto newer = disassemble(scene.code, scene.registers.rip, scene.bits);
+    const auto older = decode_before(crash, context, before);
+    add_lines(text, context, std::span(older).last(std::min(older.size(), lines_before)));
+    auto newer = disassemble(context.code, context.registers.rip, context.bits);
     newer.resize(std::min(newer.size(), lines_after));
     while (newer.size() > 1 && is_zero(newer.back())) newer.pop_back();
-    add_lines(text, scene, newer);
+    add_lines(text, context, newer);
     return text;
 }
 

@@ -39,9 +39,9 @@ std::string about_instruction(InstructionKind kind) {
     return {};
 }
 
-bool only_zeros(const Scene& scene) {
-    return scene.code.size() >= 8 &&
-           std::all_of(scene.code.begin(), scene.code.begin() + 8, [](std::byte byte) { return byte == std::byte{0}; });
+bool only_zeros(const CodeContext& context) {
+    return context.code.size() >= 8 &&
+           std::all_of(context.code.begin(), context.code.begin() + 8, [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 /// About an interrupt table that can't deliver an exception.
@@ -56,8 +56,8 @@ std::string about_idt(const Registers& registers) {
 }
 
 /// The default, and so the mode in which code for another one often ends up.
-std::string about_real_mode(const Death& death) {
-    if (death.started_with == nullptr || ((death.started_with->cr0 | death.registers.cr0) & cr0_pe) != 0) return {};
+std::string about_real_mode(const CrashContext& crash) {
+    if (crash.started_with == nullptr || ((crash.started_with->cr0 | crash.registers.cr0) & cr0_pe) != 0) return {};
     return "the guest has never left 16-bit mode: code for 32 or 64 bits needs --mode 32 or --mode 64";
 }
 
@@ -67,50 +67,50 @@ void add(std::vector<std::string>& hints, std::string hint) {
 
 }  // namespace
 
-std::span<const std::byte> failed_instruction(const Failure& failure, const Scene& scene) noexcept {
+std::span<const std::byte> failed_instruction(const Failure& failure, const CodeContext& context) noexcept {
     const auto reported = std::as_bytes(std::span(failure.instruction));
-    if (failure.instruction_size == 0) return scene.code;
+    if (failure.instruction_size == 0) return context.code;
     return reported.first(std::min<std::size_t>(failure.instruction_size, reported.size()));
 }
 
-std::vector<std::string> hints_about(const Death& death, const Scene& scene) {
+std::vector<std::string> hints_about(const CrashContext& crash, const CodeContext& context) {
     std::vector<std::string> hints;
-    const Registers& registers = scene.registers;
-    if (scene.reset) {
+    const Registers& registers = context.registers;
+    if (context.reset) {
         hints.emplace_back("KVM has reset the processor (as it does on AMD): what the guest had in its registers is lost");
-        if (death.started_with != nullptr && death.started_with->idt.limit == 0) {
+        if (crash.started_with != nullptr && crash.started_with->idt.limit == 0) {
             add(hints, "the guest started without an IDT: until it loads one, any exception ends in a triple fault");
         }
         return hints;
     }
-    if (const std::string why = why_unreadable(scene); !why.empty()) {
-        const bool unmapped = scene.walk.status != PageWalk::Status::mapped;
+    if (const std::string why = why_unreadable(context); !why.empty()) {
+        const bool unmapped = context.walk.status != PageWalk::Status::mapped;
         add(hints, fmt::format("{}: {}",
                                unmapped ? "RIP points to an address that is not mapped" : "RIP points outside of RAM", why));
-    } else if (only_zeros(scene)) {
+    } else if (only_zeros(context)) {
         add(hints, fmt::format("the guest executes zeroed memory (00 00 is add [{}], al): it jumped to where nothing is, or "
                                "ran past its end",
-                               scene.bits == 64   ? "rax"
-                               : scene.bits == 32 ? "eax"
-                                                  : "bx+si"));
+                               context.bits == 64   ? "rax"
+                               : context.bits == 32 ? "eax"
+                                                    : "bx+si"));
     }
-    if (const auto* failure = std::get_if<Failure>(&death.exit);
+    if (const auto* failure = std::get_if<Failure>(&crash.exit);
         failure != nullptr && failure->kind == Failure::Kind::emulation) {
-        const InstructionKind kind = instruction_kind(failed_instruction(*failure, scene), scene.bits);
+        const InstructionKind kind = instruction_kind(failed_instruction(*failure, context), context.bits);
         add(hints, about_instruction(kind));
         // What seems to be plain may have raised an exception that could not be delivered.
-        if (kind == InstructionKind::plain && !scene.code.empty()) add(hints, about_idt(registers));
+        if (kind == InstructionKind::plain && !context.code.empty()) add(hints, about_idt(registers));
     }
-    if (std::holds_alternative<ShutDown>(death.exit)) {
+    if (std::holds_alternative<ShutDown>(crash.exit)) {
         add(hints, about_idt(registers));
         if ((registers.cr0 & cr0_pg) != 0 && registers.cr2 != 0) {
-            const PageWalk fault = translate(death.memory, registers, registers.cr2);
+            const PageWalk fault = translate(crash.memory, registers, registers.cr2);
             if (fault.status != PageWalk::Status::mapped) {
                 add(hints, fmt::format("the last page fault was at {:#x}, which is not mapped", registers.cr2));
             }
         }
     }
-    add(hints, about_real_mode(death));
+    add(hints, about_real_mode(crash));
     return hints;
 }
 

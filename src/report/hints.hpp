@@ -1,7 +1,7 @@
-/// What a death often means, and what to do about it.
+/// What a crash often means, and what to do about it.
 #pragma once
 
-#include "report/scene.hpp"
+#include "report/code_context.hpp"
 
 #include <string>
 #include <vector>
@@ -9,10 +9,10 @@
 namespace asyncvm {
 
 /// A sentence each, without a full stop; the most likely first, often none.
-[[nodiscard]] std::vector<std::string> hints_about(const Death& death, const Scene& scene);
+[[nodiscard]] std::vector<std::string> hints_about(const CrashContext& crash, const CodeContext& context);
 
 /// The bytes of the instruction that a failure is about: as KVM reports them, else what is at RIP. Whatever follows the
 /// instruction may be in them.
-[[nodiscard]] std::span<const std::byte> failed_instruction(const Failure& failure, const Scene& scene) noexcept;
+[[nodiscard]] std::span<const std::byte> failed_instruction(const Failure& failure, const CodeContext& context) noexcept;
 
 }  // namespace asyncvm

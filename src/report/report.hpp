@@ -1,8 +1,8 @@
 /// What a person is told about a guest that died. docs/reports.md shows one.
 #pragma once
 
-#include "report/trail.hpp"
-#include "report/words.hpp"
+#include "report/exit_history.hpp"
+#include "report/wording.hpp"
 
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
@@ -12,13 +12,13 @@
 
 namespace asyncvm {
 
-/// All that is known about the death of a guest. Refers to things that must outlive the calls below.
-struct Death {
+/// All that is known about the crash of a guest. Refers to things that must outlive the calls below.
+struct CrashContext {
     unsigned cpu = 0;
     const Exit& exit;
     const Registers& registers;  ///< after the exit
     const GuestMemory& memory;
-    const ExitTrail& trail;
+    const ExitHistory& history;
     const Registers* started_with =
         nullptr;  ///< of this vCPU; the mode that is assumed where the processor has forgotten it
     DeviceName device_name{};
@@ -26,10 +26,10 @@ struct Death {
 };
 
 /// One line, for Outcome::summary: `triple fault at 0x10012 (vCPU 0)`.
-[[nodiscard]] std::string summarize(const Death& death);
+[[nodiscard]] std::string summarize(const CrashContext& crash);
 
 /// Several lines, for Outcome::report: the summary, hints, code, the last exits, registers, the stack. Never fails on what a
 /// guest has put into its registers or memory; each line ends in a newline.
-[[nodiscard]] std::string format_report(const Death& death);
+[[nodiscard]] std::string format_report(const CrashContext& crash);
 
 }  // namespace asyncvm

@@ -1,6 +1,6 @@
 #include "report/state.hpp"
 
-#include "report/scene.hpp"
+#include "report/code_context.hpp"
 
 #include <fmt/format.h>
 

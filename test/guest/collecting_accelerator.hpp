@@ -41,24 +41,24 @@ private:
     Event left_;
 };
 
-class CollectingWrites : public PostedWrites {
+class CollectingWrites : public CoalescedRing {
 public:
-    CollectingWrites(PostedWrites& writes, std::shared_ptr<Zones> zones) : writes_(writes), zones_(std::move(zones)) {}
-    bool collect(const PostedZone& zone) noexcept override {
+    CollectingWrites(CoalescedRing& writes, std::shared_ptr<Zones> zones) : writes_(writes), zones_(std::move(zones)) {}
+    bool collect(const CoalescedZone& zone) noexcept override {
         const bool collected = writes_.collect(zone);
         if (collected) zones_->collected();
         return collected;
     }
-    void leave(const PostedZone& zone) noexcept override {
+    void leave(const CoalescedZone& zone) noexcept override {
         writes_.leave(zone);
         zones_->left();
     }
     bool pending() const noexcept override { return writes_.pending(); }
-    std::size_t peek(std::span<PostedWrite> writes) const noexcept override { return writes_.peek(writes); }
+    std::size_t peek(std::span<CoalescedWrite> writes) const noexcept override { return writes_.peek(writes); }
     void release(std::size_t count) noexcept override { writes_.release(count); }
 
 private:
-    PostedWrites& writes_;
+    CoalescedRing& writes_;
     const std::shared_ptr<Zones> zones_;
 };
 
@@ -71,7 +71,7 @@ public:
     bool connect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
         return accelerator_->connect_doorbell(space, address, doorbell, eventfd);
     }
-    PostedWrites* posted_writes() noexcept override {
+    CoalescedRing* posted_writes() noexcept override {
         auto* const writes = accelerator_->posted_writes();
         if (writes == nullptr) return nullptr;
         if (!writes_) writes_ = std::make_unique<CollectingWrites>(*writes, zones_);

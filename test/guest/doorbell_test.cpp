@@ -53,7 +53,7 @@ public:
     bool connect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
         return accelerator_->connect_doorbell(space, address, doorbell, eventfd);
     }
-    PostedWrites* posted_writes() noexcept override { return accelerator_->posted_writes(); }
+    CoalescedRing* posted_writes() noexcept override { return accelerator_->posted_writes(); }
 
     const std::shared_ptr<std::atomic<unsigned>> exits = std::make_shared<std::atomic<unsigned>>(0);
 

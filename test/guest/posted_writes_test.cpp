@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "accelerator_under_test.hpp"
-#include "bus/burst.hpp"
+#include "bus/burst_detector.hpp"
 #include "collecting_accelerator.hpp"
 #include "machine_fixture.hpp"
 #include "requires.hpp"
@@ -34,7 +34,7 @@ public:
 
     awaitable<void> write(const Access& access) override {
         note(access);
-        if (++writes_ == 4 * Burst::length) co_await zones_->wait_for_the_first();
+        if (++writes_ == 4 * BurstDetector::length) co_await zones_->wait_for_the_first();
     }
     awaitable<void> read(Access&) override { co_return; }
 

@@ -25,7 +25,7 @@ struct Files : TemporaryDirectory {
     std::string spinning = file("spinning");
     std::string sleeping = file("sleeping");
     std::string serial = file("serial");
-    std::string posting = file("posting");
+    std::string coalesced = file("coalesced");
     std::string socket = file("socket");
 };
 
@@ -49,8 +49,8 @@ BOOST_FIXTURE_TEST_CASE(the_end_of_a_run_tells_its_exits_on_the_standard_error, 
 }
 
 BOOST_FIXTURE_TEST_CASE(with_posted_writes_switched_off_each_is_an_exit, Files) {
-    write_file(posting, posting_guest);
-    Child child(asyncvm({"--posted-writes", "off", "--stats", posting}));
+    write_file(coalesced, posting_guest);
+    Child child(asyncvm({"--posted-writes", "off", "--stats", coalesced}));
     const auto& ended = child.wait();
     BOOST_TEST(ended.code == 0);
     for (const auto* const line : {"port 20000 .*", "port:0x80 post 0 20000 20000 0"}) {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "accel/kvm/coalesced.hpp"
+#include "accel/kvm/coalesced_ring.hpp"
 #include "accel/kvm/cpu.hpp"
 #include "accel/kvm/cpu_features.hpp"
 #include "accel/kvm/cpuid.hpp"
@@ -127,7 +127,7 @@ public:
                                              : open_advice(error));
         }
         set_cpuid(cpu, cpuid(), index);
-        if (!coalesced_) coalesced_ = CoalescedWrites::make(vm_, cpu);
+        if (!coalesced_) coalesced_ = KvmCoalescedRing::make(vm_, cpu);
         return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
     }
 
@@ -144,7 +144,7 @@ public:
         return vm_.control(KVM_IOEVENTFD, &request) == 0;
     }
 
-    [[nodiscard]] PostedWrites* posted_writes() noexcept override { return coalesced_.get(); }
+    [[nodiscard]] CoalescedRing* posted_writes() noexcept override { return coalesced_.get(); }
 
 private:
     /// What the guests see.
@@ -165,7 +165,7 @@ private:
     bool sync_regs_ = false;
     std::shared_ptr<CpuidQuery> cpuid_query_;
     std::vector<kvm_cpuid_entry2> cpuid_;
-    std::unique_ptr<CoalescedWrites> coalesced_;
+    std::unique_ptr<KvmCoalescedRing> coalesced_;
 };
 
 }  // namespace

@@ -6,16 +6,16 @@ namespace asyncvm::unicorn {
 
 namespace {
 
-/// A turn that was taken.
-class Turn {
+/// A lock that is held.
+class HeldVcpuLock {
 public:
-    explicit Turn(Baton& baton) : baton_(baton) {}
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() { baton_.give(); }
+    explicit HeldVcpuLock(VcpuLock& lock) : lock_(lock) {}
+    HeldVcpuLock(const HeldVcpuLock&) = delete;
+    HeldVcpuLock& operator=(const HeldVcpuLock&) = delete;
+    ~HeldVcpuLock() { lock_.unlock(); }
 
 private:
-    Baton& baton_;
+    VcpuLock& lock_;
 };
 
 }  // namespace
@@ -33,14 +33,14 @@ Emulation& UnicornCpu::emulation() {
 
 Exit UnicornCpu::run() {
     for (;;) {
-        // Also with a kick, if nobody else has the turn: a pending access is then completed, as on KVM.
-        if (!shared_->baton.take(kicked_)) {
+        // Also with a kick, if nobody else holds the lock: a pending access is then completed, as on KVM.
+        if (!shared_->vcpu_lock.lock(kicked_)) {
             kicked_.store(false);
             return Interrupted{};
         }
         Emulation::Stop stop{};
         {
-            const Turn turn(shared_->baton);
+            const HeldVcpuLock held(shared_->vcpu_lock);
             stop = emulation().run();
         }
         if (stop != Emulation::Stop::attention) return exit_of(stop);
@@ -53,15 +53,15 @@ void UnicornCpu::complete_exit() {
     const std::atomic<bool> not_cancelled = false;  // it is short: a kick does not matter
     // Each access of the instruction is answered with what is in its data, as on KVM.
     for (Emulation::Stop stop = Emulation::Stop::access; stop == Emulation::Stop::access;) {
-        if (!shared_->baton.take(not_cancelled)) return;
-        const Turn turn(shared_->baton);
+        if (!shared_->vcpu_lock.lock(not_cancelled)) return;
+        const HeldVcpuLock held(shared_->vcpu_lock);
         stop = emulation_->complete();
     }
 }
 
 void UnicornCpu::kick() noexcept {
     kicked_.store(true);
-    shared_->baton.wake();
+    shared_->vcpu_lock.wake();
 }
 
 Registers UnicornCpu::registers() { return emulation_ ? emulation_->registers() : start_; }

@@ -7,15 +7,15 @@
 #include <memory>
 #include <optional>
 
-#include "accel/unicorn/baton.hpp"
 #include "accel/unicorn/emulation.hpp"
+#include "accel/unicorn/vcpu_lock.hpp"
 
 namespace asyncvm::unicorn {
 
 /// What the vCPUs of a machine have together.
 struct Shared {
     const GuestMemory* memory = nullptr;  ///< since Accelerator::map()
-    Baton baton;
+    VcpuLock vcpu_lock;
 };
 
 class UnicornCpu final : public Cpu {

@@ -1,5 +1,5 @@
 #define BOOST_TEST_MODULE chardev_kinds
-#include "bench.hpp"
+#include "chardev_fixture.hpp"
 #include "client.hpp"
 #include "directory.hpp"
 
@@ -13,8 +13,8 @@ using namespace asyncvm;
 using namespace asyncvm::test;
 
 BOOST_AUTO_TEST_CASE(telnet_negotiates_and_escapes) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,telnet");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,telnet");
     put(*serial,
         "a\xff"
         "b");
@@ -36,8 +36,8 @@ BOOST_AUTO_TEST_CASE(telnet_negotiates_and_escapes) {
 }
 
 BOOST_AUTO_TEST_CASE(telnet_clients_that_come_and_go_get_every_byte_once) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,telnet,backlog=64K");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,telnet,backlog=64K");
     for (int c = 0; c < 20; ++c) {
         std::string text;
         std::string wire;
@@ -58,10 +58,10 @@ BOOST_AUTO_TEST_CASE(telnet_clients_that_come_and_go_get_every_byte_once) {
 }
 
 BOOST_AUTO_TEST_CASE(unix_sockets_serve_one_client_after_the_other) {
-    Bench bench;
+    Fixture fixture;
     const Directory directory;
     const auto where = "unix:" + (directory / "sock");
-    const auto serial = bench.open(where);
+    const auto serial = fixture.open(where);
     BOOST_TEST(serial->description() == where);
     for (unsigned c = 0; c < 50; ++c) {
         const auto text = block(c, 10'000);
@@ -81,26 +81,26 @@ BOOST_AUTO_TEST_CASE(unix_sockets_serve_one_client_after_the_other) {
     BOOST_TEST(eventually([&] { return !serial->connected(); }));
     Client next(where);
     BOOST_TEST((next.receive(text.size()) == text));
-    auto drained = bench.drain(serial);
+    auto drained = fixture.drain(serial);
     BOOST_TEST(next.receive_all().empty());
     next.close();
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 0u);
-    bench.close(serial);
+    fixture.close(serial);
     BOOST_TEST(!std::filesystem::exists(directory / "sock"));
 }
 
 BOOST_AUTO_TEST_CASE(a_socket_file_is_replaced_only_if_it_is_a_left_over) {
-    Bench bench;
+    Fixture fixture;
     const Directory directory;
     const auto path = directory / "sock";
     {
-        const auto serial = bench.open("unix:" + path);
-        BOOST_CHECK_EXCEPTION(bench.open("unix:" + path), Error, [](const Error& e) {
+        const auto serial = fixture.open("unix:" + path);
+        BOOST_CHECK_EXCEPTION(fixture.open("unix:" + path), Error, [](const Error& e) {
             return e.kind() == ErrorKind::host &&
                    std::string(e.what()).find("somebody listens there already") != std::string::npos;
         });
-        bench.close(serial);
+        fixture.close(serial);
     }
     {
         const int left_over = ::socket(AF_UNIX, SOCK_STREAM, 0);
@@ -109,54 +109,54 @@ BOOST_AUTO_TEST_CASE(a_socket_file_is_replaced_only_if_it_is_a_left_over) {
         std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
         BOOST_TEST_REQUIRE(::bind(left_over, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
         ::close(left_over);
-        const auto serial = bench.open("unix:" + path);
+        const auto serial = fixture.open("unix:" + path);
         Client client("unix:" + path);
         // Somebody else's file by now: it stays.
         std::filesystem::remove(path);
         std::ofstream(path) << "mine";
-        bench.close(serial);
+        fixture.close(serial);
         BOOST_TEST(contents(path) == "mine");
     }
-    BOOST_CHECK_EXCEPTION(bench.open("unix:" + path), Error,
+    BOOST_CHECK_EXCEPTION(fixture.open("unix:" + path), Error,
                           [](const Error& e) { return std::string(e.what()).find("no socket") != std::string::npos; });
-    BOOST_CHECK_EXCEPTION(bench.open("unix:/nonexistent/sock"), Error, [](const Error& e) {
+    BOOST_CHECK_EXCEPTION(fixture.open("unix:/nonexistent/sock"), Error, [](const Error& e) {
         return std::string(e.what()).find("directory must exist") != std::string::npos;
     });
-    BOOST_CHECK_EXCEPTION(bench.open("unix:/tmp/" + std::string(120, 'x')), Error, [](const Error& e) {
+    BOOST_CHECK_EXCEPTION(fixture.open("unix:/tmp/" + std::string(120, 'x')), Error, [](const Error& e) {
         return std::string(e.what()).find("the system allows 107") != std::string::npos;
     });
 }
 
 BOOST_AUTO_TEST_CASE(a_client_connects_and_connects_again) {
-    Bench bench;
-    const auto server = bench.open("tcp:0");
+    Fixture fixture;
+    const auto server = fixture.open("tcp:0");
     const auto port = server->description();
-    const auto client = bench.open(port + ",client,reconnect=0.01");
+    const auto client = fixture.open(port + ",client,reconnect=0.01");
     put(*client, "hello");
     BOOST_TEST(get(*server, 5) == "hello");
     put(*server, "there");
     BOOST_TEST(get(*client, 5) == "there");
-    BOOST_TEST(bench.lines.count("serial1 is connected to " + port) == 1u);
-    bench.close(server);
-    BOOST_TEST(!bench.lines.await(port + " has closed the connection").empty());
-    BOOST_TEST(!bench.lines.await("serial1: cannot connect to " + port + ": connection refused").empty());
+    BOOST_TEST(fixture.lines.count("serial1 is connected to " + port) == 1u);
+    fixture.close(server);
+    BOOST_TEST(!fixture.lines.await(port + " has closed the connection").empty());
+    BOOST_TEST(!fixture.lines.await("serial1: cannot connect to " + port + ": connection refused").empty());
     put(*client, "kept");
-    const auto again = bench.open(port);
+    const auto again = fixture.open(port);
     BOOST_TEST(get(*again, 4) == "kept");
-    BOOST_TEST(bench.lines.count("cannot connect") == 1u);
-    auto drained = bench.drain(client);
+    BOOST_TEST(fixture.lines.count("cannot connect") == 1u);
+    auto drained = fixture.drain(client);
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_client_resolves_names_and_reports_those_that_do_not_exist) {
-    Bench bench;
-    const auto server = bench.open("tcp:0");
+    Fixture fixture;
+    const auto server = fixture.open("tcp:0");
     const auto where = server->description();
-    const auto client = bench.open("tcp:localhost:" + where.substr(where.rfind(':') + 1) + ",client");
+    const auto client = fixture.open("tcp:localhost:" + where.substr(where.rfind(':') + 1) + ",client");
     put(*client, "x");
     BOOST_TEST(get(*server, 1) == "x");
-    bench.close(client);
+    fixture.close(client);
 }
 
 BOOST_AUTO_TEST_CASE(a_client_of_an_address_needs_no_thread_that_resolves_it) {
@@ -164,50 +164,50 @@ BOOST_AUTO_TEST_CASE(a_client_of_an_address_needs_no_thread_that_resolves_it) {
         const std::filesystem::directory_iterator tasks("/proc/self/task");
         return std::distance(begin(tasks), end(tasks));
     };
-    Bench bench;
+    Fixture fixture;
     // What a sanitizer starts with the first thread is there by then.
-    const auto v4 = bench.open("tcp:127.0.0.1:0");
-    const auto v6 = bench.open("tcp:[::1]:0");
+    const auto v4 = fixture.open("tcp:127.0.0.1:0");
+    const auto v6 = fixture.open("tcp:[::1]:0");
     const auto before = threads();
     for (const auto& server : {v4, v6}) {
-        const auto client = bench.open(server->description() + ",client");
+        const auto client = fixture.open(server->description() + ",client");
         put(*client, "x");
         BOOST_TEST(get(*server, 1) == "x");
     }
     BOOST_TEST(threads() == before);
-    const auto named = bench.open("tcp:0");
+    const auto named = fixture.open("tcp:0");
     const auto where = named->description();
-    const auto client = bench.open("tcp:localhost:" + where.substr(where.rfind(':') + 1) + ",client");
+    const auto client = fixture.open("tcp:localhost:" + where.substr(where.rfind(':') + 1) + ",client");
     put(*client, "x");
     BOOST_TEST(get(*named, 1) == "x");
     BOOST_TEST(threads() == before + 1);  // Asio's
 }
 
 BOOST_AUTO_TEST_CASE(a_unix_client_connects_as_soon_as_there_is_a_server) {
-    Bench bench;
+    Fixture fixture;
     const Directory directory;
     const auto where = "unix:" + (directory / "sock");
-    const auto client = bench.open(where + ",client,reconnect=0.01");
+    const auto client = fixture.open(where + ",client,reconnect=0.01");
     put(*client, "early");
-    BOOST_TEST(!bench.lines.await("cannot connect to " + where + ": no such file or directory").empty());
-    const auto server = bench.open(where);
+    BOOST_TEST(!fixture.lines.await("cannot connect to " + where + ": no such file or directory").empty());
+    const auto server = fixture.open(where);
     BOOST_TEST(get(*server, 5) == "early");
 }
 
 BOOST_AUTO_TEST_CASE(the_log_gets_a_copy_of_everything) {
-    Bench bench;
+    Fixture fixture;
     const Directory directory;
     const auto path = directory / "log";
-    const auto serial = bench.open("tcp:0,log=" + path);
+    const auto serial = fixture.open("tcp:0,log=" + path);
     put(*serial, "one ");
     BOOST_TEST(eventually([&] { return contents(path) == "one "; }));
     Client client(serial->description());
     BOOST_TEST(client.receive(4) == "one ");
     put(*serial, "two");
     BOOST_TEST(client.receive(3) == "two");
-    bench.close(serial);
+    fixture.close(serial);
     BOOST_TEST(contents(path) == "one two");
-    BOOST_CHECK_EXCEPTION(bench.open("tcp:0,log=/nonexistent/log"), Error, [](const Error& e) {
+    BOOST_CHECK_EXCEPTION(fixture.open("tcp:0,log=/nonexistent/log"), Error, [](const Error& e) {
         return e.kind() == ErrorKind::host &&
                std::string(e.what()) == "cannot open /nonexistent/log for writing: no such file or directory";
     });

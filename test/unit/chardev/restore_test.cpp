@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(whoever_handled_a_fatal_signal_still_gets_it) {
 BOOST_AUTO_TEST_CASE(a_background_process_leaves_the_terminal_alone) {
     Terminal terminal;
     const int status = in_child([&] {
-        // A session of its own with this terminal, whose foreground is another process group.
+        // A connection of its own with this terminal, whose foreground is another process group.
         ::setsid();
         if (::ioctl(terminal.program(), TIOCSCTTY, 0) != 0) ::_exit(1);
         const auto other = ::fork();

@@ -1,5 +1,5 @@
 #define BOOST_TEST_MODULE chardev_socket
-#include "bench.hpp"
+#include "chardev_fixture.hpp"
 #include "client.hpp"
 
 #include <asyncvm/error.hpp>
@@ -12,16 +12,16 @@ using namespace asyncvm;
 using namespace asyncvm::test;
 
 BOOST_AUTO_TEST_CASE(it_says_where_it_listens) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
-    BOOST_TEST(bench.lines.await("serial0 listens on tcp:127.0.0.1:") == "serial0 listens on " + serial->description());
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
+    BOOST_TEST(fixture.lines.await("serial0 listens on tcp:127.0.0.1:") == "serial0 listens on " + serial->description());
 }
 
 BOOST_AUTO_TEST_CASE(a_port_in_use_is_refused_with_a_hint) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     const auto where = serial->description();
-    BOOST_CHECK_EXCEPTION(bench.open(where), Error, [&](const Error& error) {
+    BOOST_CHECK_EXCEPTION(fixture.open(where), Error, [&](const Error& error) {
         return error.kind() == ErrorKind::host &&
                std::string(error.what()) == "cannot listen on " + where +
                                                 ": address already in use (another asyncvm? take another port, or port 0 to "
@@ -30,15 +30,15 @@ BOOST_AUTO_TEST_CASE(a_port_in_use_is_refused_with_a_hint) {
 }
 
 BOOST_AUTO_TEST_CASE(ipv6_and_names_work) {
-    Bench bench;
-    BOOST_TEST(bench.open("tcp:localhost:0")->description().find("tcp:127.0.0.1:") == 0u);
-    BOOST_TEST(bench.open("tcp:[::1]:0")->description().find("tcp:[::1]:") == 0u);
-    BOOST_CHECK_THROW(bench.open("tcp:192.0.2.1:0"), Error);
+    Fixture fixture;
+    BOOST_TEST(fixture.open("tcp:localhost:0")->description().find("tcp:127.0.0.1:") == 0u);
+    BOOST_TEST(fixture.open("tcp:[::1]:0")->description().find("tcp:[::1]:") == 0u);
+    BOOST_CHECK_THROW(fixture.open("tcp:192.0.2.1:0"), Error);
 }
 
 BOOST_AUTO_TEST_CASE(output_before_the_first_client_is_kept_for_it) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     BOOST_TEST(!serial->connected());
     BOOST_TEST(put(*serial, "early, ") == 7u);
     Client client(serial->description());
@@ -49,8 +49,8 @@ BOOST_AUTO_TEST_CASE(output_before_the_first_client_is_kept_for_it) {
 }
 
 BOOST_AUTO_TEST_CASE(input_reaches_the_device) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     Client client(serial->description());
     client.send("ls\n");
     BOOST_TEST(get(*serial, 3) == "ls\n");
@@ -58,8 +58,8 @@ BOOST_AUTO_TEST_CASE(input_reaches_the_device) {
 }
 
 BOOST_AUTO_TEST_CASE(input_that_is_not_read_is_held_back_and_not_lost) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     Client client(serial->description());
     constexpr std::size_t size = 8 << 20;  // more than the buffers of both sides
     std::thread typist([&] {
@@ -77,8 +77,8 @@ BOOST_AUTO_TEST_CASE(input_that_is_not_read_is_held_back_and_not_lost) {
 }
 
 BOOST_AUTO_TEST_CASE(a_killed_client_loses_only_what_its_kernel_had_acknowledged) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,backlog=16M");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,backlog=16M");
     std::string all;
     for (unsigned i = 0; i < 80'000; ++i) all += block(i);
     BOOST_TEST_REQUIRE(put(*serial, all) == all.size());
@@ -103,7 +103,7 @@ BOOST_AUTO_TEST_CASE(a_killed_client_loses_only_what_its_kernel_had_acknowledged
     }
     BOOST_TEST(lost_in_kernels < 5u * 64 * 1024);
     Client last(serial->description());
-    auto drained = bench.drain(serial);
+    auto drained = fixture.drain(serial);
     const auto rest = last.receive_all();
     const auto at = all.size() - rest.size();
     BOOST_TEST((rest == all.substr(at)));
@@ -115,8 +115,8 @@ BOOST_AUTO_TEST_CASE(a_killed_client_loses_only_what_its_kernel_had_acknowledged
 }
 
 BOOST_AUTO_TEST_CASE(clients_that_leave_between_blocks_lose_and_repeat_nothing) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,backlog=64K");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,backlog=64K");
     constexpr unsigned clients = 200;
     constexpr std::size_t size = 40 << 10;  // 8 MiB in all
     unsigned wrong = 0;
@@ -124,9 +124,9 @@ BOOST_AUTO_TEST_CASE(clients_that_leave_between_blocks_lose_and_repeat_nothing) 
         const auto text = block(c, size);
         std::future<void> written;
         const bool early = c % 2 == 0;
-        if (early) written = bench.write(serial, text);
+        if (early) written = fixture.write(serial, text);
         Client client(serial->description(), c % 3 == 0 ? 4096 : 0);
-        if (!early) written = bench.write(serial, text);
+        if (!early) written = fixture.write(serial, text);
         if (c % 5 == 0) client.half_close();
         if (client.receive(size) != text) ++wrong;
         if (!done(written)) ++wrong;
@@ -136,13 +136,13 @@ BOOST_AUTO_TEST_CASE(clients_that_leave_between_blocks_lose_and_repeat_nothing) 
         }
     }
     BOOST_TEST(wrong == 0u);
-    auto drained = bench.drain(serial);
+    auto drained = fixture.drain(serial);
     BOOST_TEST(done(drained));
 }
 
 BOOST_AUTO_TEST_CASE(a_second_client_waits_for_its_turn) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     Client first(serial->description());
     put(*serial, "one");
     BOOST_TEST(first.receive(3) == "one");
@@ -161,8 +161,8 @@ BOOST_AUTO_TEST_CASE(a_second_client_waits_for_its_turn) {
 }
 
 BOOST_AUTO_TEST_CASE(a_client_that_half_closes_keeps_receiving) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     Client client(serial->description());
     client.send("in");
     client.half_close();
@@ -175,8 +175,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_half_closes_keeps_receiving) {
 }
 
 BOOST_AUTO_TEST_CASE(a_half_closed_client_that_has_shown_life_keeps_its_place) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     Client first(serial->description());
     first.send("a");
     first.half_close();
@@ -200,8 +200,8 @@ BOOST_AUTO_TEST_CASE(a_half_closed_client_that_has_shown_life_keeps_its_place) {
 }
 
 BOOST_AUTO_TEST_CASE(a_half_closed_client_without_a_sign_of_life_makes_room) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     Client first(serial->description());
     first.send("a");
     first.half_close();
@@ -214,13 +214,13 @@ BOOST_AUTO_TEST_CASE(a_half_closed_client_without_a_sign_of_life_makes_room) {
 }
 
 BOOST_AUTO_TEST_CASE(a_probe_that_connects_and_leaves_eats_nothing) {
-    Bench bench;
-    bench.patience = 1h;  // however long this thread takes from the connect to the close
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    fixture.patience = 1h;  // however long this thread takes from the connect to the close
+    const auto serial = fixture.open("tcp:0");
     put(*serial, "precious");
     for (int i = 0; i < 10; ++i) {
         Client probe(serial->description());
-        bench.turn(10);
+        fixture.poll(10);
         if (i % 2 == 0) probe.kill();
     }
     Client client(serial->description());
@@ -229,8 +229,8 @@ BOOST_AUTO_TEST_CASE(a_probe_that_connects_and_leaves_eats_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(output_to_a_client_that_has_gone_unnoticed_is_for_the_next) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0");
     {
         Client client(serial->description());
         put(*serial, "seen");
@@ -244,9 +244,9 @@ BOOST_AUTO_TEST_CASE(output_to_a_client_that_has_gone_unnoticed_is_for_the_next)
 }
 
 BOOST_AUTO_TEST_CASE(a_slow_client_stalls_only_output) {
-    Bench bench;
-    const auto slow = bench.open("tcp:0,backlog=4K");
-    const auto other = bench.open("tcp:0");
+    Fixture fixture;
+    const auto slow = fixture.open("tcp:0,backlog=4K");
+    const auto other = fixture.open("tcp:0");
     Client client(slow->description(), 2048);
     std::string sent;
     while (slow->writable() || !eventually([&] { return !slow->writable(); })) {
@@ -267,9 +267,9 @@ BOOST_AUTO_TEST_CASE(a_slow_client_stalls_only_output) {
 }
 
 BOOST_AUTO_TEST_CASE(a_full_queue_makes_the_writer_wait) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,backlog=10");
-    auto written = bench.write(serial, "0123456789abcdefghij");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,backlog=10");
+    auto written = fixture.write(serial, "0123456789abcdefghij");
     BOOST_TEST(eventually([&] { return !serial->writable(); }));
     BOOST_TEST((written.wait_for(0s) == std::future_status::timeout));
     Client client(serial->description());
@@ -278,18 +278,18 @@ BOOST_AUTO_TEST_CASE(a_full_queue_makes_the_writer_wait) {
 }
 
 BOOST_AUTO_TEST_CASE(full_drop_keeps_the_newest_and_tells) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,backlog=8,full=drop");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,backlog=8,full=drop");
     BOOST_TEST(put(*serial, "0123456789abcdef") == 16u);
     BOOST_TEST(serial->writable());
     Client client(serial->description());
     BOOST_TEST(client.receive(8) == "89abcdef");
-    BOOST_TEST(!bench.lines.await("serial0: 8 bytes of output are gone").empty());
+    BOOST_TEST(!fixture.lines.await("serial0: 8 bytes of output are gone").empty());
 }
 
 BOOST_AUTO_TEST_CASE(history_is_shown_to_every_client) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,history=6");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,history=6");
     put(*serial, "Hello, world");
     {
         Client client(serial->description());
@@ -304,22 +304,22 @@ BOOST_AUTO_TEST_CASE(history_is_shown_to_every_client) {
 }
 
 BOOST_AUTO_TEST_CASE(wait_completes_with_the_first_client) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,wait");
-    auto ready = bench.ready(serial);
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,wait");
+    auto ready = fixture.ready(serial);
     BOOST_TEST((ready.wait_for(20ms) == std::future_status::timeout));
     Client client(serial->description());
     BOOST_TEST(done(ready));
-    auto again = bench.ready(serial);
+    auto again = fixture.ready(serial);
     BOOST_TEST(done(again));
-    const auto other = bench.open("tcp:0");
-    auto at_once = bench.ready(other);
+    const auto other = fixture.open("tcp:0");
+    auto at_once = fixture.ready(other);
     BOOST_TEST(done(at_once));
 }
 
 BOOST_AUTO_TEST_CASE(many_writers_at_once_lose_nothing) {
-    Bench bench;
-    const auto serial = bench.open("tcp:0,backlog=4K");
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,backlog=4K");
     constexpr unsigned each = 2000;
     std::vector<std::thread> guests;
     for (char name = 'a'; name < 'd'; ++name) {

@@ -1,5 +1,5 @@
 #define BOOST_TEST_MODULE chardev_terminal
-#include "bench.hpp"
+#include "chardev_fixture.hpp"
 #include "descriptors.hpp"
 #include "directory.hpp"
 
@@ -24,8 +24,8 @@ BOOST_AUTO_TEST_CASE(pipes_carry_output_and_input) {
     Pipe in;
     const Redirect stdout_is(1, out.writer());
     const Redirect stdin_is(0, in.reader());
-    Bench bench;
-    const auto serial = bench.open("stdio");
+    Fixture fixture;
+    const auto serial = fixture.open("stdio");
     put(*serial, "hello\x01x");
     BOOST_TEST(read_text(out.reader(), 7) == "hello\x01x");
     // Ctrl-A means something at a terminal only.
@@ -43,15 +43,15 @@ BOOST_AUTO_TEST_CASE(pipes_carry_output_and_input) {
 BOOST_AUTO_TEST_CASE(a_full_pipe_holds_the_guest_up_and_loses_nothing) {
     Pipe out;
     const Redirect stdout_is(1, out.writer());
-    Bench bench;
-    const auto serial = bench.open("stdio,backlog=4K", false);
+    Fixture fixture;
+    const auto serial = fixture.open("stdio,backlog=4K", false);
     std::string all;
     for (int i = 0; i < 50'000; ++i) all += std::to_string(i) + "\n";
-    auto written = bench.write(serial, all);
+    auto written = fixture.write(serial, all);
     BOOST_TEST(eventually([&] { return !serial->writable(); }));
     BOOST_TEST((read_text(out.reader(), all.size()) == all));
     BOOST_TEST(done(written));
-    auto drained = bench.drain(serial);
+    auto drained = fixture.drain(serial);
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 0u);
 }
@@ -59,19 +59,19 @@ BOOST_AUTO_TEST_CASE(a_full_pipe_holds_the_guest_up_and_loses_nothing) {
 BOOST_AUTO_TEST_CASE(a_closed_pipe_is_told_once_and_what_is_lost_is_reported) {
     Pipe out;
     const Redirect stdout_is(1, out.writer());
-    Bench bench;
-    const auto serial = bench.open("stdio,backlog=16", false);
+    Fixture fixture;
+    const auto serial = fixture.open("stdio,backlog=16", false);
     Pair::close(out.reader());
     put(*serial, "lost");
-    BOOST_TEST(bench.lines.await("standard output is closed") ==
+    BOOST_TEST(fixture.lines.await("standard output is closed") ==
                "serial0: standard output is closed (broken pipe): what the guest prints is lost");
     BOOST_TEST(eventually([&] { return !serial->connected(); }));
     // The guest runs on.
     BOOST_TEST(put(*serial, "much more than sixteen bytes") == 28u);
-    auto drained = bench.drain(serial);
+    auto drained = fixture.drain(serial);
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 32u);
-    BOOST_TEST(bench.lines.count("standard output") == 1u);
+    BOOST_TEST(fixture.lines.count("standard output") == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(files_sockets_dev_null_and_nothing_work_as_standard_streams) {
@@ -84,8 +84,8 @@ BOOST_AUTO_TEST_CASE(files_sockets_dev_null_and_nothing_work_as_standard_streams
         Pair ends;
         BOOST_TEST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.fd.data()) == 0);
         const Redirect stdout_is(1, ends.fd[1]);
-        Bench bench;
-        const auto serial = bench.open("stdio");
+        Fixture fixture;
+        const auto serial = fixture.open("stdio");
         BOOST_TEST(get(*serial, 5) == "typed");
         put(*serial, "to a socket");
         BOOST_TEST(read_text(ends.fd[0], 11) == "to a socket");
@@ -97,10 +97,10 @@ BOOST_AUTO_TEST_CASE(files_sockets_dev_null_and_nothing_work_as_standard_streams
         const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
         const Redirect stdin_is(0, null);
         const Redirect stdout_is(1, file);
-        Bench bench;
-        const auto serial = bench.open("stdio");
+        Fixture fixture;
+        const auto serial = fixture.open("stdio");
         put(*serial, "to a file");
-        auto drained = bench.drain(serial);
+        auto drained = fixture.drain(serial);
         BOOST_TEST_REQUIRE(done(drained));
         BOOST_TEST(drained.get() == 0u);
         BOOST_TEST(contents(path) == "to a file");
@@ -111,10 +111,10 @@ BOOST_AUTO_TEST_CASE(files_sockets_dev_null_and_nothing_work_as_standard_streams
     {
         const Redirect stdin_is(0, -1);
         const Redirect stdout_is(1, -1);
-        Bench bench;
-        const auto serial = bench.open("stdio");
+        Fixture fixture;
+        const auto serial = fixture.open("stdio");
         put(*serial, "nowhere");
-        auto drained = bench.drain(serial);
+        auto drained = fixture.drain(serial);
         BOOST_TEST_REQUIRE(done(drained));
         BOOST_TEST(drained.get() == 7u);
     }
@@ -125,10 +125,10 @@ BOOST_AUTO_TEST_CASE(several_devices_share_standard_output_in_order) {
     Pipe in;
     const Redirect stdout_is(1, out.writer());
     const Redirect stdin_is(0, in.reader());
-    Bench bench;
-    const auto counter = bench.open("stdio", false);
-    const auto serial = bench.open("stdio", true);
-    BOOST_CHECK_EXCEPTION(bench.open("stdio", true), Error, [](const Error& error) {
+    Fixture fixture;
+    const auto counter = fixture.open("stdio", false);
+    const auto serial = fixture.open("stdio", true);
+    BOOST_CHECK_EXCEPTION(fixture.open("stdio", true), Error, [](const Error& error) {
         return error.kind() == ErrorKind::usage &&
                std::string(error.what()).find("serial1 reads standard input already") != std::string::npos;
     });
@@ -143,11 +143,11 @@ BOOST_AUTO_TEST_CASE(several_devices_share_standard_output_in_order) {
     write_text(in.writer(), "k");
     BOOST_TEST(eventually([&] { return serial->readable(); }));
     BOOST_TEST(!counter->readable());
-    bench.close(serial);
+    fixture.close(serial);
     put(*counter, "on");
     BOOST_TEST(read_text(out.reader(), 2) == "on");
     // Its place as the reader is free again.
-    const auto next = bench.open("stdio", true);
+    const auto next = fixture.open("stdio", true);
     BOOST_TEST(next->description() == "stdio");
 }
 
@@ -157,9 +157,9 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
     const Redirect stdout_is(1, terminal.program());
     std::atomic<int> quit = 0;
     {
-        Bench bench;
-        const auto serial = bench.open("stdio", true, [&] { ++quit; });
-        BOOST_TEST(!bench.lines.await("serial0 is this terminal: Ctrl-A x ends, Ctrl-A h helps").empty());
+        Fixture fixture;
+        const auto serial = fixture.open("stdio", true, [&] { ++quit; });
+        BOOST_TEST(!fixture.lines.await("serial0 is this terminal: Ctrl-A x ends, Ctrl-A h helps").empty());
         BOOST_TEST(terminal.raw());
         BOOST_TEST((terminal.settings().c_oflag & OPOST) != 0u);
         BOOST_TEST((::fcntl(0, F_GETFL) & O_NONBLOCK) == 0);
@@ -168,29 +168,29 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
         write_text(terminal.person(),
                    "\x01"
                    "c");
-        BOOST_TEST(!bench.lines.await("Ctrl-A x  ends").empty());
+        BOOST_TEST(!fixture.lines.await("Ctrl-A x  ends").empty());
         BOOST_TEST(quit == 0);
         write_text(terminal.person(), "\x01x");
         BOOST_TEST(eventually([&] { return quit == 1; }));
         put(*serial, "out\n");
         BOOST_TEST(read_text(terminal.person(), 5) == "out\r\n");
-        bench.close(serial);
+        fixture.close(serial);
         BOOST_TEST(terminal.cooked());
     }
     {
-        Bench bench;
-        (void)bench.open("stdio");
+        Fixture fixture;
+        (void)fixture.open("stdio");
         BOOST_TEST(terminal.raw());
     }
     BOOST_TEST(terminal.cooked());
 }
 
 BOOST_AUTO_TEST_CASE(a_pty_keeps_output_until_somebody_opens_it) {
-    Bench bench;
-    const auto serial = bench.open("pty,wait");
+    Fixture fixture;
+    const auto serial = fixture.open("pty,wait");
     const auto path = pty_path(*serial);
-    BOOST_TEST(bench.lines.await("serial0 is on pty") == "serial0 is on pty " + path);
-    auto ready = bench.ready(serial);
+    BOOST_TEST(fixture.lines.await("serial0 is on pty") == "serial0 is on pty " + path);
+    auto ready = fixture.ready(serial);
     put(*serial, "early");
     BOOST_TEST(!serial->connected());
     Pair client;
@@ -208,12 +208,12 @@ BOOST_AUTO_TEST_CASE(a_pty_keeps_output_until_somebody_opens_it) {
 }
 
 BOOST_AUTO_TEST_CASE(a_pty_gives_each_byte_to_one_of_many_clients) {
-    Bench bench;
-    const auto serial = bench.open("pty");
+    Fixture fixture;
+    const auto serial = fixture.open("pty");
     const auto path = pty_path(*serial);
     std::string all;
     for (int i = 0; i < 30'000; ++i) all += std::to_string(i) + "\n";
-    auto written = bench.write(serial, all);
+    auto written = fixture.write(serial, all);
     std::string got;
     while (got.size() < all.size()) {
         Pair client;
@@ -225,12 +225,12 @@ BOOST_AUTO_TEST_CASE(a_pty_gives_each_byte_to_one_of_many_clients) {
 }
 
 BOOST_AUTO_TEST_CASE(a_pty_is_drained_when_all_has_been_read) {
-    Bench bench;
-    const auto serial = bench.open("pty");
+    Fixture fixture;
+    const auto serial = fixture.open("pty");
     const auto path = pty_path(*serial);
     put(*serial, "the end");
-    auto drained = bench.drain(serial);
-    BOOST_TEST(!bench.lines.await("serial0: the guest has ended; 7 bytes wait for somebody to read " + path).empty());
+    auto drained = fixture.drain(serial);
+    BOOST_TEST(!fixture.lines.await("serial0: the guest has ended; 7 bytes wait for somebody to read " + path).empty());
     Pair client;
     client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
     BOOST_TEST(read_text(client.fd[0], 3) == "the");
@@ -238,54 +238,54 @@ BOOST_AUTO_TEST_CASE(a_pty_is_drained_when_all_has_been_read) {
     BOOST_TEST(read_text(client.fd[0], 4) == " end");
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 0u);
-    bench.close(serial);
+    fixture.close(serial);
 }
 
 BOOST_AUTO_TEST_CASE(a_file_gets_everything) {
     const std::string path = "/tmp/chardev-file-" + std::to_string(::getpid());
     std::ofstream(path) << "old";
     for (const bool append : {false, true}) {
-        Bench bench;
-        const auto serial = bench.open("file:" + path + (append ? ",append,backlog=1K" : ",backlog=1K"));
+        Fixture fixture;
+        const auto serial = fixture.open("file:" + path + (append ? ",append,backlog=1K" : ",backlog=1K"));
         BOOST_TEST(serial->connected());
         const std::string text(100'000, append ? 'b' : 'a');
-        auto written = bench.write(serial, text);
+        auto written = fixture.write(serial, text);
         BOOST_TEST(done(written));
-        auto drained = bench.drain(serial);
+        auto drained = fixture.drain(serial);
         BOOST_TEST_REQUIRE(done(drained));
         BOOST_TEST(drained.get() == 0u);
     }
     BOOST_TEST((contents(path) == std::string(100'000, 'a') + std::string(100'000, 'b')));
     ::unlink(path.c_str());
-    Bench bench;
-    BOOST_CHECK_EXCEPTION(bench.open("file:/nonexistent/x"), Error,
+    Fixture fixture;
+    BOOST_CHECK_EXCEPTION(fixture.open("file:/nonexistent/x"), Error,
                           [](const Error& error) { return error.kind() == ErrorKind::host; });
 }
 
 BOOST_AUTO_TEST_CASE(a_full_disk_is_told_once_and_loses_nothing) {
-    Bench bench;
-    const auto serial = bench.open("file:/dev/full");
+    Fixture fixture;
+    const auto serial = fixture.open("file:/dev/full");
     put(*serial, "kept");
-    BOOST_TEST(!bench.lines.await("serial0: cannot write /dev/full: no space left on device").empty());
+    BOOST_TEST(!fixture.lines.await("serial0: cannot write /dev/full: no space left on device").empty());
     put(*serial, "kept");
-    auto drained = bench.drain(serial);
-    BOOST_TEST(!bench.lines.await("8 bytes wait to be written to /dev/full").empty());
-    bench.close(serial);
+    auto drained = fixture.drain(serial);
+    BOOST_TEST(!fixture.lines.await("8 bytes wait to be written to /dev/full").empty());
+    fixture.close(serial);
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 8u);
-    BOOST_TEST(bench.lines.count("no space left") == 1u);
-    BOOST_TEST(bench.lines.count("8 bytes wait") == 1u);
+    BOOST_TEST(fixture.lines.count("no space left") == 1u);
+    BOOST_TEST(fixture.lines.count("8 bytes wait") == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(null_takes_everything) {
-    Bench bench;
-    const auto serial = bench.open("null");
+    Fixture fixture;
+    const auto serial = fixture.open("null");
     const std::string text(10 << 20, 'x');
     BOOST_TEST(put(*serial, text) == text.size());
     BOOST_TEST(serial->writable());
     BOOST_TEST(serial->connected());
     BOOST_TEST(!serial->readable());
-    auto drained = bench.drain(serial);
+    auto drained = fixture.drain(serial);
     BOOST_TEST_REQUIRE(done(drained));
     BOOST_TEST(drained.get() == 0u);
 }

@@ -1,7 +1,7 @@
 #define BOOST_TEST_MODULE cli
 #include "command_line.hpp"
 
-#include "cli/words.hpp"
+#include "cli/raw_options.hpp"
 
 #include <boost/test/unit_test.hpp>
 

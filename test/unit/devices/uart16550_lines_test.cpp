@@ -1,5 +1,5 @@
 // The UART's interrupt and modem lines, its timer, and its threads.
-#include "uart16550_bench.hpp"
+#include "uart16550_fixture.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -34,7 +34,7 @@ awaitable<void> busy_guest(Uart16550& uart, int count, std::size_t expected, std
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(the_interrupt_line_follows_the_transmitter) {
-    UartBench b(2);
+    UartFixture b(2);
     b.start();
     BOOST_TEST(!b.pin.level());
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(the_interrupt_line_follows_the_transmitter) {
 }
 
 BOOST_AUTO_TEST_CASE(each_character_makes_an_edge_of_the_transmitter_interrupt) {
-    UartBench b;
+    UartFixture b;
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
     for (unsigned i = 1; i <= 20; ++i) {
         BOOST_TEST(b.rising == i);
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(each_character_makes_an_edge_of_the_transmitter_interrupt) 
 }
 
 BOOST_AUTO_TEST_CASE(no_transmitter_interrupt_comes_while_a_write_waits) {
-    UartBench b(2);
+    UartFixture b(2);
     b.start();
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
     BOOST_TEST(b.begin_outs(R::data, "ab")->done);
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(no_transmitter_interrupt_comes_while_a_write_waits) {
 }
 
 BOOST_AUTO_TEST_CASE(the_modem_lines_follow_the_client) {
-    UartBench b(4096, false);
+    UartFixture b(4096, false);
     b.start();
     BOOST_TEST(b.in(R::modem_status) == 0u);
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_modem_status));
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(the_modem_lines_follow_the_client) {
 }
 
 BOOST_AUTO_TEST_CASE(a_client_that_was_there_at_power_on_is_no_change) {
-    UartBench b;
+    UartFixture b;
     BOOST_TEST(b.in(R::modem_status) == unsigned{R::msr_cts | R::msr_dsr | R::msr_dcd});
 }
 
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(an_edge_triggered_driver_gets_all_input_however_little_it_r
     };
     for (const auto& [fcr, at_a_time] :
          {Case{0x00, 1}, Case{0x01, 1}, Case{0x01, 16}, Case{0x41, 4}, Case{0x81, 8}, Case{0xc1, 1}, Case{0xc1, 14}}) {
-        UartBench b;
+        UartFixture b;
         b.start();
         BOOST_TEST(b.out(R::line_control, 0x03));
         BOOST_TEST(b.out(R::identification, fcr));
@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(an_edge_triggered_driver_gets_all_input_however_little_it_r
 }
 
 BOOST_AUTO_TEST_CASE(input_below_the_trigger_level_interrupts_after_four_character_times) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(b.out(R::line_control, 0x83));
     BOOST_TEST(b.out(R::data, 24));  // 4800 baud: four characters are 8.3 ms
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(input_below_the_trigger_level_interrupts_after_four_charact
 }
 
 BOOST_AUTO_TEST_CASE(enabling_the_interrupt_later_arms_the_timeout) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(b.out(R::line_control, 0x03));
     BOOST_TEST(b.out(R::identification, 0xc1));
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(enabling_the_interrupt_later_arms_the_timeout) {
 }
 
 BOOST_AUTO_TEST_CASE(a_slow_timeout_that_is_armed_does_not_delay_a_faster_one) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(b.out(R::line_control, 0x83));
     BOOST_TEST(b.out(R::interrupt_enable, 0xff));  // four characters are more than 20 s
@@ -185,7 +185,7 @@ BOOST_AUTO_TEST_CASE(a_slow_timeout_that_is_armed_does_not_delay_a_faster_one) {
 }
 
 BOOST_AUTO_TEST_CASE(an_idle_uart_wakes_nobody) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(b.out(R::identification, 0xc1));
     BOOST_TEST(b.out(R::interrupt_enable, 0x0f));
@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(a_busy_guest_on_another_thread_loses_nothing_either_way) {
     asio::io_context loop(1);
     asio::io_context cpu(1);
     const auto running = std::make_shared<Pending>();
-    UartBench::spawn(loop, uart.run(), running);
+    UartFixture::spawn(loop, uart.run(), running);
 
     const std::string input(5'000, 'i');
     std::string received;
@@ -212,9 +212,9 @@ BOOST_AUTO_TEST_CASE(a_busy_guest_on_another_thread_loses_nothing_either_way) {
     const auto fifos = std::make_shared<Pending>();
     const auto interrupts = std::make_shared<Pending>();
     // The FIFOs first: switching them clears what the receiver holds.
-    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::identification, 0x81)), fifos);
-    UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::interrupt_enable, 0x0f)), interrupts);
-    UartBench::spawn(cpu, busy_guest(uart, count, input.size(), received), guest);
+    UartFixture::spawn(cpu, bench_write(uart, UartFixture::access(R::identification, 0x81)), fifos);
+    UartFixture::spawn(cpu, bench_write(uart, UartFixture::access(R::interrupt_enable, 0x0f)), interrupts);
+    UartFixture::spawn(cpu, busy_guest(uart, count, input.size(), received), guest);
     std::atomic<bool> finished = false;
     std::thread vcpu([&] {
         cpu.run();

@@ -1,5 +1,5 @@
 #define BOOST_TEST_MODULE uart16550
-#include "uart16550_bench.hpp"
+#include "uart16550_fixture.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -8,21 +8,21 @@ using namespace std::chrono_literals;
 using R = Uart16550Registers;
 
 BOOST_AUTO_TEST_CASE(what_the_guest_writes_reaches_the_chardev) {
-    UartBench b;
+    UartFixture b;
     for (const char c : std::string_view("Hello")) BOOST_TEST(b.out(R::data, static_cast<unsigned char>(c)));
     BOOST_TEST(b.chardev->take() == "Hello");
     BOOST_TEST(b.in(R::line_status) == 0x60u);
 }
 
 BOOST_AUTO_TEST_CASE(the_device_tells_the_bus_what_it_is) {
-    UartBench b;
+    UartFixture b;
     BOOST_TEST(b.uart.name() == "uart16550");
     BOOST_TEST(b.uart.max_access_size() == 1u);
     BOOST_TEST((b.uart.affinity() == Affinity::in_place));
 }
 
 BOOST_AUTO_TEST_CASE(a_write_into_a_full_queue_waits_and_loses_nothing) {
-    UartBench b(4);
+    UartFixture b(4);
     for (const char c : std::string_view("abcd")) BOOST_TEST(b.out(R::data, static_cast<unsigned char>(c)));
     const auto fifth = b.begin_out(R::data, 'e');
     b.turn();
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(a_write_into_a_full_queue_waits_and_loses_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(a_write_that_waits_can_be_cancelled) {
-    UartBench b(2);
+    UartFixture b(2);
     b.start();
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_transmitter_empty));
     BOOST_TEST(b.out(R::data, 'a'));
@@ -63,8 +63,8 @@ BOOST_AUTO_TEST_CASE(a_vcpu_whose_loop_goes_away_while_it_waits_leaves_a_sound_d
         const auto first = std::make_shared<Pending>();
         const auto second = std::make_shared<Pending>();
         asio::io_context cpu(1);
-        UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::data, 'a')), first);
-        UartBench::spawn(cpu, bench_write(uart, UartBench::access(R::data, 'b')), second);
+        UartFixture::spawn(cpu, bench_write(uart, UartFixture::access(R::data, 'a')), first);
+        UartFixture::spawn(cpu, bench_write(uart, UartFixture::access(R::data, 'b')), second);
         cpu.poll();
         BOOST_TEST(first->done);
         BOOST_TEST(!second->done);
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(a_vcpu_whose_loop_goes_away_while_it_waits_leaves_a_sound_d
 }
 
 BOOST_AUTO_TEST_CASE(a_string_goes_to_the_chardev_in_one_piece) {
-    UartBench b;
+    UartFixture b;
     BOOST_TEST(b.begin_outs(R::data, "a whole line\n")->done);
     BOOST_TEST(b.chardev->write_calls() == 1u);
     BOOST_TEST(b.chardev->take() == "a whole line\n");
@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(a_string_goes_to_the_chardev_in_one_piece) {
 }
 
 BOOST_AUTO_TEST_CASE(a_string_longer_than_the_queue_waits_for_its_room) {
-    UartBench b(8);
+    UartFixture b(8);
     std::string text;
     for (int i = 0; i < 100; ++i) text += static_cast<char>('0' + i % 10);
     const auto pending = b.begin_outs(R::data, text);
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(a_string_longer_than_the_queue_waits_for_its_room) {
 }
 
 BOOST_AUTO_TEST_CASE(a_string_respects_loopback_and_the_divisor_latch) {
-    UartBench b;
+    UartFixture b;
     BOOST_TEST(b.out(R::identification, 0x01));
     BOOST_TEST(b.out(R::modem_control, R::mcr_loopback));
     BOOST_TEST(b.begin_outs(R::data, "back")->done);
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_string_respects_loopback_and_the_divisor_latch) {
 }
 
 BOOST_AUTO_TEST_CASE(loopback_keeps_the_chardev_out_of_it) {
-    UartBench b(1);
+    UartFixture b(1);
     b.chardev->type("input");
     BOOST_TEST(b.out(R::data, 'x'));  // the queue is full now
     BOOST_TEST(b.out(R::modem_control, R::mcr_loopback));
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(loopback_keeps_the_chardev_out_of_it) {
 }
 
 BOOST_AUTO_TEST_CASE(input_reaches_a_guest_that_polls_before_run_has_run) {
-    UartBench b;
+    UartFixture b;
     b.chardev->type("typed");
     BOOST_TEST(b.in(R::line_status) == 0x61u);
     BOOST_TEST(b.read_polled() == "typed");
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(input_reaches_a_guest_that_polls_before_run_has_run) {
 }
 
 BOOST_AUTO_TEST_CASE(input_that_came_before_the_guest_was_set_up_is_not_cleared_with_the_fifos) {
-    UartBench b;
+    UartFixture b;
     b.start();
     b.chardev->type("early bird");
     b.turn();
@@ -152,7 +152,7 @@ BOOST_AUTO_TEST_CASE(input_that_came_before_the_guest_was_set_up_is_not_cleared_
 }
 
 BOOST_AUTO_TEST_CASE(input_that_the_guest_does_not_read_stays_in_the_chardev) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(b.out(R::identification, 0xc1));
     BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(input_that_the_guest_does_not_read_stays_in_the_chardev) {
 }
 
 BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_pauses_and_ends_when_there_is_room) {
-    UartBench b(2, true, 1h);
+    UartFixture b(2, true, 1h);
     BOOST_TEST(b.begin_outs(R::data, "ab")->done);
     const auto poll = b.begin_in(R::line_status);
     BOOST_TEST(!poll->done);
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_pauses_and_ends_when_there_is_room) 
 }
 
 BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_is_answered_after_its_pause) {
-    UartBench b(2);
+    UartFixture b(2);
     BOOST_TEST(b.begin_outs(R::data, "ab")->done);
     const auto before = std::chrono::steady_clock::now();
     const auto poll = b.begin_in(R::line_status);
@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_is_answered_after_its_pause) {
 }
 
 BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_ends_when_there_is_input) {
-    UartBench b(2, true, 1h);
+    UartFixture b(2, true, 1h);
     BOOST_TEST(b.begin_outs(R::data, "ab")->done);
     b.chardev->type("x");
     BOOST_TEST(b.in(R::line_status) == 0x01u);  // at once
@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_ends_when_there_is_input) {
 }
 
 BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_can_be_cancelled) {
-    UartBench b(1, true, 1h);
+    UartFixture b(1, true, 1h);
     BOOST_TEST(b.out(R::data, 'a'));
     const auto poll = b.begin_in(R::line_status);
     poll->cancel.emit(asio::cancellation_type::terminal);
@@ -207,12 +207,12 @@ BOOST_AUTO_TEST_CASE(a_poll_of_a_full_queue_can_be_cancelled) {
 }
 
 BOOST_AUTO_TEST_CASE(polls_with_room_in_the_queue_never_pause) {
-    UartBench b(2);
+    UartFixture b(2);
     for (int i = 0; i < 10'000; ++i) BOOST_REQUIRE(b.in(R::line_status) == 0x60u);
 }
 
 BOOST_AUTO_TEST_CASE(reset_brings_back_the_state_after_power_on) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(b.out(R::interrupt_enable, 0x0f));
     BOOST_TEST(b.out(R::line_control, 0x1b));
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(reset_brings_back_the_state_after_power_on) {
 }
 
 BOOST_AUTO_TEST_CASE(the_background_work_ends_when_it_is_cancelled) {
-    UartBench b;
+    UartFixture b;
     b.start();
     BOOST_TEST(!b.running->done);
     b.running->cancel.emit(asio::cancellation_type::terminal);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <asyncvm/accelerator.hpp>
+#include <asyncvm/coalesced_ring.hpp>
 #include <asyncvm/error.hpp>
-#include <asyncvm/posted_writes.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -54,12 +54,12 @@ private:
 };
 
 /// Collects nothing.
-class FakeWrites : public PostedWrites {
+class FakeWrites : public CoalescedRing {
 public:
-    bool collect(const PostedZone&) noexcept override { return false; }
-    void leave(const PostedZone&) noexcept override {}
+    bool collect(const CoalescedZone&) noexcept override { return false; }
+    void leave(const CoalescedZone&) noexcept override {}
     [[nodiscard]] bool pending() const noexcept override { return false; }
-    std::size_t peek(std::span<PostedWrite>) const noexcept override { return 0; }
+    std::size_t peek(std::span<CoalescedWrite>) const noexcept override { return 0; }
     void release(std::size_t) noexcept override {}
 };
 
@@ -80,7 +80,7 @@ public:
         if (index == 1) fakes_.fail_if(Fakes::Failing::create_cpu);
         return std::make_unique<FakeCpu>(fakes_);
     }
-    [[nodiscard]] PostedWrites* posted_writes() noexcept override { return &writes_; }
+    [[nodiscard]] CoalescedRing* posted_writes() noexcept override { return &writes_; }
 
 private:
     FakeWrites writes_;

@@ -1,6 +1,6 @@
 // A machine whose accelerator is made while it is being set up, by a function.
 #define BOOST_TEST_MODULE preparation
-#include "preparation_bench.hpp"
+#include "preparation_fixture.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -38,82 +38,82 @@ BOOST_AUTO_TEST_SUITE(preparing)
 BOOST_AUTO_TEST_CASE(it_is_made_on_another_thread_while_the_loop_runs) {
     Preparing test(3);
     test.prepare();
-    test.bench.start_run();
-    test.bench.poll();
-    BOOST_TEST(!test.bench.ended);
+    test.fixture.start_run();
+    test.fixture.poll();
+    BOOST_TEST(!test.fixture.ended);
     test.gate.open();
-    test.bench.finish();
-    BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::halted));
-    BOOST_TEST(test.bench.fakes.made == 1);
-    BOOST_TEST(test.bench.fakes.mapped == 1);
-    BOOST_TEST(test.bench.fakes.entered == 3);
+    test.fixture.finish();
+    BOOST_TEST((test.fixture.outcome.kind == Outcome::Kind::halted));
+    BOOST_TEST(test.fixture.fakes.made == 1);
+    BOOST_TEST(test.fixture.fakes.mapped == 1);
+    BOOST_TEST(test.fixture.fakes.entered == 3);
 }
 
 BOOST_AUTO_TEST_CASE(it_is_made_when_it_is_needed_if_nobody_has_begun) {
-    Bench bench;
-    BOOST_TEST(bench.fakes.made == 0);
-    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(bench.fakes.mapped == 1);
-    BOOST_TEST(bench.fakes.entered == 1);
+    Fixture fixture;
+    BOOST_TEST(fixture.fakes.made == 0);
+    BOOST_TEST((fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(fixture.fakes.mapped == 1);
+    BOOST_TEST(fixture.fakes.entered == 1);
 }
 
 BOOST_AUTO_TEST_CASE(whoever_comes_first_makes_it_once) {
     for (int round = 0; round < 200; ++round) {
-        Bench bench(nullptr, 2);
-        bench.machine->prepare();
-        bench.wait_until_prepared();
-        BOOST_REQUIRE(bench.fakes.made == 1);
-        BOOST_REQUIRE(bench.fakes.mapped == 1);
-        BOOST_REQUIRE((bench.run().kind == Outcome::Kind::halted));
-        BOOST_REQUIRE(bench.fakes.entered == 2);
+        Fixture fixture(nullptr, 2);
+        fixture.machine->prepare();
+        fixture.wait_until_prepared();
+        BOOST_REQUIRE(fixture.fakes.made == 1);
+        BOOST_REQUIRE(fixture.fakes.mapped == 1);
+        BOOST_REQUIRE((fixture.run().kind == Outcome::Kind::halted));
+        BOOST_REQUIRE(fixture.fakes.entered == 2);
     }
 }
 
 BOOST_AUTO_TEST_CASE(the_guest_may_be_loaded_meanwhile) {
     Preparing test;
     test.prepare();
-    BOOST_TEST(!test.bench.machine->memory().boot_tables().empty());
+    BOOST_TEST(!test.fixture.machine->memory().boot_tables().empty());
     test.gate.open();
-    BOOST_TEST((test.bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(test.bench.fakes.mapped_regions == 2u);
+    BOOST_TEST((test.fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(test.fixture.fakes.mapped_regions == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(to_prepare_again_has_no_effect) {
     Preparing test;
     test.prepare();
-    test.bench.machine->prepare();
+    test.fixture.machine->prepare();
     test.gate.open();
-    test.bench.wait_until_prepared();
-    test.bench.machine->prepare();
-    test.bench.wait_until_prepared();
-    BOOST_TEST((test.bench.run().kind == Outcome::Kind::halted));
-    test.bench.machine->prepare();
-    BOOST_TEST(test.bench.fakes.made == 1);
+    test.fixture.wait_until_prepared();
+    test.fixture.machine->prepare();
+    test.fixture.wait_until_prepared();
+    BOOST_TEST((test.fixture.run().kind == Outcome::Kind::halted));
+    test.fixture.machine->prepare();
+    BOOST_TEST(test.fixture.fakes.made == 1);
 }
 
 BOOST_AUTO_TEST_CASE(to_prepare_a_machine_that_was_given_an_accelerator_has_no_effect) {
-    Bench bench;
-    bench.machine.emplace(Bench::config(1), std::make_unique<FakeAccelerator>(bench.fakes), bench.loop);
-    bench.machine->prepare();
-    bench.wait_until_prepared();
-    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(bench.fakes.made == 1);
-    BOOST_TEST(bench.fakes.mapped == 1);
+    Fixture fixture;
+    fixture.machine.emplace(Fixture::config(1), std::make_unique<FakeAccelerator>(fixture.fakes), fixture.loop);
+    fixture.machine->prepare();
+    fixture.wait_until_prepared();
+    BOOST_TEST((fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(fixture.fakes.made == 1);
+    BOOST_TEST(fixture.fakes.mapped == 1);
 }
 
 BOOST_AUTO_TEST_CASE(who_counts_posted_writes_on_another_thread_may_do_so_meanwhile) {
-    Bench bench;
+    Fixture fixture;
     std::promise<void> counting;
     std::atomic<bool> done = false;
     std::uint64_t count = 0;
     std::thread reader([&] {
         counting.set_value();
-        do count += bench.machine->posted_writes();
+        do count += fixture.machine->posted_writes();
         while (!done);
     });
     counting.get_future().wait();
-    bench.machine->prepare();
-    bench.wait_until_prepared();
+    fixture.machine->prepare();
+    fixture.wait_until_prepared();
     done = true;
     reader.join();
     BOOST_TEST(count == 0u);
@@ -129,22 +129,22 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_thrown_each_time) {
         for (const bool on_a_thread : {true, false}) {
             BOOST_TEST_CONTEXT("step " << static_cast<int>(failing) << ", on a thread: " << on_a_thread) {
                 Gate gate;
-                Bench bench(on_a_thread ? &gate : nullptr, 2);
-                bench.fakes.failing = failing;
-                bench.machine->set_registers(1, with_rax(1));
+                Fixture fixture(on_a_thread ? &gate : nullptr, 2);
+                fixture.fakes.failing = failing;
+                fixture.machine->set_registers(1, with_rax(1));
                 if (on_a_thread) {
-                    bench.machine->prepare();
+                    fixture.machine->prepare();
                     gate.wait_until_reached();
                     gate.open();
                 }
-                BOOST_CHECK_EXCEPTION(bench.wait_until_prepared(), Error, is_fake_failure);
-                BOOST_CHECK_EXCEPTION(static_cast<void>(bench.run()), Error, is_fake_failure);
-                BOOST_CHECK_EXCEPTION(static_cast<void>(bench.machine->registers(0)), Error, is_fake_failure);
-                BOOST_CHECK_NO_THROW(bench.machine->set_registers(0, {}));
-                BOOST_CHECK_EXCEPTION(bench.wait_until_prepared(), Error, is_fake_failure);
-                bench.machine.reset();
-                BOOST_TEST(bench.fakes.alive == 0);
-                BOOST_TEST(bench.fakes.entered == 0);
+                BOOST_CHECK_EXCEPTION(fixture.wait_until_prepared(), Error, is_fake_failure);
+                BOOST_CHECK_EXCEPTION(static_cast<void>(fixture.run()), Error, is_fake_failure);
+                BOOST_CHECK_EXCEPTION(static_cast<void>(fixture.machine->registers(0)), Error, is_fake_failure);
+                BOOST_CHECK_NO_THROW(fixture.machine->set_registers(0, {}));
+                BOOST_CHECK_EXCEPTION(fixture.wait_until_prepared(), Error, is_fake_failure);
+                fixture.machine.reset();
+                BOOST_TEST(fixture.fakes.alive == 0);
+                BOOST_TEST(fixture.fakes.entered == 0);
             }
         }
     }
@@ -152,12 +152,12 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_thrown_each_time) {
 
 BOOST_AUTO_TEST_CASE(the_run_throws_it_also_when_it_was_there_first) {
     Preparing test;
-    test.bench.fakes.failing = Fakes::Failing::maker;
+    test.fixture.fakes.failing = Fakes::Failing::maker;
     test.prepare();
-    test.bench.start_run();
-    test.bench.poll();
+    test.fixture.start_run();
+    test.fixture.poll();
     test.gate.open();
-    BOOST_CHECK_EXCEPTION(test.bench.finish(), Error, is_fake_failure);
+    BOOST_CHECK_EXCEPTION(test.fixture.finish(), Error, is_fake_failure);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -166,97 +166,97 @@ BOOST_AUTO_TEST_SUITE(ending)
 
 BOOST_AUTO_TEST_CASE(a_stop_before_it_is_made_lets_no_vcpu_enter) {
     for (const bool prepare : {true, false}) {
-        Bench bench(nullptr, 2);
-        bench.machine->stop();
-        if (prepare) bench.machine->prepare();
-        BOOST_TEST((bench.run().kind == Outcome::Kind::stopped));
-        BOOST_TEST(bench.fakes.entered == 0);
+        Fixture fixture(nullptr, 2);
+        fixture.machine->stop();
+        if (prepare) fixture.machine->prepare();
+        BOOST_TEST((fixture.run().kind == Outcome::Kind::stopped));
+        BOOST_TEST(fixture.fakes.entered == 0);
     }
 }
 
 BOOST_AUTO_TEST_CASE(an_outcome_before_it_is_made_stays) {
-    Bench bench(nullptr, 2);
-    bench.machine->finish(exited(7));
-    bench.machine->prepare();
-    bench.machine->stop();
-    const Outcome outcome = bench.run();
+    Fixture fixture(nullptr, 2);
+    fixture.machine->finish(exited(7));
+    fixture.machine->prepare();
+    fixture.machine->stop();
+    const Outcome outcome = fixture.run();
     BOOST_TEST((outcome.kind == Outcome::Kind::exited));
     BOOST_TEST(outcome.guest_code == 7);
-    BOOST_TEST(bench.fakes.entered == 0);
+    BOOST_TEST(fixture.fakes.entered == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_while_it_is_made_lets_no_vcpu_enter) {
     for (const bool running : {true, false}) {
         Preparing test(2);
         test.prepare();
-        if (running) test.bench.start_run();
-        test.bench.poll();
+        if (running) test.fixture.start_run();
+        test.fixture.poll();
         // From another thread, as signals of an embedder may come.
-        std::thread([&] { test.bench.machine->stop(); }).join();
-        if (!running) test.bench.start_run();
-        test.bench.poll();
+        std::thread([&] { test.fixture.machine->stop(); }).join();
+        if (!running) test.fixture.start_run();
+        test.fixture.poll();
         test.gate.open();
-        test.bench.finish();
-        BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::stopped));
-        BOOST_TEST(test.bench.fakes.entered == 0);
+        test.fixture.finish();
+        BOOST_TEST((test.fixture.outcome.kind == Outcome::Kind::stopped));
+        BOOST_TEST(test.fixture.fakes.entered == 0);
     }
 }
 
 BOOST_AUTO_TEST_CASE(an_outcome_while_it_is_made_stays) {
     Preparing test;
     test.prepare();
-    test.bench.start_run();
-    test.bench.poll();
-    test.bench.machine->finish(exited(7));
+    test.fixture.start_run();
+    test.fixture.poll();
+    test.fixture.machine->finish(exited(7));
     test.gate.open();
-    test.bench.finish();
-    BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::exited));
-    BOOST_TEST(test.bench.fakes.entered == 0);
+    test.fixture.finish();
+    BOOST_TEST((test.fixture.outcome.kind == Outcome::Kind::exited));
+    BOOST_TEST(test.fixture.fakes.entered == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_cancelled_wait_stops_the_machine) {
     Preparing test;
     test.prepare();
-    test.bench.start_prepared();
-    test.bench.poll();
-    test.bench.cancel.emit(asio::cancellation_type::terminal);
-    test.bench.poll();
-    BOOST_TEST(!test.bench.ended);
+    test.fixture.start_prepared();
+    test.fixture.poll();
+    test.fixture.cancel.emit(asio::cancellation_type::terminal);
+    test.fixture.poll();
+    BOOST_TEST(!test.fixture.ended);
     test.gate.open();
-    test.bench.finish();
-    BOOST_TEST((test.bench.run().kind == Outcome::Kind::stopped));
-    BOOST_TEST(test.bench.fakes.entered == 0);
+    test.fixture.finish();
+    BOOST_TEST((test.fixture.run().kind == Outcome::Kind::stopped));
+    BOOST_TEST(test.fixture.fakes.entered == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_cancelled_run_is_stopped) {
     Preparing test;
     test.prepare();
-    test.bench.start_run();
-    test.bench.poll();
-    test.bench.cancel.emit(asio::cancellation_type::terminal);
-    test.bench.poll();
+    test.fixture.start_run();
+    test.fixture.poll();
+    test.fixture.cancel.emit(asio::cancellation_type::terminal);
+    test.fixture.poll();
     test.gate.open();
-    test.bench.finish();
-    BOOST_TEST((test.bench.outcome.kind == Outcome::Kind::stopped));
-    BOOST_TEST(test.bench.fakes.entered == 0);
+    test.fixture.finish();
+    BOOST_TEST((test.fixture.outcome.kind == Outcome::Kind::stopped));
+    BOOST_TEST(test.fixture.fakes.entered == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_machine_that_goes_while_it_is_made_waits_for_that) {
     Preparing test;
     test.prepare();
-    std::thread destroyer([&] { test.bench.machine.reset(); });
+    std::thread destroyer([&] { test.fixture.machine.reset(); });
     test.gate.open();
     destroyer.join();
-    BOOST_TEST(test.bench.fakes.made == 1);
-    BOOST_TEST(test.bench.fakes.alive == 0);
+    BOOST_TEST(test.fixture.fakes.made == 1);
+    BOOST_TEST(test.fixture.fakes.alive == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_machine_that_goes_at_once_leaves_nothing) {
     for (int round = 0; round < 200; ++round) {
-        Bench bench;
-        bench.machine->prepare();
-        bench.machine.reset();
-        BOOST_REQUIRE(bench.fakes.alive == 0);
+        Fixture fixture;
+        fixture.machine->prepare();
+        fixture.machine.reset();
+        BOOST_REQUIRE(fixture.fakes.alive == 0);
     }
 }
 
@@ -264,7 +264,7 @@ BOOST_AUTO_TEST_CASE(a_loop_that_goes_while_it_is_made_leaves_nothing) {
     Gate gate;
     Fakes fakes;
     auto loop = std::make_unique<asio::io_context>(1);
-    std::optional<Machine> machine(std::in_place, Bench::config(1), fake_maker(fakes, &gate), *loop);
+    std::optional<Machine> machine(std::in_place, Fixture::config(1), fake_maker(fakes, &gate), *loop);
     machine->prepare();
     gate.wait_until_reached();
     asio::co_spawn(*loop, machine->prepared(), [](std::exception_ptr) {});
@@ -280,52 +280,52 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(registers)
 
 BOOST_AUTO_TEST_CASE(set_before_it_is_made) {
-    Bench bench;
-    bench.machine->set_registers(0, with_rax(1));
-    bench.machine->set_registers(0, with_rax(2));
-    BOOST_TEST(bench.fakes.made == 0);
-    bench.machine->prepare();
-    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(bench.fakes.rax_at_entry == 2u);
+    Fixture fixture;
+    fixture.machine->set_registers(0, with_rax(1));
+    fixture.machine->set_registers(0, with_rax(2));
+    BOOST_TEST(fixture.fakes.made == 0);
+    fixture.machine->prepare();
+    BOOST_TEST((fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(fixture.fakes.rax_at_entry == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(set_while_it_is_made) {
     Preparing test;
-    test.bench.machine->set_registers(0, with_rax(1));
+    test.fixture.machine->set_registers(0, with_rax(1));
     test.prepare();
-    test.bench.machine->set_registers(0, with_rax(2));  // nobody waits
-    BOOST_TEST(test.bench.fakes.made == 0);
+    test.fixture.machine->set_registers(0, with_rax(2));  // nobody waits
+    BOOST_TEST(test.fixture.fakes.made == 0);
     test.gate.open();
-    BOOST_TEST((test.bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(test.bench.fakes.rax_at_entry == 2u);
+    BOOST_TEST((test.fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(test.fixture.fakes.rax_at_entry == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(set_when_it_is_made) {
-    Bench bench;
-    bench.machine->set_registers(0, with_rax(1));
-    bench.wait_until_prepared();
-    bench.machine->set_registers(0, with_rax(2));
-    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(bench.fakes.rax_at_entry == 2u);
+    Fixture fixture;
+    fixture.machine->set_registers(0, with_rax(1));
+    fixture.wait_until_prepared();
+    fixture.machine->set_registers(0, with_rax(2));
+    BOOST_TEST((fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(fixture.fakes.rax_at_entry == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(asked_for_before_it_is_made) {
-    Bench bench;
-    bench.machine->set_registers(0, with_rax(1));
-    BOOST_TEST(bench.machine->registers(0).rax == 1u);
-    BOOST_TEST(bench.fakes.made == 1);
-    bench.machine->set_registers(0, with_rax(2));
-    BOOST_TEST((bench.run().kind == Outcome::Kind::halted));
-    BOOST_TEST(bench.fakes.rax_at_entry == 2u);
-    BOOST_TEST(bench.fakes.mapped == 1);
+    Fixture fixture;
+    fixture.machine->set_registers(0, with_rax(1));
+    BOOST_TEST(fixture.machine->registers(0).rax == 1u);
+    BOOST_TEST(fixture.fakes.made == 1);
+    fixture.machine->set_registers(0, with_rax(2));
+    BOOST_TEST((fixture.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(fixture.fakes.rax_at_entry == 2u);
+    BOOST_TEST(fixture.fakes.mapped == 1);
 }
 
 BOOST_AUTO_TEST_CASE(of_a_vcpu_that_is_not_there) {
-    Bench bench(nullptr, 2);
-    BOOST_CHECK_THROW(bench.machine->set_registers(2, {}), std::out_of_range);
-    bench.machine->prepare();
-    BOOST_CHECK_THROW(bench.machine->set_registers(2, {}), std::out_of_range);
-    BOOST_CHECK_THROW(static_cast<void>(bench.machine->registers(2)), std::out_of_range);
+    Fixture fixture(nullptr, 2);
+    BOOST_CHECK_THROW(fixture.machine->set_registers(2, {}), std::out_of_range);
+    fixture.machine->prepare();
+    BOOST_CHECK_THROW(fixture.machine->set_registers(2, {}), std::out_of_range);
+    BOOST_CHECK_THROW(static_cast<void>(fixture.machine->registers(2)), std::out_of_range);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

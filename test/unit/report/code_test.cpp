@@ -1,6 +1,6 @@
 #include "report/code.hpp"
 
-#include "made_up_death.hpp"
+#include "crash_fixture.hpp"
 #include "report/disassembler.hpp"
 
 #include "with_disassembler.hpp"
@@ -15,8 +15,8 @@ using asyncvm::test::put;
 namespace {
 
 std::string code_of(const MadeUpDeath& guest) {
-    const Death death = guest.death();
-    return format_code(death, look_at(death));
+    const CrashContext crash = guest.crash();
+    return format_code(crash, look_at(crash));
 }
 
 }  // namespace

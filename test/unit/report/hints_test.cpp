@@ -1,6 +1,6 @@
 #include "report/hints.hpp"
 
-#include "made_up_death.hpp"
+#include "crash_fixture.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -14,9 +14,9 @@ using asyncvm::test::put;
 namespace {
 
 std::string hints_of(const MadeUpDeath& guest) {
-    const Death death = guest.death();
+    const CrashContext crash = guest.crash();
     std::string all;
-    for (const std::string& hint : hints_about(death, look_at(death))) all += hint + '\n';
+    for (const std::string& hint : hints_about(crash, look_at(crash))) all += hint + '\n';
     return all;
 }
 
@@ -104,5 +104,5 @@ BOOST_AUTO_TEST_CASE(without_reported_bytes_the_instruction_is_read_from_memory)
 BOOST_AUTO_TEST_CASE(a_size_that_is_too_large_is_cut) {
     Failure failure = emulation({0x90});
     failure.instruction_size = 255;
-    BOOST_TEST(failed_instruction(failure, Scene{}).size() == 15u);
+    BOOST_TEST(failed_instruction(failure, CodeContext{}).size() == 15u);
 }

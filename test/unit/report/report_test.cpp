@@ -1,7 +1,7 @@
 #define BOOST_TEST_MODULE report
 #include "report/report.hpp"
 
-#include "made_up_death.hpp"
+#include "crash_fixture.hpp"
 #include "report/disassembler.hpp"
 
 #include "with_disassembler.hpp"
@@ -45,14 +45,14 @@ void reset(MadeUpDeath& guest) {
     guest.registers.rdx = 0x600;
 }
 
-std::string summary(const MadeUpDeath& guest) { return summarize(guest.death()); }
+std::string summary(const MadeUpDeath& guest) { return summarize(guest.crash()); }
 
 Exit failure(Failure::Kind kind, std::uint64_t code) { return Failure{.kind = kind, .code = code}; }
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_report_has_all_that_is_known, *boost::unit_test::precondition(asyncvm::test::with_disassembler)) {
-    BOOST_TEST(format_report(HelloAndDie().death()) ==
+    BOOST_TEST(format_report(HelloAndDie().crash()) ==
                R"(triple fault at 0x10010 (vCPU 0)
 hint: no IDT is loaded: any exception ends in a triple fault
 code (64-bit long mode):
@@ -116,14 +116,14 @@ BOOST_AUTO_TEST_CASE(an_instruction_that_kvm_cannot_emulate_is_named) {
                (can_disassemble()
                     ? "KVM cannot emulate the instruction at 0x10003: addps xmm0, xmm1 (0f 58 c1)"
                     : "KVM cannot emulate the instruction at 0x10003: 0f 58 c1 f4 00 00 00 00 00 00 00 00 00 00 00"));
-    BOOST_TEST(contains(format_report(guest.death()), "hint: "));
+    BOOST_TEST(contains(format_report(guest.crash()), "hint: "));
 }
 
 BOOST_AUTO_TEST_CASE(a_processor_that_was_reset_shows_the_last_exit_instead) {
     HelloAndDie guest;
     reset(guest);
     BOOST_TEST(summary(guest) == "triple fault after the exit at 0x1000b (vCPU 0)");
-    const std::string report = format_report(guest.death());
+    const std::string report = format_report(guest.crash());
     BOOST_TEST(contains(report, "hint: KVM has reset the processor (as it does on AMD)"));
     BOOST_TEST(contains(report, "hint: the guest started without an IDT"));
     BOOST_TEST(contains(report, "code at the last exit, if the mode is still the first (64-bit long mode):\n"));
@@ -137,12 +137,12 @@ BOOST_AUTO_TEST_CASE(a_processor_that_was_reset_before_any_exit_has_no_place) {
     MadeUpDeath guest(Mode::real16);
     reset(guest);
     BOOST_TEST(summary(guest) == "triple fault before its first exit (vCPU 0)");
-    const std::string report = format_report(guest.death());
+    const std::string report = format_report(guest.crash());
     BOOST_TEST(contains(report, "code at the entry (16-bit real mode):\n"));
     BOOST_TEST(contains(report, "the guest had no exits before\n"));
-    Death death = guest.death();
-    death.started_with = nullptr;
-    BOOST_TEST(!contains(format_report(death), "code at"));
+    CrashContext crash = guest.crash();
+    crash.started_with = nullptr;
+    BOOST_TEST(!contains(format_report(crash), "code at"));
 }
 
 BOOST_AUTO_TEST_CASE(only_a_triple_fault_resets_the_processor) {
@@ -159,49 +159,49 @@ BOOST_AUTO_TEST_CASE(without_memory_at_rip_there_is_no_instruction_to_name) {
 
 BOOST_AUTO_TEST_CASE(the_death_is_no_exit_before_it) {
     HelloAndDie guest;
-    guest.trail.record(guest.exit, guest.registers.rip);
-    const std::string report = format_report(guest.death());
+    guest.history.record(guest.exit, guest.registers.rip);
+    const std::string report = format_report(guest.crash());
     BOOST_TEST(contains(report, "last exits, the newest last (3 of 3):\n"));
     BOOST_TEST(!contains(report, "triple fault at rip"));
     MadeUpDeath early(Mode::long64);
-    early.trail.record(early.exit, 0x10000);
-    BOOST_TEST(contains(format_report(early.death()), "the guest had no exits before\n"));
+    early.history.record(early.exit, 0x10000);
+    BOOST_TEST(contains(format_report(early.crash()), "the guest had no exits before\n"));
 }
 
 BOOST_AUTO_TEST_CASE(the_same_exit_again_is_counted) {
     HelloAndDie guest;
     for (int i = 0; i < 99; ++i) guest.port(Direction::read, 0x3f8, bytes({0}), 0x1000b);
-    BOOST_TEST(contains(format_report(guest.death()), "last exits, the newest last (102 of 102):\n"));
-    BOOST_TEST(contains(format_report(guest.death()), "  in 0x3f8 -> 0x00 (uart16550) at rip 0x1000b, 100 times\n"));
+    BOOST_TEST(contains(format_report(guest.crash()), "last exits, the newest last (102 of 102):\n"));
+    BOOST_TEST(contains(format_report(guest.crash()), "  in 0x3f8 -> 0x00 (uart16550) at rip 0x1000b, 100 times\n"));
 }
 
 BOOST_AUTO_TEST_CASE(posted_writes_are_counted_and_not_listed) {
     HelloAndDie guest;
-    BOOST_TEST(!contains(format_report(guest.death()), "posted"));
+    BOOST_TEST(!contains(format_report(guest.crash()), "posted"));
     guest.posted = 1;
-    BOOST_TEST(contains(format_report(guest.death()),
+    BOOST_TEST(contains(format_report(guest.crash()),
                         "at rip 0x1000b\nnot among them: 1 posted write, which did not stop the guest"));
     MadeUpDeath silent(Mode::real16);
     silent.posted = 20'000;
-    BOOST_TEST(contains(format_report(silent.death()), "no exits before\nnot among them: 20000 posted writes, "));
+    BOOST_TEST(contains(format_report(silent.crash()), "no exits before\nnot among them: 20000 posted writes, "));
 }
 
 BOOST_AUTO_TEST_CASE(a_stack_that_was_never_used_is_empty) {
     const MadeUpDeath guest(Mode::long64);
-    BOOST_TEST(contains(format_report(guest.death()), "stack at 0x100000: empty, as at the start\n"));
+    BOOST_TEST(contains(format_report(guest.crash()), "stack at 0x100000: empty, as at the start\n"));
 }
 
 BOOST_AUTO_TEST_CASE(the_stack_is_shown_as_wide_as_a_push) {
     MadeUpDeath real(Mode::real16);
     real.registers.rsp = 0xabcd'1000;
     put(real.memory, 0x11000, {0x34, 0x12});
-    BOOST_TEST(contains(format_report(real.death()),
+    BOOST_TEST(contains(format_report(real.crash()),
                         "stack at 0x11000, the top first:\n  1234 0000 0000 0000 0000 0000 0000 0000\n"));
     MadeUpDeath flat(Mode::protected32);
     flat.registers.rsp = 0xffff8;
-    BOOST_TEST(contains(format_report(flat.death()), "stack at 0xffff8, the top first:\n  00000000 00000000\n"));
+    BOOST_TEST(contains(format_report(flat.crash()), "stack at 0xffff8, the top first:\n  00000000 00000000\n"));
     flat.registers.rsp = 0x110000;
-    BOOST_TEST(contains(format_report(flat.death()), "stack at 0x110000: nothing can be read there\n"));
+    BOOST_TEST(contains(format_report(flat.crash()), "stack at 0x110000: nothing can be read there\n"));
 }
 
 BOOST_AUTO_TEST_CASE(no_state_of_a_guest_harms_its_report) {
@@ -233,7 +233,7 @@ BOOST_AUTO_TEST_CASE(no_state_of_a_guest_harms_its_report) {
         guest.exit = random() % 2 == 0 ? Exit(failure) : Exit(ShutDown{});
         guest.port(random() % 2 == 0 ? Direction::read : Direction::write, any(), bytes({1, 2, 3, 4}), any(),
                    1 << random() % 3);
-        const std::string report = format_report(guest.death());
+        const std::string report = format_report(guest.crash());
         BOOST_REQUIRE(report.ends_with('\n'));
         BOOST_REQUIRE(report.size() < 8192);
     }

@@ -1,8 +1,8 @@
 #include "report/state.hpp"
 
+#include "crash_fixture.hpp"
 #include "loader/initial_state.hpp"
-#include "made_up_death.hpp"
-#include "report/scene.hpp"
+#include "report/code_context.hpp"
 
 #include <boost/test/unit_test.hpp>
 

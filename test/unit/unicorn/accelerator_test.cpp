@@ -1,4 +1,4 @@
-#include "accelerator_bench.hpp"
+#include "accelerator_fixture.hpp"
 
 #include <thread>
 
@@ -10,76 +10,76 @@ using namespace asyncvm::test;
 BOOST_AUTO_TEST_SUITE(vcpus)
 
 BOOST_AUTO_TEST_CASE(a_read_is_completed_with_its_data_and_nothing_more_is_run) {
-    AcceleratorBench bench(Mode::real16, {0xe4, 0x10, 0xe6, 0x20, 0xf4});  // in $0x10, %al; out %al, $0x20; hlt
-    const Exit exit = bench.cpu().run();
+    AcceleratorFixture fixture(Mode::real16, {0xe4, 0x10, 0xe6, 0x20, 0xf4});  // in $0x10, %al; out %al, $0x20; hlt
+    const Exit exit = fixture.cpu().run();
     BOOST_REQUIRE(std::holds_alternative<PortAccess>(exit));
-    BOOST_TEST(bench.cpu().exit_rip() == 0u);
+    BOOST_TEST(fixture.cpu().exit_rip() == 0u);
     std::get<PortAccess>(exit).data[0] = std::byte{0x5a};
-    bench.cpu().complete_exit();
-    const Registers registers = bench.cpu().registers();
+    fixture.cpu().complete_exit();
+    const Registers registers = fixture.cpu().registers();
     BOOST_TEST(registers.rip == 2u);
     BOOST_TEST((registers.rax & 0xff) == 0x5au);
-    bench.cpu().complete_exit();
-    BOOST_TEST(bench.cpu().registers().rip == 2u);
-    BOOST_TEST(bench.next_out() == 0x5au);
+    fixture.cpu().complete_exit();
+    BOOST_TEST(fixture.cpu().registers().rip == 2u);
+    BOOST_TEST(fixture.next_out() == 0x5au);
 }
 
 BOOST_AUTO_TEST_CASE(a_string_is_completed_up_to_its_current_element) {
-    AcceleratorBench bench(Mode::real16, {0xb9, 0x03, 0x00, 0xf3, 0x6e, 0xf4});  // mov $3, %cx; rep outsb; hlt
-    BOOST_TEST(bench.next_is<PortAccess>());
-    bench.cpu().complete_exit();
-    BOOST_TEST(bench.cpu().registers().rip == 3u);
-    BOOST_TEST(bench.cpu().registers().rcx == 2u);
-    BOOST_TEST(bench.next_is<PortAccess>());
-    BOOST_TEST(bench.next_is<PortAccess>());
-    BOOST_TEST(bench.next_is<Halted>());
+    AcceleratorFixture fixture(Mode::real16, {0xb9, 0x03, 0x00, 0xf3, 0x6e, 0xf4});  // mov $3, %cx; rep outsb; hlt
+    BOOST_TEST(fixture.next_is<PortAccess>());
+    fixture.cpu().complete_exit();
+    BOOST_TEST(fixture.cpu().registers().rip == 3u);
+    BOOST_TEST(fixture.cpu().registers().rcx == 2u);
+    BOOST_TEST(fixture.next_is<PortAccess>());
+    BOOST_TEST(fixture.next_is<PortAccess>());
+    BOOST_TEST(fixture.next_is<Halted>());
 }
 
 BOOST_AUTO_TEST_CASE(both_accesses_of_an_instruction_are_completed) {
-    AcceleratorBench bench(Mode::protected32, {0xff, 0x05, 0x00, 0x00, 0x00, 0xd0, 0xf4});  // incl 0xd0000000; hlt
-    BOOST_TEST(bench.next_is<MmioAccess>());
-    bench.cpu().complete_exit();
-    BOOST_TEST(bench.cpu().registers().rip == 0x10006u);
-    BOOST_TEST(bench.next_is<Halted>());
+    AcceleratorFixture fixture(Mode::protected32, {0xff, 0x05, 0x00, 0x00, 0x00, 0xd0, 0xf4});  // incl 0xd0000000; hlt
+    BOOST_TEST(fixture.next_is<MmioAccess>());
+    fixture.cpu().complete_exit();
+    BOOST_TEST(fixture.cpu().registers().rip == 0x10006u);
+    BOOST_TEST(fixture.next_is<Halted>());
 }
 
 BOOST_AUTO_TEST_CASE(a_halted_vcpu_can_go_on) {
-    AcceleratorBench bench(Mode::long64, {0xf4, 0xb0, 0x07, 0xe6, 0x20, 0xf4});  // hlt; mov $7, %al; out %al, $0x20; hlt
-    BOOST_TEST(bench.next_is<Halted>());
-    BOOST_TEST(bench.cpu().registers().rip == 0x10001u);
-    BOOST_TEST(bench.next_out() == 7u);
-    BOOST_TEST(bench.next_is<Halted>());
+    AcceleratorFixture fixture(Mode::long64, {0xf4, 0xb0, 0x07, 0xe6, 0x20, 0xf4});  // hlt; mov $7, %al; out %al, $0x20; hlt
+    BOOST_TEST(fixture.next_is<Halted>());
+    BOOST_TEST(fixture.cpu().registers().rip == 0x10001u);
+    BOOST_TEST(fixture.next_out() == 7u);
+    BOOST_TEST(fixture.next_is<Halted>());
 }
 
 BOOST_AUTO_TEST_CASE(new_registers_start_anew_from_wherever_the_vcpu_was) {
-    AcceleratorBench bench(Mode::real16, {0xe6, 0x20, 0xe4, 0x10, 0xe6, 0x20, 0xf4});
-    bench.start.rax = 0x11;
-    bench.cpu().set_registers(bench.start);
-    BOOST_TEST(bench.next_out() == 0x11u);
-    BOOST_TEST(bench.next_is<PortAccess>());  // suspended in a read now
-    bench.start.rax = 0x22;
-    bench.cpu().set_registers(bench.start);
-    BOOST_TEST(bench.cpu().registers().rax == 0x22u);
-    BOOST_TEST(bench.next_out() == 0x22u);
+    AcceleratorFixture fixture(Mode::real16, {0xe6, 0x20, 0xe4, 0x10, 0xe6, 0x20, 0xf4});
+    fixture.start.rax = 0x11;
+    fixture.cpu().set_registers(fixture.start);
+    BOOST_TEST(fixture.next_out() == 0x11u);
+    BOOST_TEST(fixture.next_is<PortAccess>());  // suspended in a read now
+    fixture.start.rax = 0x22;
+    fixture.cpu().set_registers(fixture.start);
+    BOOST_TEST(fixture.cpu().registers().rax == 0x22u);
+    BOOST_TEST(fixture.next_out() == 0x22u);
 }
 
 BOOST_AUTO_TEST_CASE(a_vcpu_may_be_left_in_the_middle_of_an_access) {
     for (const Mode mode : {Mode::real16, Mode::protected32, Mode::long64}) {
-        AcceleratorBench bench(mode, {0xe4, 0x10, 0xe6, 0x20, 0xf4});
-        BOOST_TEST(bench.next_is<PortAccess>());
+        AcceleratorFixture fixture(mode, {0xe4, 0x10, 0xe6, 0x20, 0xf4});
+        BOOST_TEST(fixture.next_is<PortAccess>());
     }
-    AcceleratorBench never_run(Mode::long64, {0xf4});
+    AcceleratorFixture never_run(Mode::long64, {0xf4});
 }
 
 BOOST_AUTO_TEST_CASE(the_state_that_was_set_is_the_state_that_is_read) {
     for (const Mode mode : {Mode::real16, Mode::protected32, Mode::long64}) {
-        AcceleratorBench bench(mode, {0xf4});
-        bench.start.rcx = 0x12345678;
-        bench.start.rflags = 0x8d7;
-        bench.cpu().set_registers(bench.start);
-        BOOST_TEST(bench.next_is<Halted>());
-        const Registers now = bench.cpu().registers();
-        const Registers& start = bench.start;
+        AcceleratorFixture fixture(mode, {0xf4});
+        fixture.start.rcx = 0x12345678;
+        fixture.start.rflags = 0x8d7;
+        fixture.cpu().set_registers(fixture.start);
+        BOOST_TEST(fixture.next_is<Halted>());
+        const Registers now = fixture.cpu().registers();
+        const Registers& start = fixture.start;
         BOOST_TEST(now.rip == start.rip + 1);
         BOOST_TEST(now.rcx == start.rcx);
         BOOST_TEST(now.rsp == start.rsp);
@@ -103,40 +103,40 @@ BOOST_AUTO_TEST_CASE(the_state_that_was_set_is_the_state_that_is_read) {
 }
 
 BOOST_AUTO_TEST_CASE(a_fault_leaves_the_state_of_its_instruction) {
-    AcceleratorBench bench(Mode::protected32, {0x90, 0x41, 0x0f, 0x0b});  // nop; inc %ecx; ud2
-    BOOST_TEST(bench.next_is<ShutDown>());
-    BOOST_TEST(bench.cpu().registers().rip == 0x10002u);
-    BOOST_TEST(bench.cpu().exit_rip() == 0x10002u);
-    BOOST_TEST(bench.cpu().registers().rcx == 1u);
+    AcceleratorFixture fixture(Mode::protected32, {0x90, 0x41, 0x0f, 0x0b});  // nop; inc %ecx; ud2
+    BOOST_TEST(fixture.next_is<ShutDown>());
+    BOOST_TEST(fixture.cpu().registers().rip == 0x10002u);
+    BOOST_TEST(fixture.cpu().exit_rip() == 0x10002u);
+    BOOST_TEST(fixture.cpu().registers().rcx == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(an_invalid_opcode_reaches_a_real_mode_handler) {
-    AcceleratorBench bench(Mode::real16, {0x0f, 0x0b});  // ud2
-    bench.put(4 * 6, 0x1200'0034);
-    bench.write(0x12034, {0x5b, 0x8b, 0xc3, 0xe7, 0x20, 0xf4});  // pop %bx; mov %bx, %ax; out %ax, $0x20; hlt
-    BOOST_TEST(bench.next_out() == 0u);
-    BOOST_TEST(bench.cpu().exit_rip() == 0x37u);
-    BOOST_TEST(bench.next_is<Halted>());
-    BOOST_TEST(bench.cpu().registers().cs.selector == 0x1200);
+    AcceleratorFixture fixture(Mode::real16, {0x0f, 0x0b});  // ud2
+    fixture.put(4 * 6, 0x1200'0034);
+    fixture.write(0x12034, {0x5b, 0x8b, 0xc3, 0xe7, 0x20, 0xf4});  // pop %bx; mov %bx, %ax; out %ax, $0x20; hlt
+    BOOST_TEST(fixture.next_out() == 0u);
+    BOOST_TEST(fixture.cpu().exit_rip() == 0x37u);
+    BOOST_TEST(fixture.next_is<Halted>());
+    BOOST_TEST(fixture.cpu().registers().cs.selector == 0x1200);
 }
 
 BOOST_AUTO_TEST_CASE(a_software_interrupt_reaches_its_gate_and_comes_back) {
     // int $0x30; mov $1, %al; out %al, $0x20; hlt; handler: mov $2, %al; out %al, $0x20; iretq
-    AcceleratorBench bench(Mode::long64, {0xcd, 0x30, 0xb0, 0x01, 0xe6, 0x20, 0xf4, 0xb0, 0x02, 0xe6, 0x20, 0x48, 0xcf});
-    bench.put(0x20000 + 16 * 0x30, 0x0001'8e00'0008'0007);
-    bench.start.idt = {0x20000, 0xfff};
-    bench.cpu().set_registers(bench.start);
-    BOOST_TEST(bench.next_out() == 2u);
-    BOOST_TEST(bench.next_out() == 1u);
-    BOOST_TEST(bench.next_is<Halted>());
-    BOOST_TEST(bench.cpu().registers().rsp == bench.start.rsp);
+    AcceleratorFixture fixture(Mode::long64, {0xcd, 0x30, 0xb0, 0x01, 0xe6, 0x20, 0xf4, 0xb0, 0x02, 0xe6, 0x20, 0x48, 0xcf});
+    fixture.put(0x20000 + 16 * 0x30, 0x0001'8e00'0008'0007);
+    fixture.start.idt = {0x20000, 0xfff};
+    fixture.cpu().set_registers(fixture.start);
+    BOOST_TEST(fixture.next_out() == 2u);
+    BOOST_TEST(fixture.next_out() == 1u);
+    BOOST_TEST(fixture.next_is<Halted>());
+    BOOST_TEST(fixture.cpu().registers().rsp == fixture.start.rsp);
 }
 
 BOOST_AUTO_TEST_CASE(devices_in_memory_see_whole_accesses) {
     // mov $0xd0000ffe, %ebx; mov (%ebx), %eax; mov %eax, 3(%ebx); hlt
-    AcceleratorBench bench(Mode::protected32, {0xbb, 0xfe, 0x0f, 0x00, 0xd0, 0x8b, 0x03, 0x89, 0x43, 0x03, 0xf4});
+    AcceleratorFixture fixture(Mode::protected32, {0xbb, 0xfe, 0x0f, 0x00, 0xd0, 0x8b, 0x03, 0x89, 0x43, 0x03, 0xf4});
     const auto next = [&](Direction direction, std::uint64_t address, std::size_t size) {
-        const Exit exit = bench.cpu().run();
+        const Exit exit = fixture.cpu().run();
         const auto* const access = std::get_if<MmioAccess>(&exit);
         BOOST_REQUIRE(access != nullptr);
         BOOST_TEST((access->direction == direction));
@@ -151,14 +151,14 @@ BOOST_AUTO_TEST_CASE(devices_in_memory_see_whole_accesses) {
     next(Direction::read, 0xd0001000, 2);
     const MmioAccess written = next(Direction::write, 0xd0001001, 4);
     for (std::size_t i = 0; i < 4; ++i) BOOST_TEST(std::to_integer<unsigned>(written.data[i]) == ((0xfe + i) & 0xff));
-    BOOST_TEST(bench.next_is<Halted>());
+    BOOST_TEST(fixture.next_is<Halted>());
 }
 
 BOOST_AUTO_TEST_CASE(each_vcpu_has_its_own_identity) {
     // mov $1, %eax; cpuid; mov %ebx, %eax; out %eax, $0x20; hlt
-    AcceleratorBench bench(Mode::protected32, {0xb8, 1, 0, 0, 0, 0x0f, 0xa2, 0x89, 0xd8, 0xe7, 0x20, 0xf4}, 3);
+    AcceleratorFixture fixture(Mode::protected32, {0xb8, 1, 0, 0, 0, 0x0f, 0xa2, 0x89, 0xd8, 0xe7, 0x20, 0xf4}, 3);
     for (unsigned index = 0; index < 3; ++index) {
-        const Exit exit = bench.cpus[index]->run();
+        const Exit exit = fixture.cpus[index]->run();
         BOOST_REQUIRE(std::holds_alternative<PortAccess>(exit));
         BOOST_TEST(std::to_integer<unsigned>(std::get<PortAccess>(exit).data[3]) == index);
     }
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_SUITE(refusals)
 
 BOOST_AUTO_TEST_CASE(what_unicorn_would_run_wrongly_is_named) {
     // push $0x23; push $0x10000; lret: to ring 3
-    AcceleratorBench user(Mode::protected32, {0x6a, 0x23, 0x68, 0x00, 0x00, 0x01, 0x00, 0xcb});
+    AcceleratorFixture user(Mode::protected32, {0x6a, 0x23, 0x68, 0x00, 0x00, 0x01, 0x00, 0xcb});
     user.put(0x30000 + 0x20, 0x00cf'fb00'0000'ffff);
     user.put(0x30000 + 0x28, 0x00cf'f300'0000'ffff);
     user.put(0x30000 + 0x08, 0x00cf'9b00'0000'ffff);
@@ -185,32 +185,32 @@ BOOST_AUTO_TEST_CASE(what_unicorn_would_run_wrongly_is_named) {
     user.cpu().set_registers(user.start);
     BOOST_TEST(user.next_refusal() == "user mode");
 
-    AcceleratorBench syscall(Mode::long64, {0x90, 0x0f, 0x05, 0xf4});
+    AcceleratorFixture syscall(Mode::long64, {0x90, 0x0f, 0x05, 0xf4});
     BOOST_TEST(syscall.next_refusal() == "SYSCALL and SYSENTER");
     BOOST_TEST(syscall.cpu().registers().rip == 0x10001u);
 
-    AcceleratorBench nowhere(Mode::protected32, {0xb8, 0x00, 0x00, 0x00, 0xd0, 0xff, 0xe0});  // jmp *0xd0000000
+    AcceleratorFixture nowhere(Mode::protected32, {0xb8, 0x00, 0x00, 0x00, 0xd0, 0xff, 0xe0});  // jmp *0xd0000000
     BOOST_TEST(nowhere.next_refusal() == "an instruction lies where there is no memory");
     BOOST_TEST(nowhere.cpu().registers().rip == 0xd0000000u);
 }
 
 BOOST_AUTO_TEST_CASE(a_page_that_is_not_its_own_address_is_refused_when_it_is_touched) {
     // mov $0x200000, %eax; mov (%rax), %ecx; out %al, $0x20; mov %cr3, %rcx; mov %rcx, %cr3; mov (%rax), %ecx; hlt
-    AcceleratorBench bench(Mode::long64, {0xb8, 0x00, 0x00, 0x20, 0x00, 0x8b, 0x08, 0xe6, 0x20, 0x0f, 0x20, 0xd9, 0x0f, 0x22,
-                                          0xd9, 0x8b, 0x08, 0xf4});
-    BOOST_TEST(bench.next_is<MmioAccess>());
-    BOOST_TEST(bench.next_is<PortAccess>());
-    bench.put(GuestMemory::boot_tables_base + boot_layout::page_directories + 8, 0x00083);  // 2 MiB now lead to 0
-    BOOST_TEST(bench.next_refusal() == "page tables that do not map each address to itself");
-    BOOST_TEST(bench.cpu().registers().rip == 0x1000fu);
+    AcceleratorFixture fixture(Mode::long64, {0xb8, 0x00, 0x00, 0x20, 0x00, 0x8b, 0x08, 0xe6, 0x20, 0x0f, 0x20, 0xd9, 0x0f,
+                                              0x22, 0xd9, 0x8b, 0x08, 0xf4});
+    BOOST_TEST(fixture.next_is<MmioAccess>());
+    BOOST_TEST(fixture.next_is<PortAccess>());
+    fixture.put(GuestMemory::boot_tables_base + boot_layout::page_directories + 8, 0x00083);  // 2 MiB now lead to 0
+    BOOST_TEST(fixture.next_refusal() == "page tables that do not map each address to itself");
+    BOOST_TEST(fixture.cpu().registers().rip == 0x1000fu);
 }
 
 BOOST_AUTO_TEST_CASE(a_start_that_cannot_be_had_is_an_error) {
-    AcceleratorBench bench(Mode::protected32, {0xf4});
-    bench.start.cs.selector = 0x0b;
-    bench.start.cs.dpl = 3;
-    bench.cpu().set_registers(bench.start);
-    BOOST_CHECK_THROW(static_cast<void>(bench.cpu().run()), std::exception);
+    AcceleratorFixture fixture(Mode::protected32, {0xf4});
+    fixture.start.cs.selector = 0x0b;
+    fixture.start.cs.dpl = 3;
+    fixture.cpu().set_registers(fixture.start);
+    BOOST_CHECK_THROW(static_cast<void>(fixture.cpu().run()), std::exception);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

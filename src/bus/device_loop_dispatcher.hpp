@@ -1,0 +1,52 @@
+/// The way to one device that lives on the device loop.
+#pragma once
+
+#include <asyncvm/access.hpp>
+#include <asyncvm/asio.hpp>
+#include <asyncvm/device.hpp>
+#include <asyncvm/exit.hpp>
+
+#include <asio/posix/stream_descriptor.hpp>
+
+#include <deque>
+#include <memory>
+#include <mutex>
+
+namespace asyncvm {
+
+/// A coroutine on the device loop that makes one access after the other, and is woken through an eventfd: cheaper than to
+/// post to the loop, because Asio wakes a loop with its mutex held, on which the one who wakes up then waits.
+class DeviceLoopDispatcher : public std::enable_shared_from_this<DeviceLoopDispatcher> {
+public:
+    /// Throws Error(host) if the process has no descriptor left.
+    DeviceLoopDispatcher(asio::io_context& device_loop, std::shared_ptr<Device> device);
+
+    /// Carries `transaction` out on the device loop and suspends the calling coroutine, on any executor, until it is
+    /// answered. The device works on copies: when the caller is cancelled, so is the access, and an answer that comes later
+    /// is discarded. Throws what the device has thrown, and operation_aborted when it is cancelled.
+    [[nodiscard]] awaitable<void> access_device(Access access, Transaction& transaction);
+
+    /// After the last access: ends the coroutine, for as long as which the loop has work. Any thread.
+    void close() noexcept;
+
+private:
+    struct Request;
+    void enter(const std::shared_ptr<Request>& request);
+    void cancel(const std::shared_ptr<Request>& request);
+    void ring() noexcept;
+    [[nodiscard]] static awaitable<void> serve(std::shared_ptr<DeviceLoopDispatcher> self);
+    [[nodiscard]] std::shared_ptr<Request> after(const std::shared_ptr<Request>& served);
+    [[nodiscard]] bool serves(const std::shared_ptr<Request>& request);
+    [[nodiscard]] bool closing();
+
+    asio::io_context& device_loop_;
+    const std::shared_ptr<Device> device_;
+    asio::posix::stream_descriptor bell_;
+    std::mutex mutex_;
+    std::deque<std::shared_ptr<Request>> requests_;  ///< the first one is with the device
+    bool serving_ = false;
+    bool closing_ = false;
+    asio::cancellation_signal cancel_;  ///< device loop
+};
+
+}  // namespace asyncvm

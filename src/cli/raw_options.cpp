@@ -1,0 +1,118 @@
+#include "cli/raw_options.hpp"
+
+#include "text/suggest.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+namespace asyncvm::cli {
+
+namespace {
+
+struct Flag {
+    const char* names;
+    bool RawOptions::*given;
+};
+
+constexpr Flag flags[] = {
+    {"-h,--help", &RawOptions::help},
+    {"--version", &RawOptions::version},
+    {"-v,--verbose", &RawOptions::verbose},
+    {"--no-defaults", &RawOptions::no_defaults},
+    {"--stats", &RawOptions::stats},
+    {"--probe", &RawOptions::probe},
+    {"--probe-lines", &RawOptions::probe_lines},
+};
+
+struct Value {
+    const char* names;
+    std::vector<std::string> RawOptions::*values;
+};
+
+constexpr Value values[] = {
+    {"--serial", &RawOptions::serial},   {"--debugcon", &RawOptions::debugcon},
+    {"--device", &RawOptions::device},   {"--load", &RawOptions::load},
+    {"--entry", &RawOptions::entry},     {"--mode", &RawOptions::mode},
+    {"--reg", &RawOptions::reg},         {"-m,--memory", &RawOptions::memory},
+    {"--cpus,--smp", &RawOptions::cpus}, {"--cpu", &RawOptions::cpu},
+    {"--accel", &RawOptions::accel},     {"--posted-writes", &RawOptions::posted_writes},
+    {"GUEST", &RawOptions::guest},
+};
+
+constexpr std::string_view names[] = {"--help",     "--version",       "--verbose", "--no-defaults", "--serial",
+                                      "--debugcon", "--device",        "--load",    "--entry",       "--mode",
+                                      "--reg",      "--memory",        "--cpus",    "--smp",         "--cpu",
+                                      "--accel",    "--posted-writes", "--probe",   "--probe-lines", "--stats"};
+
+[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
+
+/// The option that a message of CLI11 begins with, the way people type it. Some messages name it without its dashes.
+std::string option_in(std::string_view message) {
+    const auto name = message.substr(0, message.find_first_of(": "));
+    return fmt::format("{}{}", name.starts_with('-') ? "" : name.size() == 1 ? "-" : "--", name);
+}
+
+[[noreturn]] void fail_on_extra(std::string_view word) {
+    if (!word.starts_with('-')) {
+        refuse(fmt::format("unexpected argument: {} (there is one GUEST, and options come with two dashes)", word));
+    }
+    const auto name = word.substr(0, word.find('='));
+    const auto near = nearest(name, names);
+    refuse(near.empty() ? fmt::format("unknown option: {}", name)
+                        : fmt::format("unknown option: {} (did you mean {}?)", name, near));
+}
+
+/// CLI11 would take the next word instead.
+void fail_on_empty_value(int argc, const char* const* argv) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--") return;
+        if (word.starts_with("--") && word.find('=') == word.size() - 1) {
+            refuse(fmt::format("{} needs a value", word.substr(0, word.size() - 1)));
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<std::string_view> option_names() { return {std::begin(names), std::end(names)}; }
+
+RawOptions split_command_line(int argc, const char* const* argv) {
+    RawOptions raw;
+    CLI::App app;
+    app.set_help_flag();
+    app.allow_extras();
+    for (const auto& flag : flags) app.add_flag(flag.names, raw.*flag.given)->disable_flag_override();
+    for (const auto& value : values) {
+        // Neither a list for each time that the option is given (what follows it may be the guest), nor brackets or quotes
+        // that mean something: the words are taken as they are.
+        const auto keep = [&all = raw.*value.values](const CLI::results_t& results) {
+            all = results;
+            return true;
+        };
+        app.add_option(value.names, CLI::callback_t(keep))->expected(1)->take_all();
+    }
+    fail_on_empty_value(argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ArgumentMismatch& error) {
+        const auto option = option_in(error.what());
+        const bool is_flag = std::ranges::any_of(flags, [&option](const Flag& flag) {
+            return std::string_view(flag.names).starts_with(option) || std::string_view(flag.names).ends_with(option);
+        });
+        refuse(fmt::format("{} {} a value", option, is_flag ? "can't have" : "needs"));
+    } catch (const CLI::ParseError& error) {
+        refuse(error.what());
+    }
+    auto extras = app.remaining();
+    std::erase(extras, "--");
+    if (!extras.empty() && !raw.help) fail_on_extra(extras.front());
+    if (raw.guest.size() > 1 && !raw.help) fail_on_extra(raw.guest[1]);
+    return raw;
+}
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,40 @@
+/// The command line taken apart into words, before anything is understood.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace asyncvm::cli {
+
+/// What was given for each option, as it was typed. An option that may be given once only has the last that was given.
+struct RawOptions {
+    bool help = false;
+    bool version = false;
+    bool verbose = false;
+    bool stats = false;
+    bool no_defaults = false;
+    bool probe = false;
+    bool probe_lines = false;
+    std::vector<std::string> serial;
+    std::vector<std::string> device;
+    std::vector<std::string> reg;
+    std::vector<std::string> debugcon;
+    std::vector<std::string> load;
+    std::vector<std::string> entry;
+    std::vector<std::string> mode;
+    std::vector<std::string> memory;
+    std::vector<std::string> cpus;
+    std::vector<std::string> cpu;
+    std::vector<std::string> accel;
+    std::vector<std::string> posted_writes;
+    std::vector<std::string> guest;
+};
+
+/// Throws Error(usage): an option that there isn't, or one without its value.
+[[nodiscard]] RawOptions split_command_line(int argc, const char* const* argv);
+
+/// Every option's long name, with its dashes.
+[[nodiscard]] std::vector<std::string_view> option_names();
+
+}  // namespace asyncvm::cli

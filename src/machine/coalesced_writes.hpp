@@ -1,0 +1,104 @@
+/// Posted writes: when they are collected, and that they reach their devices in order and soon.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/bus.hpp>
+#include <asyncvm/coalesced_ring.hpp>
+#include <asyncvm/event.hpp>
+
+#include "async/async_mutex.hpp"
+#include "stats/machine_recorder.hpp"
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace asyncvm {
+
+/// Collects the writes to a zone from the first burst there until nothing has been collected for a while, or until the
+/// device no longer posts. In between the vCPUs deliver what is in the ring before they do anything else with an exit, and
+/// the device loop looks each `tick`: a write reaches its device at most about that much later. While no zone is collected
+/// nothing here runs.
+class CoalescedWrites {
+public:
+    /// How often the device loop looks while writes are collected: what a guest that writes and then computes has to wait.
+    static constexpr std::chrono::milliseconds tick{1};
+    /// Ticks without a write after which zones are given up.
+    static constexpr unsigned idle_ticks = 100;
+
+    /// All of them outlive run() and every drain(). A burst is what comes with at most `pause` between two writes.
+    CoalescedWrites(CoalescedRing& writes, Bus& ports, Bus& mmio, std::chrono::nanoseconds pause);
+    CoalescedWrites(const CoalescedWrites&) = delete;
+    CoalescedWrites& operator=(const CoalescedWrites&) = delete;
+    ~CoalescedWrites();
+
+    /// Before the first drain(): tells `recorder` of each write that is delivered. It lives as long as the buses.
+    void record_on(stats::MachineRecorder& recorder) noexcept { recorder_ = &recorder; }
+
+    /// Whether drain() has something to do. Any thread; two loads.
+    [[nodiscard]] bool pending() const noexcept { return writes_.pending(); }
+
+    /// Delivers what is in the ring. When it returns, everything that was posted before the call has reached its device,
+    /// also what somebody else was delivering. Any executor. Throws std::system_error(operation_aborted) when cancelled;
+    /// what a device was just taking is then not delivered again.
+    [[nodiscard]] awaitable<void> drain();
+
+    /// The background work. Device loop.
+    [[nodiscard]] static awaitable<void> run(std::shared_ptr<CoalescedWrites> self);
+
+    /// No vCPU runs any more: run() delivers what is left and returns. Completes then, or after `limit`. Device loop.
+    [[nodiscard]] awaitable<void> finish(std::chrono::milliseconds limit);
+
+    /// Nobody changes zones any more: `writes` may go. Device loop, or without one.
+    void shut() noexcept;
+
+    /// Zones that are collected. Any thread.
+    [[nodiscard]] std::size_t zones() const noexcept { return zone_count_.load(std::memory_order_relaxed); }
+    /// Notified when zones() has changed.
+    [[nodiscard]] Event& zones_changed() noexcept { return zones_changed_; }
+    /// Writes that were collected and delivered. Any thread.
+    [[nodiscard]] std::uint64_t delivered() const noexcept { return delivered_.load(std::memory_order_relaxed); }
+
+private:
+    /// As many as KVM's ring of one page holds.
+    static constexpr std::size_t batch = 170;
+
+    class Release;
+    void want(const CoalescedZone& zone);
+    [[nodiscard]] Bus& bus(Space space) noexcept { return space == Space::port ? ports_ : mmio_; }
+    [[nodiscard]] std::size_t gather(std::size_t first, std::size_t count, Transaction& transaction) noexcept;
+    [[nodiscard]] awaitable<void> collect_wanted();
+    [[nodiscard]] awaitable<void> leave_some(bool all);
+    [[nodiscard]] awaitable<bool> on_worker(CoalescedZone zone, bool collect);
+    void set_zones(std::vector<CoalescedZone> zones);
+
+    CoalescedRing& writes_;
+    Bus& ports_;
+    Bus& mmio_;
+    stats::MachineRecorder* recorder_ = nullptr;
+
+    AsyncMutex delivery_mutex_;  ///< of drain(); with it go:
+    std::array<CoalescedWrite, batch> taken_{};
+    std::array<std::byte, batch * sizeof(CoalescedWrite::data)> data_{};
+    std::atomic<std::uint64_t> delivered_ = 0;
+
+    std::mutex mutex_;
+    std::vector<CoalescedZone> wanted_;  ///< bursts that nobody has looked at yet
+    Event changed_;                      ///< wanted_, ending_
+    std::atomic<bool> ending_ = false;
+
+    // The device loop's.
+    std::optional<asio::thread_pool> worker_;  ///< changes zones: the kernel takes milliseconds for that
+    std::vector<CoalescedZone> zones_;
+    std::atomic<std::size_t> zone_count_ = 0;
+    Event zones_changed_;
+    bool ended_ = false;
+    Event end_;
+};
+
+}  // namespace asyncvm

@@ -1,0 +1,57 @@
+#include "machine/crash_reporter.hpp"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <variant>
+
+#include "report/report.hpp"
+
+namespace asyncvm {
+
+namespace {
+
+Outcome::Kind kind_of(const Exit& exit) {
+    if (std::holds_alternative<ShutDown>(exit)) return Outcome::Kind::triple_fault;
+    if (const auto* const event = std::get_if<SystemEvent>(&exit)) {
+        return event->kind == SystemEvent::Kind::shutdown ? Outcome::Kind::halted : Outcome::Kind::crashed;
+    }
+    return Outcome::Kind::failed;
+}
+
+}  // namespace
+
+Outcome CrashReporter::outcome(const Exit& exit, Cpu& from) const {
+    Outcome outcome;
+    outcome.kind = kind_of(exit);
+    if (outcome.kind == Outcome::Kind::halted) return outcome;
+    const Registers registers = from.registers();
+    const CrashContext crash{cpu,
+                             exit,
+                             registers,
+                             memory,
+                             history,
+                             &started_with,
+                             [this](Space space, std::uint64_t address) {
+                                 return std::string((space == Space::port ? ports : mmio).device_name(address));
+                             },
+                             posted};
+    outcome.summary = summarize(crash);
+    outcome.report = format_report(crash);
+    return outcome;
+}
+
+Outcome outcome_of_exception(const std::exception_ptr& failure, unsigned cpu) {
+    Outcome outcome;
+    outcome.kind = Outcome::Kind::failed;
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+        outcome.summary = fmt::format("vCPU {} can't go on: {}", cpu, error.what());
+    } catch (...) {
+        outcome.summary = fmt::format("vCPU {} can't go on", cpu);
+    }
+    return outcome;
+}
+
+}  // namespace asyncvm
