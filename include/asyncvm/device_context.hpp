@@ -1,0 +1,63 @@
+/// What a device gets of the machine that it is attached to.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/guest_memory.hpp>
+#include <asyncvm/irq_line.hpp>
+#include <asyncvm/log.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <span>
+
+namespace asyncvm {
+
+/// The machine's clock. A device asks it for the time and never the host: the clock of a paused machine stands, and that of a
+/// test is set by hand.
+class MachineClock {
+public:
+    using duration = std::chrono::nanoseconds;
+    using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
+
+    MachineClock() = default;
+    MachineClock(const MachineClock&) = delete;
+    MachineClock& operator=(const MachineClock&) = delete;
+    virtual ~MachineClock() = default;
+
+    /// Time of the machine, which never goes back. Any thread.
+    [[nodiscard]] virtual time_point now() const noexcept = 0;
+
+    /// Time of day, for a real-time clock. Any thread.
+    [[nodiscard]] virtual std::chrono::system_clock::time_point time_of_day() const noexcept = 0;
+
+    /// Completes when now() has reached `time`. Any executor. Throws std::system_error(operation_aborted) when cancelled.
+    [[nodiscard]] virtual awaitable<void> wait_until(time_point time) = 0;
+};
+
+/// The machine's source of random bytes. A device asks it and never the host.
+class RandomSource {
+public:
+    RandomSource() = default;
+    RandomSource(const RandomSource&) = delete;
+    RandomSource& operator=(const RandomSource&) = delete;
+    virtual ~RandomSource() = default;
+
+    /// Any thread.
+    virtual void fill(std::span<std::byte> bytes) noexcept = 0;
+};
+
+/// The surroundings of a device, valid from Device::attached() until the device is destroyed. What it refers to belongs to
+/// the machine, which outlives its devices' work.
+struct DeviceContext {
+    GuestMemory& memory;
+    asio::io_context& loop;  ///< the device loop
+    Log log{};               ///< each line begins with the device's name
+    MachineClock& clock;
+    RandomSource& random;
+    /// A new driver of the interrupt line `irq`, 0 to 23. It is connected to nothing where the machine has no interrupt
+    /// controller.
+    std::function<IrqLine(unsigned irq)> irq{};
+};
+
+}  // namespace asyncvm
