@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chardev/descriptor.hpp>
-#include <chardev/spec.hpp>
+#include <asyncvm/open_chardev.hpp>
 
 #include <sys/socket.h>
 #include <cstdint>

@@ -4,7 +4,7 @@
 #include <asyncvm/asio.hpp>
 #include <asyncvm/chardev.hpp>
 #include <chardev/file_sink.hpp>
-#include <chardev/open.hpp>
+#include <asyncvm/open_chardev.hpp>
 #include <chardev/queue.hpp>
 
 #include <chrono>

@@ -8,6 +8,7 @@
 
 namespace asyncvm {
 
+/// Owns the open file; all functions on the device loop.
 class FileSink {
 public:
     /// Truncates, or appends. Throws Error(host).

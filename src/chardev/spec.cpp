@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 #include <asyncvm/error.hpp>
-#include <chardev/spec.hpp>
+#include <asyncvm/open_chardev.hpp>
 
 #include <algorithm>
 #include <charconv>

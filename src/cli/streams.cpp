@@ -1,6 +1,6 @@
 #include "cli/streams.hpp"
 
-#include "chardev/open.hpp"
+#include <asyncvm/open_chardev.hpp>
 
 #include <algorithm>
 #include <utility>

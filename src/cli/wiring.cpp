@@ -1,6 +1,6 @@
 #include "cli/wiring.hpp"
 
-#include "chardev/open.hpp"
+#include <asyncvm/open_chardev.hpp>
 #include "devices/catalogue.hpp"
 
 #include <asyncvm/error.hpp>

@@ -1,6 +1,6 @@
 #include "exits.hpp"
 
-#include "chardev/open.hpp"
+#include <asyncvm/open_chardev.hpp>
 #include "devices.hpp"
 #include "devices/catalogue.hpp"
 #include "loader/flat.hpp"

@@ -3,7 +3,7 @@
 
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/error.hpp>
-#include <chardev/open.hpp>
+#include <asyncvm/open_chardev.hpp>
 
 #include <asio/use_future.hpp>
 #include <boost/test/unit_test.hpp>
@@ -106,7 +106,7 @@ public:
             ChardevEnvironment environment{loop_, lines.log(), "serial" + std::to_string(chardevs_.size()), on_quit, input};
             environment.patience = patience;
             try {
-                opened = open_chardev(parse_chardev_spec(words), environment);
+                opened = open_chardev(words, environment);
                 chardevs_.push_back(opened);
             } catch (const Error& error) {
                 refusal.emplace(error.kind(), error.what());

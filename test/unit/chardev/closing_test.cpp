@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(a_loop_may_be_destroyed_in_the_middle_of_everything) {
         std::optional<Client> client;
         {
             asio::io_context loop(1);
-            auto serial = open_chardev(parse_chardev_spec("tcp:0"), {.loop = loop});
+            auto serial = open_chardev("tcp:0", {.loop = loop});
             put(*serial, "x");
             if (stage >= 1) loop.poll();
             if (stage >= 2) {

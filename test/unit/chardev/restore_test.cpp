@@ -3,7 +3,7 @@
 #define BOOST_TEST_MODULE chardev_restore
 #include "descriptors.hpp"
 
-#include <chardev/open.hpp>
+#include <asyncvm/open_chardev.hpp>
 #include <chardev/terminal.hpp>
 
 #include <boost/test/unit_test.hpp>

@@ -1,6 +1,6 @@
 #define BOOST_TEST_MODULE chardev_spec
 #include <asyncvm/error.hpp>
-#include <chardev/spec.hpp>
+#include <asyncvm/open_chardev.hpp>
 
 #include <boost/test/unit_test.hpp>
 

@@ -1,6 +1,6 @@
 #include "command_line.hpp"
 
-#include "chardev/open.hpp"
+#include <asyncvm/open_chardev.hpp>
 #include "cli/wiring.hpp"
 
 #include <boost/test/unit_test.hpp>

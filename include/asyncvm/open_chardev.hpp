@@ -1,0 +1,75 @@
+/// Opening a chardev from a text such as "tcp:4444": what a program needs to give a device its other end.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/chardev.hpp>
+#include <asyncvm/log.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace asyncvm {
+
+/// Where a chardev goes, and how: the parsed form of the text after `--serial`. docs/serial.md says what each option does.
+struct ChardevSpec {
+    enum class Kind : std::uint8_t { null, stdio, file, pty, tcp, unix_socket };
+    enum class Full : std::uint8_t {
+        wait,  ///< the guest waits
+        drop,  ///< the oldest output goes; it is counted and reported
+    };
+
+    Kind kind = Kind::null;
+    std::string host;        ///< tcp: a name or an address without brackets; empty: loopback
+    std::uint16_t port = 0;  ///< tcp: 0 lets the kernel pick one
+    std::string path;        ///< file, unix_socket
+
+    bool client = false;  ///< tcp, unix_socket: connect (and reconnect) instead of listening
+    bool telnet = false;  ///< tcp: speak telnet
+    bool wait = false;    ///< Chardev::ready() completes when the first client is there
+    bool append = false;  ///< file: keep what is in it
+    Full full = Full::wait;
+    std::uint64_t backlog = 1 << 20;                  ///< bytes of output that are kept for the other side; at least 1
+    std::uint64_t history = 0;                        ///< bytes of delivered output that each new client is shown again
+    std::string log;                                  ///< a file that gets a copy of all output; empty: none
+    std::optional<std::chrono::milliseconds> linger;  ///< how long drain() may take; empty: as long as it needs
+    std::chrono::milliseconds reconnect{1000};        ///< client: from one attempt to the next; more than 0
+};
+
+/// Parses `tcp:[HOST:]PORT`, `telnet:[HOST:]PORT`, `unix:PATH`, `file:PATH`, `pty`, `stdio` or `null`, each with
+/// `,option[=value]...`. A comma that belongs to a path is doubled. Opens nothing. Any thread. Throws Error(usage); its text
+/// says what is wrong and gives an example.
+[[nodiscard]] ChardevSpec parse_chardev_spec(std::string_view text);
+
+/// What a chardev gets from the program.
+struct ChardevEnvironment {
+    asio::io_context& loop;           ///< the device loop; a loop that is destroyed closes its chardevs
+    Log log{};                        ///< is called on the device loop: where a chardev listens, what it waits for, errors
+    std::string label = "serial0";    ///< begins each line on the log
+    std::function<void()> on_quit{};  ///< stdio: Ctrl-A x was typed. On the device loop
+    bool input = true;                ///< stdio: whether this device reads standard input
+    /// tcp and unix that listen: how long a new client that has neither sent anything nor closed its direction gets no
+    /// output, so that a probe of the port takes none; a fifth of it while there is no output. A probe that stays longer is
+    /// a client like any other.
+    std::chrono::milliseconds patience{5};
+};
+
+/// Opens what `spec` describes and starts its work on the loop. Call it on the device loop's thread, or before the loop
+/// runs. The chardev is closed by Chardev::close() or when the last owner lets it go, both on the device loop (or when it no
+/// longer runs).
+///
+/// All stdio chardevs of a process share one queue, so that the order of their output is kept; one of them may have `input`.
+/// The options of the first one that is opened count.
+///
+/// Throws Error(host) if something can't be opened, with the reason and a remedy in its text; Error(usage) for a second
+/// stdio with input, or a path that is too long for a socket.
+[[nodiscard]] std::shared_ptr<Chardev> open_chardev(const ChardevSpec& spec, ChardevEnvironment environment);
+
+/// The same from a text: `open_chardev("tcp:4444", {.loop = loop})`. Also throws what parse_chardev_spec() throws.
+[[nodiscard]] std::shared_ptr<Chardev> open_chardev(std::string_view spec, ChardevEnvironment environment);
+
+}  // namespace asyncvm
