@@ -13,6 +13,10 @@
 
 namespace asyncvm {
 
+class StateReader;
+class StateWriter;
+struct DeviceContext;
+
 /// Where the accesses to a device run.
 enum class Affinity {
     in_place,     ///< on the thread of the vCPU that makes the access: no thread switch
@@ -44,6 +48,10 @@ public:
 
     /// Short and in the field's words: "uart16550", "counter". Shown in messages and reports.
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+    /// The device has a machine: its clock, interrupt lines, memory. Once, before the first access and before run(), on the
+    /// thread that attaches it. `context` may be copied; what it refers to outlives the device's work.
+    virtual void attached([[maybe_unused]] const DeviceContext& context) {}
 
     /// Asked once, when the device is attached to a bus.
     [[nodiscard]] virtual Affinity affinity() const noexcept { return Affinity::in_place; }
@@ -85,8 +93,17 @@ public:
     /// The default ends at once.
     [[nodiscard]] virtual awaitable<void> run();
 
-    /// Back to the state after power-on. Called while no access is under way.
+    /// Back to the state after power-on. Called while no access is under way and run() waits, on the device loop.
     virtual void reset() {}
+
+    /// Writes what the guest could tell this device from a new one by, as one object with the name() (save_state() in
+    /// <asyncvm/state.hpp>). Called as reset() is. The default throws Error(usage): the device can't be saved. A device
+    /// without state writes an object without fields.
+    virtual void save(StateWriter& writer);
+
+    /// Reads what save() has written, into a device that has been made alike and attached. Called as reset() is. Throws
+    /// Error(usage) that names the field for what does not fit; the device is as before then.
+    virtual void restore(StateReader& reader);
 };
 
 }  // namespace asyncvm

@@ -2,19 +2,21 @@
 #pragma once
 
 #include <asyncvm/asio.hpp>
+#include <asyncvm/event.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/irq_line.hpp>
 #include <asyncvm/log.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 
 namespace asyncvm {
 
-/// The machine's clock. A device asks it for the time and never the host: the clock of a paused machine stands, and that of a
-/// test is set by hand.
+/// The machine's clock. A device asks it for the time and never the host: the clock of a paused machine stands, and that of
+/// a test is set by hand.
 class MachineClock {
 public:
     using duration = std::chrono::nanoseconds;
@@ -33,6 +35,11 @@ public:
 
     /// Completes when now() has reached `time`. Any executor. Throws std::system_error(operation_aborted) when cancelled.
     [[nodiscard]] virtual awaitable<void> wait_until(time_point time) = 0;
+
+    /// Completes when `event` has moved past `seen`, when now() has reached `time`, and perhaps sooner: look again. The
+    /// clock may notify `event`, which lives until then. Any executor. Throws std::system_error(operation_aborted) when
+    /// cancelled.
+    [[nodiscard]] virtual awaitable<void> wait(Event& event, std::uint64_t seen, time_point time) = 0;
 };
 
 /// The machine's source of random bytes. A device asks it and never the host.

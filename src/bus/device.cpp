@@ -1,4 +1,7 @@
 #include <asyncvm/device.hpp>
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
 
 #include <cstring>
 
@@ -25,5 +28,13 @@ awaitable<void> Device::read_string(const Access& first, std::span<std::byte> da
 awaitable<void> Device::rung(std::size_t) { co_return; }
 
 awaitable<void> Device::run() { co_return; }
+
+void Device::save(StateWriter&) {
+    throw Error(ErrorKind::usage, fmt::format("device {} can't be saved: it does not say what its state is", name()));
+}
+
+void Device::restore(StateReader&) {
+    throw Error(ErrorKind::usage, fmt::format("device {} can't be restored: it does not say what its state is", name()));
+}
 
 }  // namespace asyncvm
