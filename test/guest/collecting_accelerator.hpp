@@ -5,6 +5,7 @@
 #include <asyncvm/event.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -62,9 +63,18 @@ private:
     const std::shared_ptr<Zones> zones_;
 };
 
+template <class Ring>
+std::unique_ptr<CoalescedRing> wrap_in(CoalescedRing& ring, std::shared_ptr<Zones> zones) {
+    return std::make_unique<Ring>(ring, std::move(zones));
+}
+
 class CollectingAccelerator : public Accelerator {
 public:
-    explicit CollectingAccelerator(std::shared_ptr<Zones> zones) : zones_(std::move(zones)) {}
+    /// Makes what stands before the accelerator's own ring.
+    using Wrap = std::function<std::unique_ptr<CoalescedRing>(CoalescedRing&, std::shared_ptr<Zones>)>;
+
+    explicit CollectingAccelerator(std::shared_ptr<Zones> zones, Wrap wrap = wrap_in<CollectingWrites>)
+        : zones_(std::move(zones)), wrap_(std::move(wrap)) {}
     std::string_view name() const noexcept override { return accelerator_->name(); }
     void map(const GuestMemory& memory) override { accelerator_->map(memory); }
     std::unique_ptr<Cpu> create_cpu(unsigned index) override { return accelerator_->create_cpu(index); }
@@ -74,14 +84,15 @@ public:
     CoalescedRing* posted_writes() noexcept override {
         auto* const writes = accelerator_->posted_writes();
         if (writes == nullptr) return nullptr;
-        if (!writes_) writes_ = std::make_unique<CollectingWrites>(*writes, zones_);
+        if (!writes_) writes_ = wrap_(*writes, zones_);
         return writes_.get();
     }
 
 private:
     const std::shared_ptr<Zones> zones_;
     std::unique_ptr<Accelerator> accelerator_ = make_accelerator_under_test();
-    std::unique_ptr<CollectingWrites> writes_;
+    const Wrap wrap_;
+    std::unique_ptr<CoalescedRing> writes_;
 };
 
 }  // namespace asyncvm::test
