@@ -5,6 +5,7 @@
 #include <asyncvm/device.hpp>
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
+#include <asyncvm/interrupt_controller.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/registers.hpp>
 
@@ -16,7 +17,7 @@
 
 namespace asyncvm {
 
-/// One vCPU. All functions but kick() are called on one thread at a time: the vCPU's own once it runs.
+/// One vCPU. All functions but kick() are called on one thread at a time, which may be another one each time.
 class Cpu {
 public:
     Cpu() = default;
@@ -32,7 +33,9 @@ public:
     /// guest any further. Call it before registers() after an exit, and before the last owner lets the vCPU go.
     virtual void complete_exit() = 0;
 
-    /// Any thread: makes a run() that is under way, or else the next one, return Interrupted soon. Never lost.
+    /// Any thread: makes a run() that is under way, or else the next one, return Interrupted soon. Never lost, whichever
+    /// thread run() is called on. An access whose instruction makes another one (a read, then a write) returns that first,
+    /// and Interrupted when the instruction is done.
     virtual void kick() noexcept = 0;
 
     /// Throws Error(host).
@@ -70,6 +73,10 @@ public:
     /// What collects writes; null where the accelerator can't. After the first create_cpu(); it lives as long as this
     /// object.
     [[nodiscard]] virtual CoalescedRing* posted_writes() noexcept { return nullptr; }
+
+    /// The machine's interrupt controllers; null where there are none. They are there before the first create_cpu() and live
+    /// as long as this object.
+    [[nodiscard]] virtual InterruptController* irqchip() noexcept { return nullptr; }
 };
 
 /// Makes an accelerator, on any thread. Throws Error.
@@ -80,10 +87,22 @@ struct KvmOptions {
     /// What the guest's CPUID shows: "+NAME" and "-NAME", separated by commas, changes to what the host supports.
     /// docs/hosts.md lists the names.
     std::string cpu_features{};
+    /// Interrupt controllers in the kernel: two 8259A (ports 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1), an IOAPIC (0xfec00000)
+    /// and a local APIC for each vCPU (0xfee00000). HLT then waits for an interrupt and is no exit, and all vCPUs but the
+    /// first wait until the guest starts them (INIT, SIPI).
+    bool irqchip = false;
+    /// With irqchip: an 8254 in the kernel as well (ports 0x40 to 0x43, and 0x61), on IRQ 0. Makes a machine about 20 ms
+    /// slower to start.
+    bool pit = false;
+    /// The signal that takes a vCPU's thread out of the guest; 0: SIGRTMIN. An empty handler is installed for it, process-
+    /// wide and for good, where the process has none; run() unblocks it on the thread that it is called on. A signal that
+    /// the process already handles is refused with Error(usage). Who installs a handler later gets the kicks too, and must
+    /// return from it.
+    int kick_signal = 0;
 };
 
 /// Opens /dev/kvm and makes a virtual machine. Throws Error(host) that says what to do, and Error(usage) for what is wrong
-/// in cpu_features.
+/// in `options`.
 [[nodiscard]] std::unique_ptr<Accelerator> make_kvm_accelerator(const KvmOptions& options = {});
 
 /// Begins to ask KVM what takes it long, on another thread, for an accelerator that will be made soon; until then the result

@@ -11,9 +11,11 @@ struct MsiMessage {
     std::uint32_t data = 0;
 };
 
-/// The interrupt controller of a machine. The accelerator makes it before the vCPUs; the machine connects lines to it.
-/// All functions may be called on any thread, also while vCPUs run. `gsi` is a global system interrupt: 0 to 15 are the ISA
-/// lines, 16 to 23 the other inputs of the IOAPIC.
+/// The interrupt controllers of a machine, behind one interface: where the guest has programmed a PIC or an IOAPIC, or a
+/// local APIC, an interrupt takes that way. The accelerator makes them before the vCPUs (Accelerator::irqchip()); the
+/// machine connects lines to them. All functions may be called on any thread, also while vCPUs run. `gsi` is a global system
+/// interrupt: 0 to 15 are the ISA lines, each an input of a PIC and the IOAPIC's input of the same number, 16 to 23 the
+/// other inputs of the IOAPIC, and 24 to 4095 what route() makes of them.
 class InterruptController {
 public:
     InterruptController() = default;
@@ -21,18 +23,20 @@ public:
     InterruptController& operator=(const InterruptController&) = delete;
     virtual ~InterruptController() = default;
 
-    /// Sets the level of an input line.
+    /// Sets the level of an input line. One driver: who shares a line ORs the levels (IrqPin).
     virtual void set(unsigned gsi, bool level) noexcept = 0;
 
     /// Delivers one message. Returns whether a vCPU took it.
     virtual bool signal(const MsiMessage& message) noexcept = 0;
 
-    /// Raises `gsi` whenever `eventfd` is signalled. With a `resample_fd` that is not negative the line is level-triggered: it
-    /// stays high until the guest acknowledges it, and `resample_fd` is signalled then. Throws Error(host).
+    /// Raises `gsi` for a moment whenever `eventfd` is signalled, without a thread of this process. With a `resample_fd`
+    /// that is not negative the line is level-triggered: it stays high until the guest acknowledges the interrupt (EOI), and
+    /// `resample_fd` is signalled then. The descriptors stay the caller's, who may close them after detach_irqfd(). Throws
+    /// Error(host).
     virtual void attach_irqfd(unsigned gsi, int eventfd, int resample_fd = -1) = 0;
     virtual void detach_irqfd(unsigned gsi, int eventfd) noexcept = 0;
 
-    /// Sends `gsi`, 24 or higher, as `message` from now on. Throws Error(host).
+    /// Sends `gsi`, from 24 to 4095, as `message` from now on, and leaves all other routes as they are. Throws Error(host).
     virtual void route(unsigned gsi, const MsiMessage& message) = 0;
 };
 

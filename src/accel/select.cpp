@@ -19,8 +19,8 @@ std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Lo
     try {
         return make_kvm_accelerator(kvm);
     } catch (const Error& error) {
-        // Who asks for features of the processor does not want another one.
-        if (!kvm.cpu_features.empty()) throw;
+        // Unicorn has its own features of the processor, and no interrupts.
+        if (!kvm.cpu_features.empty() || kvm.irqchip) throw;
         why_not_kvm = error.what();
     }
     try {

@@ -66,8 +66,8 @@ Trial::Trial(const Plan& plan) : mode_(plan.mode), system_(::open("/dev/kvm", O_
         kvm::Fd fd = make_cpu(index);
         if (index == 0) cpu_fd_ = kvm::Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
         const int sync = capability(KVM_CAP_SYNC_REGS);
-        cpus_.push_back(
-            std::make_unique<kvm::KvmCpu>(std::move(fd), run_size_, sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0));
+        cpus_.push_back(std::make_unique<kvm::KvmCpu>(std::move(fd), run_size_, sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0,
+                                                      kvm::claim_kick_signal(0)));
         // With an interrupt controller all vCPUs but the first wait to be started by the guest.
         if (index > 0 && plan.irqchip) continue;
         Registers registers = start;

@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <csignal>
-#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -20,29 +18,20 @@ namespace {
     throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, std::generic_category().message(errno)));
 }
 
-/// The signal that takes a vCPU's thread out of KVM_RUN. Its handler does nothing: that it ran is what ends the system call.
-int kick_signal() {
-    static std::once_flag once;
-    const int signal = SIGRTMIN;
-    std::call_once(once, [signal] {
-        struct sigaction action {};
-        action.sa_handler = [](int) {};
-        sigaction(signal, &action, nullptr);
-    });
-    return signal;
-}
-
 }  // namespace
 
-KvmCpu::KvmCpu(Fd fd, std::size_t run_size, bool sync_regs)
-    : fd_(std::move(fd)), mapping_(fd_, run_size), run_(reinterpret_cast<kvm_run*>(mapping_.get())), sync_regs_(sync_regs) {
+KvmCpu::KvmCpu(Fd fd, std::size_t run_size, bool sync_regs, int kick_signal)
+    : fd_(std::move(fd)),
+      mapping_(fd_, run_size),
+      run_(reinterpret_cast<kvm_run*>(mapping_.get())),
+      sync_regs_(sync_regs),
+      kick_target_(std::make_shared<KickTarget>(kick_signal)) {
     if (run_ == nullptr) fail("mapping a vCPU's shared page");
     if (sync_regs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS;
-    kick_signal();
 }
 
 Exit KvmCpu::run() {
-    if (thread_.load(std::memory_order_relaxed) == 0) thread_.store(gettid(), std::memory_order_seq_cst);
+    kick_target_->enter(kick_target_);
     const int result = fd_.control(KVM_RUN, 0);
     if (result == 0) [[likely]] {
         exit_pending_ = true;
@@ -79,9 +68,8 @@ void KvmCpu::complete_exit() {
 void KvmCpu::kick() noexcept {
     kicked_.store(true, std::memory_order_seq_cst);
     std::atomic_ref(run_->immediate_exit).store(1, std::memory_order_seq_cst);
-    // Without a thread nobody is inside KVM_RUN, and the next one sees immediate_exit. The thread of a run that has ended is
-    // gone; the signal then finds nobody.
-    if (const pid_t thread = thread_.load(std::memory_order_seq_cst); thread != 0) tgkill(getpid(), thread, kick_signal());
+    // Without a thread nobody is inside KVM_RUN, and the next one sees immediate_exit.
+    kick_target_->kick();
 }
 
 Registers KvmCpu::registers() {

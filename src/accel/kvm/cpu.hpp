@@ -6,17 +6,20 @@
 #include "accel/kvm/fd.hpp"
 
 #include <linux/kvm.h>
-#include <sys/types.h>
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
+
+#include "accel/kvm/kick.hpp"
 
 namespace asyncvm::kvm {
 
 class KvmCpu final : public Cpu {
 public:
-    /// `fd` is of KVM_CREATE_VCPU, `run_size` of KVM_GET_VCPU_MMAP_SIZE. Throws Error(host).
-    KvmCpu(Fd fd, std::size_t run_size, bool sync_regs);
+    /// `fd` is of KVM_CREATE_VCPU, `run_size` of KVM_GET_VCPU_MMAP_SIZE, `kick_signal` of claim_kick_signal(). Throws
+    /// Error(host).
+    KvmCpu(Fd fd, std::size_t run_size, bool sync_regs, int kick_signal);
 
     Exit run() override;
     void complete_exit() override;
@@ -32,7 +35,7 @@ private:
     bool sync_regs_;
     bool exit_pending_ = false;  ///< the last exit may want a KVM_RUN to be completed
     std::atomic<bool> kicked_ = false;
-    std::atomic<pid_t> thread_ = 0;  ///< where run() was called last
+    std::shared_ptr<KickTarget> kick_target_;
 };
 
 }  // namespace asyncvm::kvm

@@ -15,7 +15,11 @@ namespace asyncvm::kvm {
 /// Gives a vCPU `entries`, with `index` as its APIC ID in leaves 1, 0xb and 0x1f. Throws Error(host).
 void set_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries, unsigned index);
 
-/// The same without KVM: `entries` for the vCPU `index`.
+/// What a vCPU has, and a vCPU gets, as it stands: for state that is saved and restored. Throw Error(host).
+[[nodiscard]] std::vector<kvm_cpuid_entry2> read_cpuid(const Fd& cpu);
+void write_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries);
+
+/// The same as set_cpuid() without KVM: `entries` for the vCPU `index`.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_of(std::vector<kvm_cpuid_entry2> entries, unsigned index);
 
 }  // namespace asyncvm::kvm

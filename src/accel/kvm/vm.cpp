@@ -17,6 +17,8 @@
 #include "accel/kvm/cpuid.hpp"
 #include "accel/kvm/cpuid_query.hpp"
 #include "accel/kvm/fd.hpp"
+#include "accel/kvm/irqchip.hpp"
+#include "accel/kvm/kick.hpp"
 
 namespace asyncvm::kvm {
 
@@ -29,8 +31,7 @@ std::string open_advice(int error) {
     switch (error) {
         case ENOENT:
             return "load the module kvm-intel or kvm-amd; in a container pass --device /dev/kvm; in a virtual machine turn "
-                   "nested "
-                   "virtualisation on";
+                   "nested virtualisation on";
         case EACCES:
         case EPERM:
             return "add yourself to group kvm: `sudo usermod -aG kvm $USER`, then log in again";
@@ -55,7 +56,7 @@ std::string open_advice(int error) {
 
 class KvmAccelerator final : public Accelerator {
 public:
-    explicit KvmAccelerator(const KvmOptions& options) {
+    explicit KvmAccelerator(const KvmOptions& options) : kick_signal_(claim_kick_signal(options.kick_signal)) {
         const char* const path = options.path;
         Fd system(::open(path, O_RDWR | O_CLOEXEC));
         if (system.get() < 0) fail(fmt::format("cannot open {}", path), errno, open_advice(errno));
@@ -85,6 +86,7 @@ public:
             vm_.control(KVM_SET_TSS_ADDR, tss_address) != 0) {
             fail("KVM_SET_TSS_ADDR failed", errno, {});
         }
+        if (options.irqchip) irqchip_ = std::make_unique<KvmIrqchip>(vm_, options.pit);
         const int sync = vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
         sync_regs_ = sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0;
         if (vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0) {
@@ -128,7 +130,7 @@ public:
         }
         set_cpuid(cpu, cpuid(), index);
         if (!coalesced_) coalesced_ = KvmCoalescedRing::make(vm_, cpu);
-        return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_);
+        return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_, kick_signal_);
     }
 
     bool connect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
@@ -145,6 +147,7 @@ public:
     }
 
     [[nodiscard]] CoalescedRing* posted_writes() noexcept override { return coalesced_.get(); }
+    [[nodiscard]] InterruptController* irqchip() noexcept override { return irqchip_.get(); }
 
 private:
     /// What the guests see.
@@ -159,10 +162,12 @@ private:
                     fmt::format("this host's KVM lacks {} (Linux has it since {}: update the kernel)", name, since));
     }
 
+    const int kick_signal_;
     std::shared_ptr<const Fd> system_;
     Fd vm_;
     std::size_t run_size_ = 0;
     bool sync_regs_ = false;
+    std::unique_ptr<KvmIrqchip> irqchip_;
     std::shared_ptr<CpuidQuery> cpuid_query_;
     std::vector<kvm_cpuid_entry2> cpuid_;
     std::unique_ptr<KvmCoalescedRing> coalesced_;
