@@ -236,6 +236,13 @@ private:
     unsigned version_ = 0;
 };
 
+/// The state of a device that keeps none.
+struct NoState {
+    static constexpr unsigned state_version = 1;
+    template <class Archive>
+    void fields(Archive&) {}
+};
+
 /// Appends the state of one object. `name` is not empty: the device's.
 template <class State>
 void save_state(StateWriter& writer, std::string_view name, State& state) {

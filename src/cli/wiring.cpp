@@ -45,11 +45,11 @@ void attach_devices(const Options& options, const Wiring& wiring) {
         .is_ram = [size = options.memory_size](std::uint64_t address) { return is_ram(address, size); },
     };
     for (unsigned index = 0; index < options.serials.size(); ++index) {
-        add_uart(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));
+        add_serial_port(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));
     }
     for (const auto& request : options.devices) {
         current = &request;
-        add_device(request, host);
+        add_device(host, request);
     }
 }
 

@@ -1,4 +1,7 @@
-#include "devices/counter.hpp"
+/// The counter port: the smallest device that a guest can see both ways.
+#include <asyncvm/state.hpp>
+
+#include "devices/device_kind.hpp"
 
 #include <fmt/format.h>
 
@@ -13,8 +16,20 @@ namespace asyncvm {
 
 namespace {
 
+constexpr std::string_view counter_name = "counter";
+
+struct CounterRegisters {
+    static constexpr unsigned state_version = 1;
+    std::uint64_t next = 0;
+
+    template <class Archive>
+    void fields(Archive& archive) {
+        archive.field("next", next);
+    }
+};
+
 template <std::size_t capacity>
-class Text {
+class CounterText {
 public:
     void add(std::string_view words) noexcept {
         std::copy(words.begin(), words.end(), text_.data() + size_);
@@ -31,9 +46,9 @@ private:
 };
 
 /// The lines of writes to one place. Put together from pieces, which is quicker than a format string.
-class Lines {
+class CounterLines {
 public:
-    explicit Lines(const Access& access) noexcept {
+    explicit CounterLines(const Access& access) noexcept {
         beginning_.add(access.space == Space::port ? "out port: " : "out address: ");
         beginning_.add(fmt::format_int(access.address));
         beginning_.add(", data: ");
@@ -58,34 +73,72 @@ public:
 
 private:
     static constexpr std::size_t longest = 62;  // "out address: ", two numbers of 20 digits, ", data: " and the newline
-    Text<longest> beginning_;
-    Text<512> lines_;
+    CounterText<longest> beginning_;
+    CounterText<512> lines_;
 };
+
+/// OUT prints `out port: 16, data: 7` and a newline, the numbers unsigned and in decimal; in memory `out address: ...`.
+/// IN answers 0, 1, 2, ..., each cut to the width of the access.
+class Counter final : public Device {
+public:
+    explicit Counter(std::shared_ptr<Chardev> output) : output_(std::move(output)) {}
+
+    [[nodiscard]] std::string_view name() const noexcept override { return counter_name; }
+
+    [[nodiscard]] awaitable<void> write(const Access& access) override {
+        CounterLines lines(access);
+        lines.add(access.data);
+        co_await output_->write(lines.take());
+    }
+
+    [[nodiscard]] awaitable<void> write_string(const Access& first, std::span<const std::byte> data) override {
+        CounterLines lines(first);
+        for (std::size_t at = 0; at + first.size <= data.size(); at += first.size) {
+            std::uint64_t element = 0;
+            std::memcpy(&element, data.data() + at, first.size);
+            lines.add(element);
+            if (lines.full()) co_await output_->write(lines.take());
+        }
+        if (!lines.empty()) co_await output_->write(lines.take());
+    }
+
+    [[nodiscard]] bool posts(std::uint64_t) const noexcept override { return room_to_post(*output_); }
+
+    [[nodiscard]] awaitable<void> read(Access& access) override {
+        access.data = registers_.next++ & all_ones(access.size);
+        co_return;
+    }
+
+    void reset() override { registers_ = {}; }
+    void save(StateWriter& writer) override { save_state(writer, name(), registers_); }
+    void restore(StateReader& reader) override { restore_state(reader, name(), registers_); }
+
+private:
+    const std::shared_ptr<Chardev> output_;
+    CounterRegisters registers_;
+};
+
+constexpr std::array counter_keys{
+    DeviceKey{"chardev", "SPEC", "where its output goes, as for --serial (default stdio; ,, for a comma)"},
+};
+constexpr std::array counter_ports{whole_port(0x10)};
 
 }  // namespace
 
-Counter::Counter(std::shared_ptr<Chardev> output) : output_(std::move(output)) {}
-
-awaitable<void> Counter::write(const Access& access) {
-    Lines lines(access);
-    lines.add(access.data);
-    co_await output_->write(lines.take());
+std::shared_ptr<Device> make_counter(std::shared_ptr<Chardev> output) {
+    return std::make_shared<Counter>(std::move(output));
 }
 
-awaitable<void> Counter::write_string(const Access& first, std::span<const std::byte> data) {
-    Lines lines(first);
-    for (std::size_t at = 0; at + first.size <= data.size(); at += first.size) {
-        std::uint64_t element = 0;
-        std::memcpy(&element, data.data() + at, first.size);
-        lines.add(element);
-        if (lines.full()) co_await output_->write(lines.take());
-    }
-    if (!lines.empty()) co_await output_->write(lines.take());
-}
-
-awaitable<void> Counter::read(Access& access) {
-    access.data = next_++ & all_ones(access.size);
-    co_return;
-}
+constinit const DeviceKind counter_kind{
+    .name = counter_name,
+    .help = "prints what is written, counts what is read",
+    .keys = counter_keys,
+    .ports = counter_ports,
+    .size = 8,
+    .by_default = true,
+    .make = [](const DeviceOptions& options, const DeviceHost& host) -> std::shared_ptr<Device> {
+        return make_counter(open_output(options, host));
+    },
+};
 
 }  // namespace asyncvm

@@ -1,12 +1,22 @@
 #include "devices/uart16550.hpp"
 
-#include "devices/room_to_post.hpp"
+#include <asyncvm/state.hpp>
+
+#include "devices/device_kind.hpp"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
 namespace asyncvm {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view uart16550_name = "uart16550";
+
+}  // namespace
 
 /// A vCPU's wait for room in the chardev, however it ends.
 class Uart16550::Sending {
@@ -25,10 +35,30 @@ private:
     Uart16550& uart_;
 };
 
-Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq, std::chrono::milliseconds pause)
-    : chardev_(std::move(chardev)), pause_(pause), irq_(std::move(irq)) {
+/// The state beside the registers is how long the character timeout has still to run.
+struct Uart16550::Saved {
+    static constexpr unsigned state_version = 1;
+    Uart16550Registers registers{};
+    std::optional<MachineClock::duration> timeout_left{};
+
+    template <class Archive>
+    void fields(Archive& archive) {
+        archive.field("registers", registers);
+        archive.field("timeout left", timeout_left);
+    }
+};
+
+Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq)
+    : chardev_(std::move(chardev)), irq_(irq) {
     follow_chardev();
     registers_.reset();  // a client that is there already is not a change of the modem lines
+}
+
+void Uart16550::attached(const DeviceContext& context) {
+    const std::lock_guard lock(mutex_);
+    clock_ = &context.clock;
+    if (irq_ && context.irq) line_ = context.irq(*irq_);
+    publish();
 }
 
 awaitable<void> Uart16550::write(const Access& access) {
@@ -39,7 +69,7 @@ awaitable<void> Uart16550::write(const Access& access) {
         const bool sends =
             registers_.write(static_cast<unsigned>(access.offset), std::to_integer<std::uint8_t>(character)).has_value();
         // An edge-triggered interrupt controller must see that the transmitter was not empty for a moment.
-        irq_.set(registers_.interrupt_pending());
+        line_.set(registers_.interrupt_pending());
         if (sends) unsent = hand_over(std::span(&character, 1));
         take_input(false);
         follow_chardev();
@@ -57,7 +87,7 @@ awaitable<void> Uart16550::write_string(const Access& first, std::span<const std
         if (sends) {
             // One character stands for all: they leave together.
             static_cast<void>(registers_.write(Uart16550Registers::data, std::to_integer<std::uint8_t>(data.back())));
-            irq_.set(registers_.interrupt_pending());
+            line_.set(registers_.interrupt_pending());
             unsent = hand_over(data);
             take_input(false);
             follow_chardev();
@@ -75,7 +105,7 @@ awaitable<void> Uart16550::read(Access& access) {
     const auto offset = static_cast<unsigned>(access.offset);
     const auto seen = chardev_->changed().generation();
     const bool pause = polls_a_full_queue(offset);
-    if (pause) co_await chardev_->changed().wait(seen, pause_);
+    if (pause) co_await clock_->wait(chardev_->changed(), seen, clock_->now() + full_queue_pause);
     access.data = read_register(offset);
 }
 
@@ -88,8 +118,12 @@ bool Uart16550::posts(std::uint64_t offset) const noexcept {
 awaitable<void> Uart16550::run() {
     for (;;) {
         const auto seen = chardev_->changed().generation();
-        const auto limit = attend();
-        co_await chardev_->changed().wait(seen, limit);
+        const auto until = attend();
+        if (until == TimePoint::max()) {
+            co_await chardev_->changed().wait(seen);
+        } else {
+            co_await clock_->wait(chardev_->changed(), seen, until);
+        }
     }
 }
 
@@ -98,6 +132,30 @@ void Uart16550::reset() {
     registers_.reset();
     follow_chardev();
     publish();
+}
+
+void Uart16550::save(StateWriter& writer) {
+    const std::lock_guard lock(mutex_);
+    Saved saved{registers_, timeout_left()};
+    save_state(writer, name(), saved);
+}
+
+void Uart16550::restore(StateReader& reader) {
+    Saved saved;
+    restore_state(reader, name(), saved);
+    const std::lock_guard lock(mutex_);
+    registers_ = saved.registers;
+    timed_activity_ = registers_.receiver_activity();
+    const auto longest = 4 * registers_.character_time();
+    deadline_ = TimePoint::min();
+    if (clock_ != nullptr) deadline_ = clock_->now() + std::clamp(saved.timeout_left.value_or(longest), 0ns, longest);
+    follow_chardev();
+    publish();
+}
+
+std::optional<MachineClock::duration> Uart16550::timeout_left() const noexcept {
+    if (clock_ == nullptr || !registers_.timeout_running()) return std::nullopt;
+    return std::max(deadline_ - clock_->now(), MachineClock::duration::zero());
 }
 
 std::span<const std::byte> Uart16550::hand_over(std::span<const std::byte> characters) noexcept {
@@ -112,7 +170,7 @@ awaitable<void> Uart16550::send(std::span<const std::byte> characters) {
 }
 
 bool Uart16550::polls_a_full_queue(unsigned offset) {
-    if ((offset & 7U) != Uart16550Registers::line_status) return false;
+    if ((offset & 7U) != Uart16550Registers::line_status || clock_ == nullptr) return false;
     const std::lock_guard lock(mutex_);
     take_input(true);
     follow_chardev();
@@ -151,11 +209,11 @@ void Uart16550::follow_chardev() noexcept {
 
 /// The interrupt line, and a run() that sleeps too long for the character timeout.
 void Uart16550::publish() noexcept {
-    irq_.set(registers_.interrupt_pending());
-    if (!registers_.timeout_running()) return;
+    line_.set(registers_.interrupt_pending());
+    if (!registers_.timeout_running() || clock_ == nullptr) return;
     if (timed_activity_ != registers_.receiver_activity()) {
         timed_activity_ = registers_.receiver_activity();
-        deadline_ = Clock::now() + 4 * registers_.character_time();
+        deadline_ = clock_->now() + 4 * registers_.character_time();
     }
     if (deadline_ < armed_until_) {
         armed_until_ = deadline_;
@@ -163,18 +221,54 @@ void Uart16550::publish() noexcept {
     }
 }
 
-/// What run() does when something has changed. Returns how long it may sleep.
-Uart16550::Clock::duration Uart16550::attend() {
+/// What run() does when something has changed. Returns when it has to look again although nothing has.
+Uart16550::TimePoint Uart16550::attend() {
     const std::lock_guard lock(mutex_);
-    armed_until_ = Clock::time_point::min();  // run() is awake: publish() need not wake it
+    armed_until_ = TimePoint::min();  // run() is awake: publish() need not wake it
     take_input(false);
     follow_chardev();
     const bool timed = timed_activity_ == registers_.receiver_activity();
-    if (timed && registers_.timeout_running() && Clock::now() >= deadline_) registers_.receive_timeout();
+    if (timed && clock_ != nullptr && registers_.timeout_running() && clock_->now() >= deadline_) {
+        registers_.receive_timeout();
+    }
     publish();
-    armed_until_ = registers_.timeout_running() ? deadline_ : Clock::time_point::max();
-    if (armed_until_ == Clock::time_point::max()) return Event::no_limit;
-    return std::max(deadline_ - Clock::now(), Clock::duration::zero());
+    armed_until_ = clock_ != nullptr && registers_.timeout_running() ? deadline_ : TimePoint::max();
+    return armed_until_;
 }
+
+namespace {
+
+constexpr std::array uart16550_keys{
+    DeviceKey{"chardev", "SPEC", "the other end, as for --serial (default stdio; ,, for a comma)"},
+    DeviceKey{"irq", "N", "its interrupt line, 0 to 23 (default: 4 or 3 at the ports of COM1 to COM4, else none)"},
+};
+constexpr std::array uart16550_ports{com_ports.front().ports};
+
+std::optional<unsigned> irq_of(const DeviceOptions& options) {
+    if (const auto irq = options.number("irq", 23)) return static_cast<unsigned>(*irq);
+    if (options.text("mmio")) return std::nullopt;
+    const auto port = options.number("port", 0xffff).value_or(com_ports.front().ports.first);
+    const auto com = std::ranges::find(com_ports, port, [](const ComPort& com_port) { return com_port.ports.first; });
+    return com != com_ports.end() ? std::optional(com->irq) : std::nullopt;
+}
+
+}  // namespace
+
+std::shared_ptr<Device> make_uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq) {
+    return std::make_shared<Uart16550>(std::move(chardev), irq);
+}
+
+constinit const DeviceKind uart16550_kind{
+    .name = uart16550_name,
+    .help = "16550A serial port",
+    .keys = uart16550_keys,
+    .ports = uart16550_ports,
+    .size = 8,
+    .by_default = false,
+    .make = [](const DeviceOptions& options, const DeviceHost& host) -> std::shared_ptr<Device> {
+        const auto irq = irq_of(options);
+        return make_uart16550(open_output(options, host), irq);
+    },
+};
 
 }  // namespace asyncvm

@@ -5,11 +5,13 @@
 
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/device.hpp>
+#include <asyncvm/device_context.hpp>
 #include <asyncvm/irq_line.hpp>
 
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 namespace asyncvm {
 
@@ -24,11 +26,12 @@ public:
     /// polls for room sleeps instead of burning a core.
     static constexpr std::chrono::milliseconds full_queue_pause{5};
 
-    explicit Uart16550(std::shared_ptr<Chardev> chardev, IrqLine irq = {},
-                       std::chrono::milliseconds pause = full_queue_pause);
+    /// `irq`: the number of its interrupt line, if it has one.
+    explicit Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq = {});
 
     [[nodiscard]] std::string_view name() const noexcept override { return "uart16550"; }
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 1; }
+    void attached(const DeviceContext& context) override;
     [[nodiscard]] awaitable<void> write(const Access& access) override;
     [[nodiscard]] awaitable<void> read(Access& access) override;
     [[nodiscard]] awaitable<void> write_string(const Access& first, std::span<const std::byte> data) override;
@@ -36,33 +39,38 @@ public:
     [[nodiscard]] bool posts(std::uint64_t offset) const noexcept override;
     [[nodiscard]] awaitable<void> run() override;
     void reset() override;
+    void save(StateWriter& writer) override;
+    void restore(StateReader& reader) override;
 
 private:
-    using Clock = std::chrono::steady_clock;
+    using TimePoint = MachineClock::time_point;
     class Sending;
+    struct Saved;
 
     // All of these are called with the mutex held.
     [[nodiscard]] std::span<const std::byte> hand_over(std::span<const std::byte> characters) noexcept;
     void take_input(bool guest_looks) noexcept;
     void follow_chardev() noexcept;
     void publish() noexcept;
+    [[nodiscard]] std::optional<MachineClock::duration> timeout_left() const noexcept;
 
     [[nodiscard]] awaitable<void> send(std::span<const std::byte> characters);
     [[nodiscard]] bool polls_a_full_queue(unsigned offset);
     [[nodiscard]] std::uint8_t read_register(unsigned offset);
-    [[nodiscard]] Clock::duration attend();
+    [[nodiscard]] TimePoint attend();
 
     const std::shared_ptr<Chardev> chardev_;
-    const std::chrono::milliseconds pause_;
-    mutable std::mutex mutex_;  // between the vCPUs' accesses and run(); never held across a co_await
+    const std::optional<unsigned> irq_;
+    MachineClock* clock_ = nullptr;  // without a machine there is no time: no timeout, no pause
+    mutable std::mutex mutex_;       // between the vCPUs' accesses and run(); never held across a co_await
     Uart16550Registers registers_;
-    IrqLine irq_;
+    IrqLine line_;
     bool sending_ = false;  // a vCPU waits for room in the chardev
 
     // The character timeout: run() sleeps until armed_until_ at the latest.
     std::uint64_t timed_activity_ = 0;
-    Clock::time_point deadline_{};
-    Clock::time_point armed_until_ = Clock::time_point::max();
+    TimePoint deadline_{};
+    TimePoint armed_until_ = TimePoint::max();
 };
 
 }  // namespace asyncvm

@@ -134,7 +134,7 @@ void Uart16550Registers::receive(std::uint8_t character) noexcept {
 
 void Uart16550Registers::store(std::uint8_t character) noexcept {
     ++receiver_activity_;
-    if (received_count_ == capacity()) {
+    if (received_count_ >= capacity()) {
         overrun_ = true;
         // 8.4: the new character replaces the unread one in 16450 mode, and is itself lost in FIFO mode.
         if (!fifos_enabled_) received_[received_first_] = character;

@@ -16,6 +16,14 @@ struct ModemLines {
     bool ri = false;
     bool dcd = false;
 
+    template <class Archive>
+    void fields(Archive& archive) {
+        archive.field("cts", cts);
+        archive.field("dsr", dsr);
+        archive.field("ri", ri);
+        archive.field("dcd", dcd);
+    }
+
     bool operator==(const ModemLines&) const = default;
 };
 
@@ -137,6 +145,29 @@ public:
     /// Master reset (table I) as after power-on. The modem lines and the transmitter's readiness belong to the world and
     /// stay.
     void reset() noexcept;
+
+    /// The state, for save_state() and restore_state().
+    template <class Archive>
+    void fields(Archive& archive) {
+        archive.field("divisor", divisor_);
+        archive.field("ier", ier_, 0x0f);
+        archive.field("lcr", lcr_);
+        archive.field("mcr", mcr_, 0x1f);
+        archive.field("scr", scr_);
+        archive.field("modem deltas", modem_deltas_, msr_deltas);
+        archive.field("modem lines", lines_);
+        archive.field("fifos enabled", fifos_enabled_);
+        archive.field("trigger", trigger_bits_, 3);
+        archive.field("received", received_);
+        archive.field("received first", received_first_, fifo_size - 1);
+        archive.field("received count", received_count_, fifo_size);
+        archive.field("last received", last_received_);
+        archive.field("overrun", overrun_);
+        archive.field("timed out", timed_out_);
+        archive.field("transmitter ready", transmitter_ready_);
+        archive.field("holding empty", holding_empty_);
+        archive.field("holding interrupt", holding_interrupt_);
+    }
 
 private:
     [[nodiscard]] bool divisor_latch() const noexcept { return (lcr_ & lcr_divisor_latch) != 0; }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "machine/coalesced_writes.hpp"
 #include "machine/doorbells.hpp"
 #include "machine/preparation.hpp"
+#include "machine/surroundings.hpp"
 #include "machine/vcpu.hpp"
 #include "stats/machine_recorder.hpp"
 
@@ -126,6 +128,17 @@ struct Machine::Impl {
     awaitable<void> prepared();
     awaitable<void> wait_for_vcpus();
 
+    /// Each device once, before its first access.
+    void tell_devices() {
+        const DeviceContext context{
+            .memory = memory, .loop = device_loop, .log = config.log, .clock = clock, .random = random};
+        auto devices = ports.devices();
+        for (auto& device : mmio.devices()) {
+            if (std::ranges::find(devices, device) == devices.end()) devices.push_back(std::move(device));
+        }
+        for (const auto& device : devices) device->attached(context);
+    }
+
     /// Before the first vCPU starts.
     void start_recorder() {
         if (!config.statistics) return;
@@ -137,6 +150,8 @@ struct Machine::Impl {
 
     // The order of destruction: vCPUs (with abandoned accesses, which still hold slots of a bus), buses, accelerator,
     // memory.
+    HostClock clock;
+    HostRandom random;
     MachineConfig config;
     GuestMemory memory;
     std::unique_ptr<Accelerator> accelerator;
@@ -246,6 +261,7 @@ awaitable<Outcome> Machine::run() {
     Impl& impl = *impl_;
     co_await impl.prepared();
     if (!impl.mapped) impl.accelerator->map(impl.memory);
+    impl.tell_devices();
     Background background(impl.device_loop, impl.config.log);
     for (const Bus* const bus : {&impl.ports, &impl.mmio}) {
         for (auto& device : bus->devices()) background.start(std::move(device));

@@ -2,9 +2,9 @@
 
 #include <asyncvm/open_chardev.hpp>
 #include "devices.hpp"
-#include "devices/catalogue.hpp"
 #include "loader/flat.hpp"
 
+#include <asyncvm/devices.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <cstdio>
@@ -115,7 +115,7 @@ Timing time_device_loop(const ExitsGuest& guest, const std::string& wait) {
 
 Timing time_writes(const ExitsGuest& guest, const std::string& device) {
     MarkedMachine on(make_kvm_accelerator());
-    DeviceHost host{
+    const DeviceHost host{
         .ports = on.machine().ports(),
         .mmio = on.machine().mmio(),
         .finish = [](const Outcome&) {},
@@ -124,10 +124,7 @@ Timing time_writes(const ExitsGuest& guest, const std::string& device) {
                 return open_chardev(parse_chardev_spec("null"), ChardevEnvironment{.loop = on.loop()});
             },
     };
-    DeviceRequest request;
-    request.name = device;
-    request.options.emplace_back("port", "0x20");
-    add_device(request, host);
+    add_device(host, device + ",port=0x20");
     return on.run(guest, first_port);
 }
 

@@ -1,10 +1,9 @@
 #include "many.hpp"
 
-#include "devices/sleep_port.hpp"
-#include "devices/uart16550.hpp"
 #include "loader/flat.hpp"
 #include "processor_time.hpp"
 
+#include <asyncvm/devices.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <sys/resource.h>
@@ -91,8 +90,8 @@ std::unique_ptr<Machine> make_machine(asio::io_context& loop, const std::string&
     Registers registers = load_flat(machine->memory(), flat).registers;
     registers.rbx = static_cast<std::uint64_t>(period.count());
     machine->set_registers(0, registers);
-    machine->ports().attach({.first = 0x3f8, .size = 8}, std::make_shared<Uart16550>(std::move(ear)));
-    machine->ports().attach({.first = 0xf2, .size = 1, .whole = true}, std::make_shared<SleepPort>());
+    machine->ports().attach({.first = 0x3f8, .size = 8}, make_uart16550(std::move(ear)));
+    machine->ports().attach({.first = 0xf2, .size = 1, .whole = true}, make_sleep_port());
     return machine;
 }
 

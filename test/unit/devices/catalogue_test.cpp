@@ -34,7 +34,7 @@ struct Fixture {
         return chardev;
     }
 
-    void add(std::string_view text) { add_device(parse_device_request(text), host); }
+    void add(std::string_view text) { add_device(host, text); }
 
     std::uint64_t access(Bus& bus, Direction direction, std::uint64_t address, unsigned size, std::uint64_t value = 0) {
         std::array<std::byte, 8> data{};
@@ -142,11 +142,11 @@ BOOST_AUTO_TEST_CASE(there_are_four_serial_ports) {
     const std::array<std::uint64_t, 4> expected{0x3f8, 0x2f8, 0x3e8, 0x2e8};
     for (unsigned index = 0; index < 4; ++index) {
         const auto chardev = std::make_shared<FakeChardev>();
-        add_uart(host, index, chardev);
+        add_serial_port(host, index, chardev);
         out(expected[index], 1, 'A' + index);
         BOOST_TEST(chardev->take() == std::string(1, static_cast<char>('A' + index)));
     }
-    BOOST_CHECK_THROW(add_uart(host, 4, std::make_shared<FakeChardev>()), Error);
+    BOOST_CHECK_THROW(add_serial_port(host, 4, std::make_shared<FakeChardev>()), Error);
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
@@ -187,7 +187,8 @@ BOOST_AUTO_TEST_CASE(a_request_takes_the_place_of_the_default_of_its_kind) {
 
 BOOST_AUTO_TEST_CASE(help_has_a_line_for_each_device_with_its_keys) {
     const auto text = device_help();
-    for (const auto& kind : device_kinds()) {
+    for (const auto* const each : device_kinds()) {
+        const DeviceKind& kind = *each;
         const auto line_start = text.find(kind.name);
         BOOST_REQUIRE(line_start != std::string::npos);
         const auto line = text.substr(line_start, text.find('\n', line_start) - line_start);

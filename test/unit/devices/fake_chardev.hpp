@@ -101,6 +101,11 @@ public:
         return input_.size();
     }
 
+    [[nodiscard]] std::string unread_text() const {
+        const std::lock_guard lock(mutex_);
+        return input_;
+    }
+
     /// How often the device has called write_some().
     [[nodiscard]] std::size_t write_calls() const {
         const std::lock_guard lock(mutex_);

@@ -2,12 +2,10 @@
 #include <boost/test/unit_test.hpp>
 
 #include "device_runner.hpp"
-#include "devices/counter.hpp"
-#include "devices/debug_console.hpp"
-#include "devices/exit_port.hpp"
-#include "devices/post_port.hpp"
-#include "devices/sleep_port.hpp"
 #include "fake_chardev.hpp"
+#include "surroundings.hpp"
+
+#include <asyncvm/devices.hpp>
 
 #include <array>
 #include <chrono>
@@ -29,7 +27,8 @@ struct Fixture : DeviceRunner {
 BOOST_FIXTURE_TEST_SUITE(counter, Fixture)
 
 BOOST_AUTO_TEST_CASE(each_write_is_a_line_whatever_its_width) {
-    Counter device(output);
+    const auto made = make_counter(output);
+    Device& device = *made;
     write(device, make_access(16, 1, 0));
     write(device, make_access(16, 2, 65535));
     write(device, make_access(16, 4, 0xffff'ffff));
@@ -37,7 +36,8 @@ BOOST_AUTO_TEST_CASE(each_write_is_a_line_whatever_its_width) {
 }
 
 BOOST_AUTO_TEST_CASE(the_longest_line_fits) {
-    Counter device(output);
+    const auto made = make_counter(output);
+    Device& device = *made;
     Access access = make_access(~std::uint64_t{0}, 8, ~std::uint64_t{0});
     access.space = Space::memory;
     write(device, access);
@@ -45,7 +45,8 @@ BOOST_AUTO_TEST_CASE(the_longest_line_fits) {
 }
 
 BOOST_AUTO_TEST_CASE(a_string_is_a_line_for_each_element) {
-    Counter device(output);
+    const auto made = make_counter(output);
+    Device& device = *made;
     std::array<std::uint16_t, 100> elements{};
     std::string expected;
     for (unsigned i = 0; i < elements.size(); ++i) {
@@ -60,7 +61,8 @@ BOOST_AUTO_TEST_CASE(a_string_is_a_line_for_each_element) {
 }
 
 BOOST_AUTO_TEST_CASE(the_longest_lines_of_a_string_fit) {
-    Counter device(output);
+    const auto made = make_counter(output);
+    Device& device = *made;
     std::array<std::uint64_t, 20> elements{};
     elements.fill(~std::uint64_t{0});
     Access access = make_access(~std::uint64_t{0}, 8);
@@ -76,7 +78,8 @@ BOOST_AUTO_TEST_CASE(the_longest_lines_of_a_string_fit) {
 
 BOOST_AUTO_TEST_CASE(a_full_queue_makes_a_string_wait_and_loses_nothing) {
     const auto narrow = std::make_shared<FakeChardev>(8);
-    Counter device(narrow);
+    const auto made = make_counter(narrow);
+    Device& device = *made;
     const std::array<std::byte, 3> elements{};
     const Access access = make_access(16, 1);
     start(device.write_string(access, elements));
@@ -90,7 +93,8 @@ BOOST_AUTO_TEST_CASE(a_full_queue_makes_a_string_wait_and_loses_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(reads_count_from_0_and_wrap_by_width) {
-    Counter device(output);
+    const auto made = make_counter(output);
+    Device& device = *made;
     for (std::uint64_t i = 0; i < 256; ++i) BOOST_REQUIRE(read(device, make_access(16, 1)) == i);
     BOOST_TEST(read(device, make_access(16, 1)) == 0u);
     BOOST_TEST(read(device, make_access(16, 2)) == 257u);
@@ -101,7 +105,8 @@ BOOST_AUTO_TEST_CASE(reads_count_from_0_and_wrap_by_width) {
 
 BOOST_AUTO_TEST_CASE(a_full_queue_makes_the_guest_wait_and_loses_nothing) {
     const auto narrow = std::make_shared<FakeChardev>(8);
-    Counter device(narrow);
+    const auto made = make_counter(narrow);
+    Device& device = *made;
     const Access access = make_access(16, 1, 7);
     start(device.write(access));
     poll();
@@ -120,7 +125,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_FIXTURE_TEST_SUITE(debug_console, Fixture)
 
 BOOST_AUTO_TEST_CASE(a_wide_write_is_its_bytes_lowest_first) {
-    DebugConsole device(output);
+    const auto made = make_debug_console(output);
+    Device& device = *made;
     write(device, make_access(0xe9, 1, 'H'));
     write(device, make_access(0xe9, 2, 0x6c65));
     write(device, make_access(0xe9, 4, 0x0a21'6f6c));
@@ -128,7 +134,8 @@ BOOST_AUTO_TEST_CASE(a_wide_write_is_its_bytes_lowest_first) {
 }
 
 BOOST_AUTO_TEST_CASE(a_string_is_one_write) {
-    DebugConsole device(output);
+    const auto made = make_debug_console(output);
+    Device& device = *made;
     const std::string text = "strings";
     const auto bytes = std::as_bytes(std::span(text));
     const Access first = make_access(0xe9, 1);
@@ -138,7 +145,8 @@ BOOST_AUTO_TEST_CASE(a_string_is_one_write) {
 }
 
 BOOST_AUTO_TEST_CASE(each_byte_reads_e9) {
-    DebugConsole device(output);
+    const auto made = make_debug_console(output);
+    Device& device = *made;
     BOOST_TEST(read(device, make_access(0xe9, 1)) == 0xe9u);
     BOOST_TEST(read(device, make_access(0x402, 2)) == 0xe9e9u);
     BOOST_TEST(read(device, make_access(0xf1, 4)) == 0xe9e9'e9e9u);
@@ -146,7 +154,8 @@ BOOST_AUTO_TEST_CASE(each_byte_reads_e9) {
 
 BOOST_AUTO_TEST_CASE(a_full_queue_makes_the_guest_wait_and_loses_nothing) {
     const auto narrow = std::make_shared<FakeChardev>(2);
-    DebugConsole device(narrow);
+    const auto made = make_debug_console(narrow);
+    Device& device = *made;
     const Access access = make_access(0xe9, 4, 0x6463'6261);
     start(device.write(access));
     poll();
@@ -163,16 +172,26 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_FIXTURE_TEST_SUITE(exit_port, Fixture)
 
 BOOST_AUTO_TEST_CASE(codes_are_as_qemus_or_exact) {
-    BOOST_TEST(exit_code_of(0, ExitCoding::qemu) == 1);
-    BOOST_TEST(exit_code_of(21, ExitCoding::qemu) == 43);
-    BOOST_TEST(exit_code_of(0xffff'ffff, ExitCoding::qemu) == 0xff);
-    BOOST_TEST(exit_code_of(0, ExitCoding::exact) == 0);
-    BOOST_TEST(exit_code_of(0x1234, ExitCoding::exact) == 0x34);
+    struct Case {
+        ExitCoding coding;
+        std::uint64_t value;
+        int code;
+    };
+    for (const auto& [coding, value, code] :
+         {Case{ExitCoding::qemu, 0, 1}, Case{ExitCoding::qemu, 21, 43}, Case{ExitCoding::qemu, 0xffff'ffff, 0xff},
+          Case{ExitCoding::exact, 0, 0}, Case{ExitCoding::exact, 0x1234, 0x34}}) {
+        std::vector<int> codes;
+        const auto device =
+            make_exit_port([&codes](const Outcome& outcome) { codes.push_back(outcome.guest_code); }, coding);
+        write(*device, make_access(0xf4, 4, value));
+        BOOST_TEST(codes == std::vector<int>{code}, boost::test_tools::per_element());
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_write_finishes_the_machine_and_a_read_does_not) {
     std::vector<Outcome> outcomes;
-    ExitPort device([&outcomes](Outcome outcome) { outcomes.push_back(std::move(outcome)); }, ExitCoding::qemu);
+    const auto made = make_exit_port([&outcomes](Outcome outcome) { outcomes.push_back(std::move(outcome)); });
+    Device& device = *made;
     BOOST_TEST(read(device, make_access(0xf4, 1, 0xff)) == 0u);
     BOOST_TEST(outcomes.empty());
     write(device, make_access(0xf4, 4, 21));
@@ -187,19 +206,20 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_FIXTURE_TEST_SUITE(post_port, Fixture)
 
 BOOST_AUTO_TEST_CASE(the_last_code_is_remembered_until_reset) {
-    PostPort device;
+    const auto made = make_post_port();
+    Device& device = *made;
     BOOST_TEST(read(device, make_access(0x80, 1)) == 0u);
     write(device, make_access(0x80, 1, 0x41));
     write(device, make_access(0x80, 2, 0xcafe));
     BOOST_TEST(read(device, make_access(0x80, 2)) == 0xcafeu);
-    BOOST_TEST(device.code() == 0xcafeu);
     device.reset();
-    BOOST_TEST(device.code() == 0u);
+    BOOST_TEST(read(device, make_access(0x80, 2)) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_trace_tells_each_change_once) {
     std::vector<std::string> lines;
-    PostPort device([&lines](std::string_view line) { lines.emplace_back(line); });
+    const auto made = make_post_port([&lines](std::string_view line) { lines.emplace_back(line); });
+    Device& device = *made;
     for (const unsigned code : {0x1u, 0x1u, 0x41u, 0x1u}) write(device, make_access(0x80, 1, code));
     const std::vector<std::string> expected{"POST code 0x01", "POST code 0x41", "POST code 0x01"};
     BOOST_TEST(lines == expected, boost::test_tools::per_element());
@@ -210,17 +230,30 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_FIXTURE_TEST_SUITE(sleep_port, Fixture)
 
 BOOST_AUTO_TEST_CASE(a_write_takes_as_long_as_it_says) {
-    SleepPort device;
-    const auto begin = std::chrono::steady_clock::now();
-    write(device, make_access(0xf2, 2, 20'000));
-    BOOST_TEST((std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(20)));
-    BOOST_TEST(read(device, make_access(0xf2, 1, 0xff)) == 0u);
+    asio::io_context loop;
+    Surroundings surroundings(loop);
+    const auto device = make_sleep_port();
+    device->attached(surroundings.context());
+    const Access access = make_access(0xf2, 2, 20'000);
+    start(device->write(access));
+    poll();
+    surroundings.clock.advance(std::chrono::microseconds(19'999));
+    poll();
+    BOOST_TEST(!done());
+    surroundings.clock.advance(std::chrono::microseconds(1));
+    poll();
+    BOOST_TEST(done());
+    BOOST_TEST(!failed());
+    BOOST_TEST(read(*device, make_access(0xf2, 1, 0xff)) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_longest_sleep_can_be_cancelled) {
-    SleepPort device;
+    asio::io_context loop;
+    Surroundings surroundings(loop);
+    const auto device = make_sleep_port();
+    device->attached(surroundings.context());
     const Access access = make_access(0xf2, 4, 0xffff'ffff);
-    start(device.write(access));
+    start(device->write(access));
     poll();
     BOOST_TEST(!done());
     cancel();

@@ -4,6 +4,7 @@
 
 #include "devices/uart16550.hpp"
 #include "fake_chardev.hpp"
+#include "surroundings.hpp"
 
 #include <asyncvm/asio.hpp>
 
@@ -38,14 +39,20 @@ inline awaitable<void> bench_read(Uart16550& uart, Access access, std::shared_pt
 struct UartFixture {
     using R = Uart16550Registers;
 
-    explicit UartFixture(std::size_t capacity = 4096, bool connected = true,
-                         std::chrono::milliseconds pause = Uart16550::full_queue_pause)
-        : chardev(std::make_shared<FakeChardev>(capacity, connected)), uart(chardev, IrqLine(pin), pause) {}
+    static constexpr unsigned irq = 4;
 
-    // Contexts last: coroutines that still wait are destroyed while the UART lives.
-    unsigned rising = 0;
-    unsigned falling = 0;
-    IrqPin pin{[this](bool level) { ++(level ? rising : falling); }};
+    explicit UartFixture(std::size_t capacity = 4096, bool connected = true)
+        : chardev(std::make_shared<FakeChardev>(capacity, connected)), uart(chardev, irq) {
+        uart.attached(surroundings.context());
+    }
+
+    // The loops last but for the context's: coroutines that still wait are destroyed while the UART lives.
+    asio::io_context unused{1};
+    Surroundings surroundings{unused};
+    ManualClock& clock = surroundings.clock;
+    const IrqPin& pin = surroundings.pins[irq].pin;
+    const unsigned& rising = surroundings.pins[irq].rising;
+    const unsigned& falling = surroundings.pins[irq].falling;
     std::shared_ptr<FakeChardev> chardev;
     Uart16550 uart;
     std::shared_ptr<Pending> running = std::make_shared<Pending>();
@@ -77,18 +84,10 @@ struct UartFixture {
         }
     }
 
-    /// Turns the loops until `condition` holds; false when that takes so long that something must be wrong.
-    template <typename Condition>
-    bool turn_until(Condition condition) {
-        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(15);
-        while (!condition()) {
-            if (std::chrono::steady_clock::now() > limit) return false;
-            if (loop.poll() + cpu.poll() == 0) {
-                loop.run_one_for(std::chrono::microseconds(200));
-                cpu.run_one_for(std::chrono::microseconds(200));
-            }
-        }
-        return true;
+    /// Time passes, and whatever it makes ready is done.
+    void pass(MachineClock::duration time) {
+        clock.advance(time);
+        turn();
     }
 
     [[nodiscard]] static Access access(unsigned offset, unsigned value = 0) {

@@ -1,0 +1,90 @@
+/// The devices that come with the library, one by one and as the set that a machine has by default.
+///
+/// Every function may be called on the device loop's thread, or before the loop runs. A device is attached to a bus of a
+/// Machine before the guest runs; it is called on the vCPUs' threads then, and its background work runs on the device loop.
+/// docs/devices/ has a page for each: registers, what a guest can do with it, what its saved state holds.
+#pragma once
+
+#include <asyncvm/bus.hpp>
+#include <asyncvm/chardev.hpp>
+#include <asyncvm/device.hpp>
+#include <asyncvm/log.hpp>
+#include <asyncvm/outcome.hpp>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace asyncvm {
+
+/// A 16550A serial port: 8 addresses. What the guest transmits goes to `chardev`, what `chardev` has read is what the guest
+/// receives; `chardev` is not null. `irq` is its interrupt line, 0 to 23; nothing: it has none. docs/devices/uart16550.md
+[[nodiscard]] std::shared_ptr<Device> make_uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq = {});
+
+/// A serial port of a PC.
+struct ComPort {
+    AddressRange ports;
+    unsigned irq;
+};
+
+/// COM1 to COM4.
+inline constexpr std::array<ComPort, 4> com_ports{{
+    {{.first = 0x3f8, .size = 8}, 4},
+    {{.first = 0x2f8, .size = 8}, 3},
+    {{.first = 0x3e8, .size = 8}, 4},
+    {{.first = 0x2e8, .size = 8}, 3},
+}};
+
+/// A debug console: each byte that is written goes to `output`, which is not null. docs/devices/debugcon.md
+[[nodiscard]] std::shared_ptr<Device> make_debug_console(std::shared_ptr<Chardev> output);
+
+/// How the exit code follows from the value that the guest wrote. A process has the low 8 bits of it.
+enum class ExitCoding : std::uint8_t {
+    qemu,   ///< (value << 1) | 1, as QEMU's isa-debug-exit: always odd, so never 0
+    exact,  ///< the value itself
+};
+
+/// A write ends the run: `finish` is Machine::finish() and is called on the thread of the vCPU that writes.
+/// docs/devices/exit.md
+[[nodiscard]] std::shared_ptr<Device> make_exit_port(std::function<void(Outcome)> finish,
+                                                     ExitCoding coding = ExitCoding::qemu);
+
+/// A write is a line on `output`, which is not null; reads count. docs/devices/counter.md
+[[nodiscard]] std::shared_ptr<Device> make_counter(std::shared_ptr<Chardev> output);
+
+/// Remembers the last value written. `trace` gets a line for each that differs from the one before, on the vCPU's thread or
+/// the device loop. docs/devices/post.md
+[[nodiscard]] std::shared_ptr<Device> make_post_port(Log trace = {});
+
+/// A write of n takes n microseconds of the machine's time. docs/devices/sleep.md
+[[nodiscard]] std::shared_ptr<Device> make_sleep_port();
+
+/// What the functions below attach devices to, and what those devices may ask of the program.
+struct DeviceHost {
+    Bus& ports;
+    Bus& mmio;
+    std::function<void(Outcome)> finish;  ///< Machine::finish(); called on a vCPU's thread
+    /// Called by the functions below, for a text as open_chardev() takes it. Devices that ask for the same one may get the
+    /// same object. What it throws comes out of those functions.
+    std::function<std::shared_ptr<Chardev>(std::string_view spec)> open_chardev;
+    Log log{};
+    /// Whether RAM is at a guest-physical address: a device there would never be reached. Empty: not checked.
+    std::function<bool(std::uint64_t address)> is_ram{};
+};
+
+/// Attaches a serial port as COM1 to COM4, for `index` 0 to 3, with its interrupt line. Throws Error(usage) for a fifth, and
+/// if another device is there.
+void add_serial_port(const DeviceHost& host, unsigned index, std::shared_ptr<Chardev> chardev);
+
+/// Makes and attaches a device as `--device TEXT` does: "debugcon,chardev=file:out". Throws Error(usage) that says what
+/// there is instead of a wrong name, key or value, or which device is at that address already.
+void add_device(const DeviceHost& host, std::string_view text);
+
+/// Attaches what a machine of the program has besides its serial ports: counter, debug console, exit port, POST port, sleep
+/// port, each at its documented ports. Those with output open "stdio". Throws as add_device().
+void add_default_devices(const DeviceHost& host);
+
+}  // namespace asyncvm
