@@ -1,8 +1,8 @@
 /// Addresses of stream sockets: names to addresses, addresses to text, listening.
 #pragma once
 
-#include <chardev/descriptor.hpp>
 #include <asyncvm/open_chardev.hpp>
+#include <chardev/descriptor.hpp>
 
 #include <sys/socket.h>
 #include <cstdint>

@@ -131,6 +131,9 @@ awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reade
         co_await queue.output(reader).wait(seen, burst);
     } else if (queue.arm(reader)) {
         co_await queue.output(reader).wait(seen);
+    } else {
+        // There is something, which the caller has not taken: it tries again, but never without a turn for the others.
+        co_await yield();
     }
 }
 
@@ -183,11 +186,10 @@ std::string Backend::waiting_text() {
     return fmt::format("{} to be written to {}", bytes_wait(queue_.undelivered(Queue::Reader::copy)), copy_->path());
 }
 
-awaitable<void> Backend::finish(Clock::time_point) { co_return; }
+awaitable<void> Backend::finish(Deadline) { co_return; }
 
 awaitable<std::uint64_t> Backend::drain() {
     constexpr auto patience = std::chrono::milliseconds(100);  // no line for what takes no time
-    constexpr auto goodbye = std::chrono::seconds(1);
     constexpr auto longest_pause = std::chrono::milliseconds(50);
     const auto self = shared_from_this();
     const auto begun = Clock::now();
@@ -195,6 +197,7 @@ awaitable<std::uint64_t> Backend::drain() {
     Clock::duration pause = std::chrono::milliseconds(1);
     bool told = false;
     draining_ = true;
+    guest_ended();
     for (;;) {
         const auto seen = state_.generation();
         if (closed_) break;
@@ -213,11 +216,7 @@ awaitable<std::uint64_t> Backend::drain() {
         pause = std::min<Clock::duration>(2 * pause, longest_pause);
         co_await state_.wait(seen, limit);
     }
-    if (!closed_) {
-        const auto now = Clock::now();
-        const auto until = now + goodbye;
-        co_await finish(deadline ? std::clamp(*deadline, now, until) : until);
-    }
+    if (!closed_) co_await finish(deadline);
     report_lost(true);
     co_return undelivered() + undeliverable();
 }

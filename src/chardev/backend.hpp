@@ -3,8 +3,8 @@
 
 #include <asyncvm/asio.hpp>
 #include <asyncvm/chardev.hpp>
-#include <chardev/file_sink.hpp>
 #include <asyncvm/open_chardev.hpp>
+#include <chardev/file_sink.hpp>
 #include <chardev/queue.hpp>
 
 #include <chrono>
@@ -58,8 +58,11 @@ protected:
     [[nodiscard]] virtual std::uint64_t in_kernel() { return 0; }
     /// Bytes that nobody will ever get, though no option asked for that.
     [[nodiscard]] virtual std::uint64_t undeliverable() { return 0; }
-    /// Everything has been delivered, or may no longer be waited for: say goodbye to whoever is there.
-    [[nodiscard]] virtual awaitable<void> finish(Clock::time_point until);
+    /// The guest has ended: input is for nobody from now on.
+    virtual void guest_ended() {}
+    /// Everything has been delivered, or may no longer be waited for: ends the connection, if there is one, so that its peer
+    /// loses nothing. Takes until `deadline` at most.
+    [[nodiscard]] virtual awaitable<void> finish(Deadline deadline);
     /// What drain() says while it waits: "13 bytes wait for ...".
     [[nodiscard]] virtual std::string waiting(std::uint64_t bytes) const = 0;
     /// Closes descriptors. Once.

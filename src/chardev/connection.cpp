@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 
 namespace asyncvm {
 namespace {
@@ -22,6 +24,27 @@ bool is_local(int fd) {
     return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
+struct TcpStatus {
+    bool closed = false;
+    std::optional<std::uint32_t> window;  ///< bytes that the peer's kernel has room for; since Linux 5.4
+};
+
+TcpStatus tcp_status(int fd) {
+    // Linux's structure has grown since the one of <netinet/tcp.h>, and the headers of both exclude each other.
+    constexpr std::size_t window_offset = 228;
+    std::array<std::byte, 512> info{};
+    socklen_t size = info.size();
+    if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, info.data(), &size) != 0) return {};
+    TcpStatus status;
+    status.closed = info[offsetof(tcp_info, tcpi_state)] == std::byte{TCP_CLOSE};
+    if (size >= window_offset + sizeof(std::uint32_t)) {
+        std::uint32_t window = 0;
+        std::memcpy(&window, info.data() + window_offset, sizeof window);
+        status.window = window;
+    }
+    return status;
+}
+
 // What the kernel holds for the peer stays in our memory too, until it has arrived.
 constexpr int tcp_send_buffer = 128 << 10;
 // A message of 2 KiB takes 4,352 bytes of memory, and the socket is writable again when at most a quarter of twice this
@@ -31,16 +54,20 @@ constexpr std::size_t local_message = 2048;
 constexpr std::size_t tcp_message = 64 << 10;
 constexpr std::size_t telnet_message = 8 << 10;
 constexpr std::size_t most_replies = 1024;  // of a client that asks and does not read the answers
+// What a client that goes can leave in this kernel, at most about twice this number: less than Queue::leftover_capacity.
+constexpr int tcp_receive_buffer = 256 << 10;
 
 }  // namespace
 
-Connection::Connection(asio::io_context& loop, UniqueFd fd, bool telnet)
-    : socket_(fd.get()), fd_(loop, fd.get()), local_(is_local(fd.get())) {
+Connection::Connection(asio::io_context& loop, UniqueFd fd, bool telnet, bool ends_with_input)
+    : socket_(fd.get()), fd_(loop), fsm_(is_local(fd.get()), ends_with_input) {
+    fd_.assign(fd.get());
     (void)fd.release();
-    if (local_) {
+    if (fsm_.local()) {
         set_option(socket_, SOL_SOCKET, SO_SNDBUF, local_send_buffer);
     } else {
         set_option(socket_, SOL_SOCKET, SO_SNDBUF, tcp_send_buffer);
+        set_option(socket_, SOL_SOCKET, SO_RCVBUF, tcp_receive_buffer);
         set_option(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
         // Urgent data (telnet's Synch) is data like any other.
         set_option(socket_, SOL_SOCKET, SO_OOBINLINE, 1);
@@ -54,43 +81,54 @@ Connection::Connection(asio::io_context& loop, UniqueFd fd, bool telnet)
 }
 
 void Connection::admit(Queue& queue) {
+    if (over()) return;
     map_ = WireMap(queue.rewind());
     if (telnet_) {
         wire_ = telnet_->greeting();
         map_.inserted(wire_.size());
     }
     admitted_ = true;
+    fsm_.connected();
 }
 
-long Connection::unarrived() const {
-    int bytes = 0;
-    if (::ioctl(socket_, SIOCOUTQ, &bytes) != 0) return -1;
-    return bytes;
+void Connection::note_error(int error) {
+    if (error == EPIPE) {
+        fsm_.refused(Clock::now());
+    } else {
+        fsm_.failed();
+    }
 }
 
-void Connection::sample(Queue& queue) {
-    if (!admitted_ || over_) return;
-    auto left = unarrived();
-    if (left < 0) return;
-    // An end of file has a place in TCP's numbers, the last one: if anything is under way, it is.
-    if (end_sent_ && left > 0) --left;
-    auto arrived = sent_ - std::min(sent_, static_cast<std::uint64_t>(left));
-    // Asked in this order: a close in between shows.
-    if (local_ && dead()) {
+/// Tells the queue what has arrived.
+void Connection::acknowledge(Queue& queue) {
+    int held = 0;
+    if (::ioctl(socket_, SIOCOUTQ, &held) != 0) return;
+    if (fsm_.local()) {
+        // Asked in this order: a close in between shows.
         int error = 0;
         socklen_t size = sizeof error;
-        (void)::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
-        reset_ = reset_ || error == ECONNRESET;
-        arrived = reset_ ? arrived_ : sent_;
+        if (::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) note_error(error);
     }
-    if (arrived <= arrived_) return;
-    arrived_ = arrived;
-    queue.deliver(map_.acknowledge(arrived_));
+    const auto before = fsm_.arrived();
+    fsm_.unacknowledged(static_cast<std::uint64_t>(held), Clock::now());
+    if (admitted_ && fsm_.arrived() != before) queue.deliver(map_.acknowledge(fsm_.arrived()));
 }
 
-bool Connection::dead() const {
-    pollfd entry{socket_, 0, 0};
-    return ::poll(&entry, 1, 0) == 1 && (entry.revents & (POLLHUP | POLLERR)) != 0;
+void Connection::look(Queue& queue) {
+    if (over()) return;
+    pollfd entry{socket_, POLLRDHUP, 0};
+    (void)::poll(&entry, 1, 0);
+    acknowledge(queue);
+    if ((entry.revents & (POLLRDHUP | POLLHUP)) != 0) fsm_.peer_ended();
+    if (fsm_.local()) {
+        if ((entry.revents & POLLHUP) != 0) fsm_.hung_up(Clock::now());
+        return;
+    }
+    const auto tcp = tcp_status(socket_);
+    if (tcp.closed) fsm_.failed();
+    if (tcp.window) fsm_.window(*tcp.window);
+    if ((entry.revents & POLLERR) != 0) fsm_.failed();
+    if ((entry.revents & POLLHUP) != 0) fsm_.hung_up(Clock::now());
 }
 
 /// Moves answers and a part of the queue into wire_. Returns whether there is anything in it.
@@ -118,101 +156,172 @@ bool Connection::encode(Queue& queue) {
     return !wire_.empty();
 }
 
-Connection::Progress Connection::send_wire() {
+/// Returns whether all of wire_ is sent.
+bool Connection::send_wire() {
     while (wire_done_ < wire_.size()) {
         const auto sent = ::send(socket_, wire_.data() + wire_done_, wire_.size() - wire_done_, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) return errno == EAGAIN ? Progress::blocked : Progress::failed;
-        wire_done_ += static_cast<std::size_t>(sent);
-        sent_ += static_cast<std::uint64_t>(sent);
+        if (sent > 0) {
+            wire_done_ += static_cast<std::size_t>(sent);
+            fsm_.sent(static_cast<std::uint64_t>(sent));
+        } else if (errno == EAGAIN) {
+            fsm_.not_writable();
+            return false;
+        } else if (errno != EINTR) {
+            note_error(errno);
+            return false;
+        }
     }
-    return Progress::idle;
+    return true;
 }
 
-Connection::Progress Connection::pump(Queue& queue) {
-    if (!admitted_ || over_ || half_closed_) return Progress::idle;
+/// Sends one message. Returns false if that did not go; `all`: nothing is left.
+bool Connection::send_plain(Queue& queue, bool& all) {
+    const auto limit = fsm_.local() ? local_message : tcp_message;
+    queue.next(Queue::Reader::client, limit, batch_);
+    if (batch_.position > map_.position()) map_.skipped(batch_.position - map_.position());
+    all = batch_.size == 0;
+    if (all) return true;
+    std::array<iovec, 64> parts{};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    for (const auto& piece : batch_.pieces) {
+        parts[message.msg_iovlen++] = {const_cast<std::byte*>(piece.bytes.data()), piece.bytes.size()};
+    }
+    const auto sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) return true;
+    if (sent < 0) {
+        if (errno == EAGAIN) {
+            fsm_.not_writable();
+        } else {
+            note_error(errno);
+        }
+        return false;
+    }
+    const auto bytes = static_cast<std::uint64_t>(sent);
+    fsm_.sent(bytes);
+    map_.plain(bytes);
+    queue.take(Queue::Reader::client, batch_.position + bytes);
+    // Who writes while this sends would be chased with a message for each few bytes: they are collected instead.
+    all = batch_.size < limit && bytes == batch_.size;
+    return true;
+}
+
+bool Connection::send(Queue& queue) {
     constexpr int turns = 16;
-    for (int turn = 0; turn < turns; ++turn) {
-        sample(queue);
-        if (telnet_) {
-            const auto progress = send_wire();
-            if (progress != Progress::idle) return progress;
-            if (!encode(queue)) return Progress::idle;
-            continue;
-        }
-        const auto limit = local_ ? local_message : tcp_message;
-        queue.next(Queue::Reader::client, limit, batch_);
-        if (batch_.position > map_.position()) map_.skipped(batch_.position - map_.position());
-        if (batch_.size == 0) return Progress::idle;
-        std::array<iovec, 64> parts{};
-        msghdr message{};
-        message.msg_iov = parts.data();
-        for (const auto& piece : batch_.pieces) {
-            parts[message.msg_iovlen++] = {const_cast<std::byte*>(piece.bytes.data()), piece.bytes.size()};
-        }
-        const auto sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) return errno == EAGAIN ? Progress::blocked : Progress::failed;
-        sent_ += static_cast<std::uint64_t>(sent);
-        map_.plain(static_cast<std::uint64_t>(sent));
-        queue.take(Queue::Reader::client, batch_.position + static_cast<std::uint64_t>(sent));
-        // Who writes while this sends would be chased with a message for each few bytes: they are collected instead.
-        if (batch_.size < limit && static_cast<std::size_t>(sent) == batch_.size) return Progress::idle;
+    for (int turn = 0; turn < turns && !over(); ++turn) {
+        acknowledge(queue);
+        if (fsm_.output() != ConnectionFsm::Output::write) return true;
+        bool all = false;
+        const bool sent = telnet_ ? send_wire() : send_plain(queue, all);
+        if (!sent) return true;
+        if (telnet_) all = !encode(queue);
+        if (!all) continue;
+        fsm_.nothing_to_send();
+        return true;
     }
-    return Progress::more;
+    return false;
 }
 
-Connection::Input Connection::receive(Queue& queue) {
-    std::array<std::byte, 4096> buffer;
-    const auto room = half_closed_ ? buffer.size() : std::min(buffer.size(), queue.input_room());
-    if (room == 0) return Input::no_room;
-    const auto got = ::recv(socket_, buffer.data(), room, MSG_DONTWAIT);
-    if (got < 0) {
-        if (errno == EINTR) return Input::got;
-        if (errno == EAGAIN) return Input::none;
-        reset_ = reset_ || errno == ECONNRESET;
-        return Input::failed;
-    }
-    if (got == 0) {
-        eof_ = true;
-        sent_at_eof_ = sent_;
-        // Whether it has gone altogether shows when its host has forgotten it, about a minute after: ask from time to time.
-        if (!local_) set_option(socket_, IPPROTO_TCP, TCP_KEEPIDLE, 10);
-        return Input::eof;
-    }
-    heard_ = true;
-    if (half_closed_) return Input::got;
-    const auto bytes = std::span(buffer).first(static_cast<std::size_t>(got));
-    if (!telnet_) {
-        queue.push_input(bytes);
-        return Input::got;
-    }
-    std::vector<std::byte> data;
+/// What the guest gets of `bytes`.
+std::span<const std::byte> Connection::decode(std::span<const std::byte> bytes, Queue& queue) {
+    if (!telnet_) return bytes;
+    decoded_.clear();
     std::vector<std::byte> reply;
-    telnet_->decode(bytes, data, reply);
-    queue.push_input(data);
+    telnet_->decode(bytes, decoded_, reply);
     if (replies_.size() + reply.size() <= most_replies) replies_.insert(replies_.end(), reply.begin(), reply.end());
     if (!replies_.empty()) queue.output(Queue::Reader::client).notify();
-    return Input::got;
+    return decoded_;
 }
 
-void Connection::half_close() {
-    if (half_closed_ || over_) return;
-    half_closed_ = true;
-    end_sent_ = ::shutdown(socket_, SHUT_WR) == 0 && !local_;
-}
-
-void Connection::close(Queue& queue) {
-    if (over_) return;
-    sample(queue);
-    over_ = true;
-    // Unread input would turn the close into a reset, which takes from the peer what it has not read yet.
+bool Connection::receive(Queue& queue) {
     std::array<std::byte, 4096> buffer;
-    constexpr int most = 64;
-    for (int i = 0; i<most&& ::recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT)> 0; ++i) {
+    const auto room = fsm_.discards() ? buffer.size() : std::min(buffer.size(), queue.input_room());
+    if (room == 0) {
+        fsm_.no_room();
+        return true;
+    }
+    const auto got = ::recv(socket_, buffer.data(), room, MSG_DONTWAIT);
+    if (got > 0) {
+        fsm_.received();
+        const auto bytes = decode(std::span(buffer).first(static_cast<std::size_t>(got)), queue);
+        if (!fsm_.discards()) queue.push_input(bytes);
+        return false;
+    }
+    if (got == 0) {
+        fsm_.input_ended(Clock::now());
+        // Whether it has gone altogether shows when its host has forgotten it, about a minute after: ask from time to time.
+        if (!fsm_.local()) set_option(socket_, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+        return true;
+    }
+    if (errno == EINTR) return false;
+    if (errno == EAGAIN) {
+        fsm_.nothing_to_read();
+    } else {
+        note_error(errno);
+    }
+    return true;
+}
+
+std::uint64_t Connection::hand_over(Queue& queue) {
+    // A peer that goes on sending must not hold this up.
+    constexpr std::size_t most = 2 * Queue::leftover_capacity;
+    std::array<std::byte, 4096> buffer;
+    std::uint64_t thrown_away = 0;
+    for (std::size_t total = 0; total < most;) {
+        const auto got = ::recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        total += static_cast<std::size_t>(got);
+        if (fsm_.discards()) continue;
+        const auto bytes = decode(std::span(buffer).first(static_cast<std::size_t>(got)), queue);
+        thrown_away += bytes.size() - queue.push_leftover(bytes);
+    }
+    fsm_.handed_over();
+    return thrown_away;
+}
+
+std::uint64_t Connection::settle(Queue& queue) {
+    std::uint64_t thrown_away = 0;
+    for (;;) {
+        look(queue);
+        switch (fsm_.ending(Clock::now())) {
+            case ConnectionFsm::Ending::shut_output:
+                shut_output();
+                break;
+            case ConnectionFsm::Ending::hand_over:
+                thrown_away += hand_over(queue);
+                break;
+            case ConnectionFsm::Ending::close:
+                close(false);
+                return thrown_away;
+            case ConnectionFsm::Ending::reset:
+                close(true);
+                return thrown_away;
+            case ConnectionFsm::Ending::wait:
+            case ConnectionFsm::Ending::over:
+                return thrown_away;
+        }
+    }
+}
+
+void Connection::shut_output() {
+    const bool counts = ::shutdown(socket_, SHUT_WR) == 0 && !fsm_.local();
+    fsm_.output_shut(counts);
+    // A probe each second: the answers tell the peer's window, which it may otherwise widen without a word.
+    if (!fsm_.local()) {
+        set_option(socket_, IPPROTO_TCP, TCP_KEEPIDLE, 1);
+        set_option(socket_, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+    }
+}
+
+void Connection::close(bool reset) {
+    if (reset) {
+        const linger at_once{1, 0};
+        (void)::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     }
     std::error_code ignored;
     fd_.close(ignored);
+    fsm_.closed();
 }
 
 }  // namespace asyncvm

@@ -1,7 +1,8 @@
 /// One connection on a stream socket: what was sent in it, what of that has arrived. No coroutines: each function does what
-/// can be done at once.
+/// can be done at once, and tells the state machine what came of it.
 #pragma once
 
+#include <chardev/connection_fsm.hpp>
 #include <chardev/descriptor.hpp>
 #include <chardev/queue.hpp>
 #include <chardev/telnet.hpp>
@@ -20,69 +21,57 @@ namespace asyncvm {
 /// peer's kernel was still delaying (up to 40 ms) when it sent the reset is lost with it.
 ///
 /// Unix sockets: SIOCOUTQ is the memory of the messages that the peer has not read to their end, overhead included: an upper
-/// bound of the unread bytes; 0 when all has been read. After the peer's close it is 0, whatever was unread; but the close
-/// gives ECONNRESET if anything was. So the last bound before it counts. Small messages keep the bound tight.
+/// bound of the unread bytes; 0 when all has been read. A close that leaves something unread sets ECONNRESET first and
+/// empties the queue then. So a bound that was asked for before the error was looked at, and found none, is true; the last
+/// such bound counts. Small messages keep it tight.
 class Connection {
 public:
-    enum class Progress : std::uint8_t {
-        idle,     ///< everything is sent
-        blocked,  ///< the kernel takes no more for now
-        more,     ///< there is more to do, but others should have their turn
-        failed,   ///< the connection is dead
-    };
-    enum class Input : std::uint8_t { got, none, no_room, eof, failed };
+    /// `fd` is a connected stream socket. `ends_with_input`: as in ConnectionFsm. Throws std::system_error if the loop can't
+    /// watch it.
+    Connection(asio::io_context& loop, UniqueFd fd, bool telnet, bool ends_with_input);
 
-    /// `fd` is a connected stream socket.
-    Connection(asio::io_context& loop, UniqueFd fd, bool telnet);
+    [[nodiscard]] ConnectionFsm& fsm() noexcept { return fsm_; }
+    [[nodiscard]] const ConnectionFsm& fsm() const noexcept { return fsm_; }
+    [[nodiscard]] Watched& descriptor() noexcept { return fd_; }
+    [[nodiscard]] bool over() const noexcept { return fsm_.over(); }
 
     /// The queue's client is this one from now on.
     void admit(Queue& queue);
-
-    [[nodiscard]] Progress pump(Queue& queue);
-    [[nodiscard]] Input receive(Queue& queue);
-    /// Tells the queue what has arrived.
-    void sample(Queue& queue);
-    /// Whether the connection is dead in both directions.
-    [[nodiscard]] bool dead() const;
-    /// No more output: the peer sees the end of file. Input is thrown away from now on.
-    void half_close();
-    /// Settles what has arrived, and closes. Once.
-    void close(Queue& queue);
-
-    [[nodiscard]] Watched& descriptor() noexcept { return fd_; }
-    [[nodiscard]] bool over() const noexcept { return over_; }
-    [[nodiscard]] bool heard() const noexcept { return heard_; }
-    /// The peer sends no more.
-    [[nodiscard]] bool eof() const noexcept { return eof_; }
-    /// The peer sends no more, and nothing shows that it still listens.
-    [[nodiscard]] bool maybe_gone() const noexcept { return eof_ && !local_ && arrived_ <= sent_at_eof_; }
-    /// Everything that was sent has arrived, the end of file included.
-    [[nodiscard]] bool all_arrived() const { return unarrived() <= 0; }
+    /// ConnectionFsm::Output::write: sends what the kernel takes. Returns false if there is more to do, but others should
+    /// have their turn.
+    bool send(Queue& queue);
+    /// ConnectionFsm::Input::read and discard. Returns false if there may be more to read.
+    bool receive(Queue& queue);
+    /// Looks what has arrived, and whether the connection still lives.
+    void look(Queue& queue);
+    /// Follows ending() until it waits or is over. Returns how many bytes of input had to be thrown away, because the guest
+    /// had left too many unread before.
+    std::uint64_t settle(Queue& queue);
 
 private:
+    using Clock = std::chrono::steady_clock;
+
+    void acknowledge(Queue& queue);
+    void note_error(int error);
     [[nodiscard]] bool encode(Queue& queue);
-    [[nodiscard]] Progress send_wire();
-    [[nodiscard]] long unarrived() const;
+    [[nodiscard]] bool send_wire();
+    [[nodiscard]] bool send_plain(Queue& queue, bool& all);
+    [[nodiscard]] std::span<const std::byte> decode(std::span<const std::byte> bytes, Queue& queue);
+    [[nodiscard]] std::uint64_t hand_over(Queue& queue);
+    void shut_output();
+    void close(bool reset);
 
     int socket_;  ///< fd_'s
     Watched fd_;
-    bool local_;
+    ConnectionFsm fsm_;
     std::optional<Telnet> telnet_;
     WireMap map_{0};
     OutputLog::Batch batch_;
     std::vector<std::byte> wire_;  ///< telnet: encoded, not yet sent
     std::size_t wire_done_ = 0;
+    std::vector<std::byte> decoded_;
     std::vector<std::byte> replies_;
-    std::uint64_t sent_ = 0;     ///< bytes that the kernel has taken
-    std::uint64_t arrived_ = 0;  ///< of these, the ones that have reached the peer
-    std::uint64_t sent_at_eof_ = 0;
     bool admitted_ = false;
-    bool heard_ = false;
-    bool eof_ = false;
-    bool reset_ = false;  ///< the peer closed without having read everything
-    bool half_closed_ = false;
-    bool end_sent_ = false;  ///< TCP: the end of file counts as a byte that is under way, until it is acknowledged
-    bool over_ = false;
 };
 
 }  // namespace asyncvm

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 #include <chardev/connector.hpp>
 
-#include <unistd.h>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace asyncvm {
@@ -59,14 +59,27 @@ awaitable<int> Connector::connect_to(std::shared_ptr<Connector> self, const Sock
     use_small_segments(fd.get(), address);
     if (::connect(fd.get(), address.get(), address.size) == 0) co_return 0;
     if (errno != EINPROGRESS) co_return errno;
-    // A second descriptor for the wait, so that close() can end it.
-    self->connecting_.emplace(self->loop(), ::dup(fd.get()));
+    // Watched meanwhile by the chardev, so that close() can end the wait.
+    if (!self->watch_connecting(fd)) co_return ENOMEM;
     co_await wait_for(*self->connecting_, Watched::wait_write);
+    if (!self->connecting_) co_return ECANCELED;
+    fd = UniqueFd(self->connecting_->release());
     self->connecting_.reset();
     int error = 0;
     socklen_t size = sizeof error;
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     co_return error;
+}
+
+/// Takes the descriptor, unless the loop can't watch one more.
+bool Connector::watch_connecting(UniqueFd& fd) {
+    try {
+        connecting_.emplace(loop(), fd.get());
+    } catch (const std::system_error&) {
+        return false;
+    }
+    (void)fd.release();
+    return true;
 }
 
 awaitable<std::string> Connector::connect(std::shared_ptr<Connector> self, UniqueFd& fd) {
@@ -81,18 +94,27 @@ awaitable<std::string> Connector::connect(std::shared_ptr<Connector> self, Uniqu
     co_return problem.empty() ? std::string("no address") : problem;
 }
 
-/// The connection ends by an error, by close(), or politely after the server's end of file.
 awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::shared_ptr<Connection> server) {
-    constexpr auto goodbye = std::chrono::seconds(1);
     for (;;) {
         const auto seen = self->state().generation();
         if (server->over()) co_return;
-        if (server->eof()) {
-            co_await self->finish(Clock::now() + goodbye);
-            co_return;
-        }
         co_await self->state().wait(seen);
     }
+}
+
+/// Connects and starts the connection. Returns an empty text, or why there is none.
+awaitable<std::string> Connector::open(std::shared_ptr<Connector> self, std::shared_ptr<Connection>& server) {
+    UniqueFd fd;
+    auto problem = co_await connect(self, fd);
+    if (self->closed() || !problem.empty()) co_return problem;
+    self->environment().log(fmt::format("{} is connected to {}", self->environment().label, self->where_));
+    try {
+        // A server that ends its direction is taken to be gone.
+        server = self->begin(std::move(fd), true, true);
+    } catch (const std::system_error& error) {
+        problem = error.code().message();
+    }
+    co_return problem;
 }
 
 awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
@@ -102,13 +124,10 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
     const auto seconds = std::chrono::duration<double>(pause).count();
     for (;;) {
         if (self->closed()) co_return;
-        UniqueFd fd;
-        const auto problem = co_await connect(self, fd);
+        std::shared_ptr<Connection> server;
+        const auto problem = co_await open(self, server);
         if (self->closed()) co_return;
-        if (problem.empty()) {
-            self->environment().log(fmt::format("{} is connected to {}", self->environment().label, self->where_));
-            const auto server = self->begin(std::move(fd));
-            self->admit(server);
+        if (server) {
             co_await await_end(self, server);
             if (self->closed()) co_return;
             if (!self->draining())

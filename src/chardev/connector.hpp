@@ -21,10 +21,12 @@ public:
 
 private:
     static awaitable<void> serve(std::shared_ptr<Connector> self);
+    static awaitable<std::string> open(std::shared_ptr<Connector> self, std::shared_ptr<Connection>& server);
     /// Connects to the first address that answers. Returns an empty text, or why there is none.
     static awaitable<std::string> connect(std::shared_ptr<Connector> self, UniqueFd& fd);
     static awaitable<std::string> resolve(std::shared_ptr<Connector> self, std::vector<SocketAddress>& addresses);
     static awaitable<int> connect_to(std::shared_ptr<Connector> self, const SocketAddress& address, UniqueFd& fd);
+    [[nodiscard]] bool watch_connecting(UniqueFd& fd);
     static awaitable<void> await_end(std::shared_ptr<Connector> self, std::shared_ptr<Connection> server);
 
     void run() override;

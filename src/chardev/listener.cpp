@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace asyncvm {
@@ -28,62 +29,69 @@ void Listener::run() {
 
 /// Whether the place is taken by a client that should keep it.
 bool Listener::occupied() {
+    if (const auto client = connection()) settle(client);
     const auto& client = connection();
-    if (!client) return false;
-    client->sample(queue());
-    return !client->maybe_gone();
+    return client && !client->fsm().may_be_put_out();
 }
 
 /// Returns 0, or why there is no client.
-int Listener::accept(UniqueFd& client) {
-    client = UniqueFd(::accept4(listener_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    return client.valid() ? 0 : errno;
+int Listener::accept(std::shared_ptr<Connection>& client) {
+    UniqueFd fd(::accept4(listener_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd.valid()) return errno;
+    if (const auto gone = connection()) put_out(gone);
+    try {
+        client = begin(std::move(fd), false, false);
+    } catch (const std::system_error&) {
+        return ENOMEM;  // the loop can't watch one descriptor more
+    }
+    return 0;
 }
 
 awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
     constexpr auto retry = std::chrono::milliseconds(500);
+    constexpr auto look = std::chrono::milliseconds(100);
     bool failing = false;
     for (;;) {
         const auto seen = self->state().generation();
         if (self->closed()) co_return;
         if (self->occupied()) {
-            co_await self->state().wait(seen);
+            // That a client has ended its output behind input that nobody reads, no event tells.
+            const bool blocked = self->connection()->fsm().input() == ConnectionFsm::Input::wait_room;
+            co_await self->state().wait(seen, blocked ? Clock::duration(look) : Event::no_limit);
             continue;
         }
         co_await wait_for(*self->listener_, Watched::wait_read);
         if (self->closed()) co_return;
         // It may have given a sign of life in the meantime.
         if (self->occupied()) continue;
-        UniqueFd fd;
-        const int error = self->accept(fd);
-        if (error == 0) {
+        std::shared_ptr<Connection> client;
+        const int error = self->accept(client);
+        if (client) {
             failing = false;
-            if (const auto gone = self->connection()) self->end(gone);
-            const auto client = self->begin(std::move(fd));
-            co_await settle(self, client);
+            co_await await_stay(self, client);
             self->admit(client);
-        } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+        } else if (error != EAGAIN && error != EINTR && error != ECONNABORTED) {
+            // Most often there is no descriptor left. The client stays in the kernel's list, so this waits.
             if (!std::exchange(failing, true)) {
                 self->log(fmt::format("cannot accept a client on {}: {} (it is tried again)", self->where_, reason(error)));
             }
             const auto stamp = self->state().generation();
             co_await self->state().wait(stamp, retry);
         }
-        // Anything else was that one client's trouble (a reset before it was accepted), or nobody is there after all.
     }
 }
 
 /// A probe that connects only to see whether the port is open leaves at once: nothing is sent to a new client before it has
 /// shown that it stays, by sending something, by closing its own direction, or by a little patience. Where there is nothing
 /// yet that it could take, less of it: a client that came before the guest's first byte should not be kept from it.
-awaitable<void> Listener::settle(std::shared_ptr<Listener> self, std::shared_ptr<Connection> client) {
+awaitable<void> Listener::await_stay(std::shared_ptr<Listener> self, std::shared_ptr<Connection> client) {
     const bool tempting = self->queue().undelivered(Queue::Reader::client) > 0;
     const Clock::duration patience = self->environment().patience;
     const auto until = Clock::now() + (tempting ? patience : patience / 5);
     for (;;) {
         const auto seen = self->state().generation();
         const auto now = Clock::now();
-        if (client->over() || client->heard() || client->eof() || now >= until) co_return;
+        if (client->over() || client->fsm().heard() || client->fsm().has_input_ended() || now >= until) co_return;
         co_await self->state().wait(seen, until - now);
     }
 }

@@ -20,9 +20,9 @@ public:
 
 private:
     static awaitable<void> serve(std::shared_ptr<Listener> self);
-    static awaitable<void> settle(std::shared_ptr<Listener> self, std::shared_ptr<Connection> client);
+    static awaitable<void> await_stay(std::shared_ptr<Listener> self, std::shared_ptr<Connection> client);
     [[nodiscard]] bool occupied();
-    [[nodiscard]] int accept(UniqueFd& client);
+    [[nodiscard]] int accept(std::shared_ptr<Connection>& client);
     [[nodiscard]] std::string command() const;
 
     void run() override;

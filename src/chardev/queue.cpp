@@ -64,6 +64,7 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
         }
         input_size_ -= taken;
         input_taken_ += taken;
+        fill_ring_from_leftover();
         readable_.store(input_size_ > 0, std::memory_order_release);
         if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false);
     }
@@ -155,9 +156,27 @@ std::size_t Queue::memory() const {
 
 std::size_t Queue::input_room() {
     const std::lock_guard lock(mutex_);
-    const auto room = input_capacity - input_size_;
+    const auto room = leftover_.empty() ? input_capacity - input_size_ : 0;
     input_waits_ = room == 0;
     return room;
+}
+
+std::size_t Queue::fill_ring(std::span<const std::byte> data) {
+    if (ring_.empty()) ring_.resize(input_capacity);
+    const auto taken = data.first(std::min(data.size(), input_capacity - input_size_));
+    for (const auto byte : taken) {
+        ring_[(input_first_ + input_size_) % input_capacity] = byte;
+        ++input_size_;
+    }
+    return taken.size();
+}
+
+void Queue::fill_ring_from_leftover() {
+    if (leftover_.empty()) return;
+    leftover_first_ += fill_ring(std::span(leftover_).subspan(leftover_first_));
+    if (leftover_first_ < leftover_.size()) return;
+    leftover_ = {};
+    leftover_first_ = 0;
 }
 
 void Queue::push_input(std::span<const std::byte> data) {
@@ -166,15 +185,30 @@ void Queue::push_input(std::span<const std::byte> data) {
     {
         const std::lock_guard lock(mutex_);
         if (closed_) return;
-        if (ring_.empty()) ring_.resize(input_capacity);
         tell = input_size_ == 0;
-        for (const auto byte : data.first(std::min(data.size(), input_capacity - input_size_))) {
-            ring_[(input_first_ + input_size_) % input_capacity] = byte;
-            ++input_size_;
-        }
+        fill_ring(data);
         readable_.store(true, std::memory_order_release);
     }
     if (tell) changed();
+}
+
+std::size_t Queue::push_leftover(std::span<const std::byte> data) {
+    if (data.empty()) return 0;
+    bool tell = false;
+    std::size_t taken = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        if (closed_) return data.size();
+        tell = input_size_ == 0;
+        if (leftover_.empty()) taken = fill_ring(data);
+        const auto rest = data.subspan(taken);
+        const auto kept = rest.first(std::min(rest.size(), leftover_capacity - (leftover_.size() - leftover_first_)));
+        leftover_.insert(leftover_.end(), kept.begin(), kept.end());
+        taken += kept.size();
+        readable_.store(true, std::memory_order_release);
+    }
+    if (tell) changed();
+    return taken;
 }
 
 void Queue::set_connected(bool connected) {

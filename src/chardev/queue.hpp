@@ -19,6 +19,8 @@ namespace asyncvm {
 class Queue {
 public:
     static constexpr std::size_t input_capacity = 64 << 10;
+    /// What may lie behind that, of clients that have gone.
+    static constexpr std::size_t leftover_capacity = 1 << 20;
     using Reader = OutputLog::Reader;
 
     explicit Queue(OutputLog::Options options) : log_(options) {}
@@ -62,9 +64,13 @@ public:
     [[nodiscard]] std::uint64_t lost() const;
     [[nodiscard]] std::size_t memory() const;
 
+    /// How much input there is room for; none while there are leftovers.
     [[nodiscard]] std::size_t input_room();
     /// At most input_room() bytes.
     void push_input(std::span<const std::byte> data);
+    /// Input of a client that goes, behind all other: takes also what there is no room for, up to leftover_capacity bytes.
+    /// Returns how much was taken.
+    std::size_t push_leftover(std::span<const std::byte> data);
     void set_connected(bool connected);
 
     /// From now on output vanishes and no input comes: nobody who waits for the device's side waits for ever.
@@ -74,12 +80,17 @@ private:
     void changed();
     /// Under mutex_. Returns whether it has changed.
     bool refresh_writable();
+    // Under mutex_.
+    std::size_t fill_ring(std::span<const std::byte> data);
+    void fill_ring_from_leftover();
 
     mutable std::mutex mutex_;
     OutputLog log_;
     std::vector<std::byte> ring_;  ///< made at the first input
     std::size_t input_first_ = 0;
     std::size_t input_size_ = 0;
+    std::vector<std::byte> leftover_;  ///< behind a full ring
+    std::size_t leftover_first_ = 0;
     std::uint64_t input_taken_ = 0;
     bool client_waits_ = false;
     bool copy_waits_ = false;

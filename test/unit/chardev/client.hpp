@@ -95,6 +95,11 @@ public:
         int unsent = 1;
         for (int i = 0; i < 20'000 && ::ioctl(fd_, SIOCOUTQ, &unsent) == 0 && unsent != 0; ++i) ::usleep(1000);
     }
+    /// Bytes that this side's kernel has and that have not been read.
+    std::size_t unread() const {
+        int bytes = 0;
+        return ::ioctl(fd_, FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+    }
     void half_close() { ::shutdown(fd_, SHUT_WR); }
     void close() {
         if (fd_ >= 0) ::close(std::exchange(fd_, -1));

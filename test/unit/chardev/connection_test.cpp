@@ -1,4 +1,4 @@
-#define BOOST_TEST_MODULE chardev_session
+#define BOOST_TEST_MODULE chardev_connection
 #include "chardev_fixture.hpp"
 #include "client.hpp"
 
@@ -39,19 +39,34 @@ public:
         const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         BOOST_REQUIRE(fd >= 0);
         ::close(listener);
-        connection.emplace(loop_, UniqueFd(fd), false);
+        connection.emplace(loop_, UniqueFd(fd), false, false);
         connection->admit(queue);
     }
 
     void print(std::string_view text) {
         BOOST_TEST_REQUIRE(queue.write_some(std::as_bytes(std::span(text))) == text.size());
-        BOOST_REQUIRE(connection->pump(queue) == Connection::Progress::idle);
+        connection->fsm().output_ready();
+        BOOST_REQUIRE(connection->send(queue));
     }
 
     /// The peer reads, and this side's kernel learns of it.
     void hear(std::string_view text) {
         BOOST_TEST(peer->receive(text.size()) == text);
-        BOOST_TEST(eventually([this] { return connection->all_arrived(); }));
+        BOOST_TEST(eventually([this] { return all_arrived(); }));
+    }
+
+    bool all_arrived() {
+        connection->look(queue);
+        return connection->fsm().all_arrived();
+    }
+    void half_close() {
+        connection->fsm().finish({}, std::chrono::steady_clock::now());
+        BOOST_TEST(connection->settle(queue) == 0u);
+    }
+    void close() {
+        connection->fsm().abandoned();
+        BOOST_TEST(connection->settle(queue) == 0u);
+        BOOST_TEST_REQUIRE(connection->over());
     }
 
     /// From now on the peer's kernel is deaf: it acknowledges nothing.
@@ -70,7 +85,7 @@ BOOST_AUTO_TEST_CASE(what_the_peers_kernel_has_not_acknowledged_has_not_arrived)
     pair.hear("heard,");
     pair.deafen();
     pair.print("not heard");
-    pair.connection->close(pair.queue);
+    pair.close();
     BOOST_TEST(pair.queue.delivered() == 6u);
 }
 
@@ -79,9 +94,9 @@ BOOST_AUTO_TEST_CASE(an_end_of_file_that_is_still_under_way_is_no_byte_of_output
     pair.print("everything");
     pair.hear("everything");
     pair.deafen();
-    pair.connection->half_close();
-    BOOST_TEST(!pair.connection->all_arrived());
-    pair.connection->close(pair.queue);
+    pair.half_close();
+    BOOST_TEST(!pair.all_arrived());
+    pair.close();
     BOOST_TEST(pair.queue.delivered() == 10u);
 }
 
@@ -91,8 +106,8 @@ BOOST_AUTO_TEST_CASE(an_end_of_file_does_not_make_the_output_before_it_arrive) {
     pair.hear("heard,");
     pair.deafen();
     pair.print("not heard");
-    pair.connection->half_close();
-    pair.connection->close(pair.queue);
+    pair.half_close();
+    pair.close();
     BOOST_TEST(pair.queue.delivered() == 6u);
 }
 
@@ -103,7 +118,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_is_dead_already_has_no_end_of_file) {
     pair.print("unread");
     pair.hear("");  // only acknowledged
     pair.peer->kill();
-    pair.connection->half_close();
-    pair.connection->close(pair.queue);
+    pair.half_close();
+    pair.close();
     BOOST_TEST(pair.queue.delivered() == 12u);
 }
