@@ -2,10 +2,10 @@
 #pragma once
 
 #include "devices/device_request.hpp"
-#include "loader/mode.hpp"
 #include "loader/registers_option.hpp"
 
 #include <asyncvm/accelerator.hpp>
+#include <asyncvm/loader.hpp>
 
 #include <cstdint>
 #include <optional>

@@ -6,8 +6,8 @@
 #include "cli/signals.hpp"
 #include "cli/streams.hpp"
 #include "cli/wiring.hpp"
-#include "loader/flat.hpp"
 
+#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 #include <asyncvm/statistics.hpp>
 

@@ -57,7 +57,7 @@ Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> i
 void Uart16550::attached(const DeviceContext& context) {
     const std::lock_guard lock(mutex_);
     clock_ = &context.clock;
-    if (irq_ && context.irq) line_ = context.irq(*irq_);
+    if (irq_) line_ = context.irq(*irq_);
     publish();
 }
 

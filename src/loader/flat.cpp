@@ -1,10 +1,10 @@
-#include "loader/flat.hpp"
 
 #include "loader/foreign.hpp"
 #include "loader/image.hpp"
 #include "loader/initial_state.hpp"
 
 #include <asyncvm/error.hpp>
+#include <asyncvm/loader.hpp>
 
 #include <fmt/format.h>
 

@@ -1,9 +1,8 @@
 /// The processor state that a flat guest starts with.
 #pragma once
 
-#include "loader/mode.hpp"
-
 #include <asyncvm/guest_memory.hpp>
+#include <asyncvm/loader.hpp>
 #include <asyncvm/registers.hpp>
 
 #include <cstdint>

@@ -1,8 +1,7 @@
 /// --reg NAME=VALUE and --reg CPU:NAME=VALUE: registers that a guest starts with.
 #pragma once
 
-#include "loader/mode.hpp"
-
+#include <asyncvm/loader.hpp>
 #include <asyncvm/registers.hpp>
 
 #include <cstdint>

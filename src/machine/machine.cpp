@@ -130,8 +130,12 @@ struct Machine::Impl {
 
     /// Each device once, before its first access.
     void tell_devices() {
-        const DeviceContext context{
-            .memory = memory, .loop = device_loop, .log = config.log, .clock = clock, .random = random};
+        const DeviceContext context{.memory = memory,
+                                    .loop = device_loop,
+                                    .log = config.log,
+                                    .clock = clock,
+                                    .random = random,
+                                    .irq = [](unsigned) { return IrqLine(); }};
         auto devices = ports.devices();
         for (auto& device : mmio.devices()) {
             if (std::ranges::find(devices, device) == devices.end()) devices.push_back(std::move(device));

@@ -3,6 +3,7 @@
 
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/guest_memory.hpp>
+#include <asyncvm/loader.hpp>
 
 #include <linux/kvm.h>
 
@@ -12,7 +13,6 @@
 
 #include "accel/kvm/cpu.hpp"
 #include "accel/kvm/fd.hpp"
-#include "loader/mode.hpp"
 #include "probe/code.hpp"
 #include "probe/feature.hpp"
 #include "probe/watchdog.hpp"

@@ -1,7 +1,7 @@
 /// Just enough of an x86 assembler for generated programs: integer instructions on registers and on one place in memory.
 #pragma once
 
-#include "loader/mode.hpp"
+#include <asyncvm/loader.hpp>
 
 #include <cstdint>
 #include <initializer_list>

@@ -1,7 +1,7 @@
 /// Random straight-line programs of general-purpose integer instructions. Pure: the same seed gives the same program.
 #pragma once
 
-#include "loader/mode.hpp"
+#include <asyncvm/loader.hpp>
 
 #include <cstdint>
 #include <vector>

@@ -1,6 +1,7 @@
 // Every guest of guests/, with the devices that its command line asks for, on KVM and on Unicorn: the same output, the same
 // accesses in the same order, the same end.
 #define BOOST_TEST_MODULE guests
+#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -20,7 +21,6 @@
 #include "../unit/devices/fake_chardev.hpp"
 #include "both_or_skip.hpp"
 #include "cli/wiring.hpp"
-#include "loader/flat.hpp"
 #include "recording_accelerator.hpp"
 
 using namespace asyncvm;

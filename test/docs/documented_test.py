@@ -62,6 +62,20 @@ class Devices(unittest.TestCase):
             self.assertEqual(keys, set(re.findall(r"`([a-z]+)=", rows[device])), device)
 
 
+class Programs(unittest.TestCase):
+    """What the documents show is what the tests compile and run."""
+
+    def assert_shown(self, document, source):
+        blocks = re.findall(r"^```cpp\n(.*?)^```$", (ROOT / document).read_text(), re.M | re.S)
+        self.assertIn((ROOT / source).read_text(), blocks, f"{document} does not show {source} as it is")
+
+    def test_the_readme_shows_the_embedding_program(self):
+        self.assert_shown("README.md", "test/install/embedder.cpp")
+
+    def test_the_page_of_the_devices_shows_the_mailbox(self):
+        self.assert_shown("docs/devices/README.md", "test/unit/devices/mailbox.hpp")
+
+
 class Completion(unittest.TestCase):
     def test_options(self):
         self.assertEqual(OPTIONS, set(complete(f"{PROGRAM} --")))

@@ -1,6 +1,7 @@
 /// A machine with a guest of a few bytes, on KVM or on what ASYNCVM_TEST_ACCEL names.
 #pragma once
 
+#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -15,7 +16,6 @@
 #include <vector>
 
 #include "accelerator_under_test.hpp"
-#include "loader/flat.hpp"
 
 namespace asyncvm::test {
 

@@ -1,70 +1,48 @@
-// A program outside of the repository that embeds the library: a machine with one device of its own, whose answer takes a
-// timer. Built with what pkg-config says; prints "the guest read 42".
-#include <asyncvm/accelerator.hpp>
-#include <asyncvm/device.hpp>
+// A guest with its serial port on TCP, and a device of the program's own, a thermometer at port 0x60.
+#include <asyncvm/device_context.hpp>
+#include <asyncvm/devices.hpp>
+#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
+#include <asyncvm/open_chardev.hpp>
 
-#include <array>
-#include <chrono>
-#include <cstdint>
 #include <cstdio>
-#include <cstring>
-#include <exception>
 
-namespace {
+using namespace asyncvm;
 
-class Answer : public asyncvm::Device {
-public:
-    std::string_view name() const noexcept override { return "answer"; }
-
-    // Only this vCPU waits for the timer; its thread is free for whatever else its loop has to do.
-    asyncvm::awaitable<void> read(asyncvm::Access& access) override {
-        asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::milliseconds(1));
-        co_await timer.async_wait(asyncvm::use_awaitable);
-        access.data = 42;
+class Thermometer : public Device {
+    std::string_view name() const noexcept override { return "thermometer"; }
+    void attached(const DeviceContext& context) override { clock_ = &context.clock; }
+    awaitable<void> read(Access& access) override {
+        co_await clock_->wait_until(clock_->now() + std::chrono::milliseconds(1));  // only this vCPU waits
+        access.data = degrees_++;
     }
-
-    asyncvm::awaitable<void> write(const asyncvm::Access& access) override {
-        written = access.data;
-        co_return;
-    }
-
-    std::uint64_t written = 0;
+    awaitable<void> write(const Access&) override { co_return; }
+    MachineClock* clock_ = nullptr;
+    char degrees_ = '7';
 };
 
-// in al, 0x60; out 0x60, al; hlt
-constexpr std::array<std::uint8_t, 5> guest{0xe4, 0x60, 0xe6, 0x60, 0xf4};
-constexpr std::uint64_t load_address = 0x1000;
+awaitable<void> run(Machine& machine, Chardev& serial) {
+    const Outcome outcome = co_await machine.run();
+    std::fprintf(stderr, "%s\n", outcome.summary.c_str());
+    co_await serial.drain();  // until a client has taken the output
+}
 
-asyncvm::awaitable<void> life(asyncvm::Machine& machine, asyncvm::Outcome& outcome) { outcome = co_await machine.run(); }
-
-}  // namespace
-
-int main() try {
+int main(int argc, char** argv) try {
     asio::io_context loop;
-    asyncvm::Machine machine({.memory_size = 1 << 20}, asyncvm::make_kvm_accelerator(), loop);
-    const auto answer = std::make_shared<Answer>();
-    machine.ports().attach({.first = 0x60}, answer);
-    std::memcpy(machine.memory().try_at(load_address, guest.size()).data(), guest.data(), guest.size());
-
-    asyncvm::Registers registers = machine.registers(0);
-    registers.cs.selector = 0;
-    registers.cs.base = 0;
-    registers.rip = load_address;
-    machine.set_registers(0, registers);
-
-    asyncvm::Outcome outcome;
-    asio::co_spawn(loop, life(machine, outcome), [](std::exception_ptr error) {
+    const Log log = [](std::string_view line) { std::fprintf(stderr, "%.*s\n", int(line.size()), line.data()); };
+    Machine machine({.memory_size = 1 << 20}, make_accelerator(AcceleratorChoice::automatic, log), loop);
+    const auto serial = open_chardev(argc > 1 ? argv[1] : "tcp:4444", {.loop = loop, .log = log});
+    machine.ports().attach(com_ports[0].ports, make_uart16550(serial, com_ports[0].irq));
+    machine.ports().attach({.first = 0x60}, std::make_shared<Thermometer>());
+    // mov dx, 0x3f8; in al, 0x60; out dx, al; in al, 0x60; out dx, al; mov al, 10; out dx, al; hlt
+    const auto guest = std::as_bytes(std::span("\xba\xf8\x03\xe4\x60\xee\xe4\x60\xee\xb0\x0a\xee\xf4"));
+    machine.set_registers(0, load_flat(machine.memory(), {.path = "the guest", .bytes = guest}).registers);
+    asio::co_spawn(loop, run(machine, *serial), [&loop](std::exception_ptr error) {
+        loop.stop();
         if (error) std::rethrow_exception(error);
     });
     loop.run();
-    if (outcome.kind != asyncvm::Outcome::Kind::halted) {
-        std::fprintf(stderr, "%s\n%s", outcome.summary.c_str(), outcome.report.c_str());
-        return 1;
-    }
-    std::printf("the guest read %d\n", static_cast<int>(answer->written));
-    return 0;
 } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
-    return 2;
+    return 1;
 }

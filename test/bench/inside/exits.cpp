@@ -2,9 +2,9 @@
 
 #include <asyncvm/open_chardev.hpp>
 #include "devices.hpp"
-#include "loader/flat.hpp"
 
 #include <asyncvm/devices.hpp>
+#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <cstdio>

@@ -1,9 +1,9 @@
 #include "many.hpp"
 
-#include "loader/flat.hpp"
 #include "processor_time.hpp"
 
 #include <asyncvm/devices.hpp>
+#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <sys/resource.h>

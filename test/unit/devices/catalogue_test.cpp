@@ -3,9 +3,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "device_runner.hpp"
 #include "devices/catalogue.hpp"
 #include "fake_chardev.hpp"
+#include "surroundings.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -147,6 +150,49 @@ BOOST_AUTO_TEST_CASE(there_are_four_serial_ports) {
         BOOST_TEST(chardev->take() == std::string(1, static_cast<char>('A' + index)));
     }
     BOOST_CHECK_THROW(add_serial_port(host, 4, std::make_shared<FakeChardev>()), Error);
+}
+
+BOOST_AUTO_TEST_CASE(serial_ports_have_the_interrupt_lines_of_a_pc_or_the_one_that_is_asked_for) {
+    Surroundings surroundings(loop);
+    struct Case {
+        std::string device;
+        std::optional<unsigned> irq;
+    };
+    const std::vector<Case> cases{{"", 4},
+                                  {"", 3},
+                                  {"uart16550,port=0x3e8", 4},
+                                  {"uart16550,port=0x2e8", 3},
+                                  {"uart16550,port=0x100", std::nullopt},
+                                  {"uart16550,port=0x108,irq=10", 10},
+                                  {"uart16550,mmio=0xd0000000,irq=11", 11},
+                                  {"uart16550,mmio=0xd0001000", std::nullopt}};
+    unsigned index = 0;
+    std::vector<std::shared_ptr<Device>> known;
+    for (const auto& [device, irq] : cases) {
+        if (device.empty()) {
+            add_serial_port(host, index++, std::make_shared<FakeChardev>());
+        } else {
+            add(device);
+        }
+        auto all = ports.devices();
+        for (const auto& each : mmio.devices()) all.push_back(each);
+        const auto added =
+            std::ranges::find_if(all, [&known](const auto& each) { return std::ranges::count(known, each) == 0; });
+        BOOST_REQUIRE((added != all.end()));
+        known.push_back(*added);
+        known.back()->attached(surroundings.context());
+        // The transmitter is empty: its interrupt comes as soon as it is enabled.
+        Access enable = DeviceRunner::make_access(0, 1, 0x02);
+        enable.offset = 1;
+        DeviceRunner().write(*known.back(), enable);
+        for (unsigned line = 0; line < surroundings.pins.size(); ++line) {
+            BOOST_TEST(surroundings.pins[line].pin.level() == (irq == line), device << ", line " << line);
+        }
+        enable.data = 0;
+        DeviceRunner().write(*known.back(), enable);
+    }
+    check_usage_error("uart16550,port=0x200,irq=24",
+                      "device uart16550: irq=24 is not a number from 0 to 0x17 (decimal, or hexadecimal after 0x)");
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {

@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE loader
-#include "loader/flat.hpp"
+
+#include <asyncvm/loader.hpp>
 
 #include "throws.hpp"
 
