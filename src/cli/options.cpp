@@ -3,8 +3,8 @@
 #include "accel/kvm/cpu_features.hpp"
 #include "cli/raw_options.hpp"
 #include "devices/catalogue.hpp"
-#include "loader/number.hpp"
 #include "loader/size_option.hpp"
+#include "text/number.hpp"
 
 #include <asyncvm/error.hpp>
 

@@ -133,7 +133,7 @@ std::string device_help(std::string_view name) {
         fmt::format("{}: {} ({}{})\n", kind.name, kind.help, place_of(kind), kind.by_default ? ", by default" : "");
     append_keys(text, common_keys);
     append_keys(text, kind.keys);
-    text += "Numbers are decimal, or hexadecimal after 0x.\n";
+    text += "Numbers are decimal, or hexadecimal after 0x, binary after 0b, octal after 0o.\n";
     return text;
 }
 

@@ -2,13 +2,13 @@
 
 #include <asyncvm/error.hpp>
 
+#include "text/number.hpp"
 #include "text/suggest.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
 namespace asyncvm {
 
@@ -28,16 +28,6 @@ std::vector<std::string> split_at_commas(std::string_view text) {
         }
     }
     return parts;
-}
-
-std::optional<std::uint64_t> parse_number(std::string_view text) {
-    const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
-    if (hexadecimal) text.remove_prefix(2);
-    std::uint64_t value = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value, hexadecimal ? 16 : 10);
-    if (error != std::errc() || stop != end) return std::nullopt;
-    return value;
 }
 
 }  // namespace
@@ -87,9 +77,10 @@ std::optional<std::uint64_t> DeviceOptions::number(std::string_view key, std::ui
     if (!value) return std::nullopt;
     const auto parsed = parse_number(*value);
     if (!parsed || *parsed > largest) {
-        throw Error(ErrorKind::usage, fmt::format("device {}: {}={} is not a number from 0 to {:#x} (decimal, or "
-                                                  "hexadecimal after 0x)",
-                                                  request_.name, key, *value, largest));
+        throw Error(
+            ErrorKind::usage,
+            fmt::format("device {}: {}={} is not a number from 0 to {:#x} (decimal, 0x hexadecimal, 0b binary or 0o octal)",
+                        request_.name, key, *value, largest));
     }
     return parsed;
 }

@@ -1,4 +1,4 @@
-/// What a person asked for with --device, taken apart.
+/// The text of --device, parsed.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct DeviceRequest {
 /// `debugcon,chardev=tcp:5555,,wait`. Throws Error(usage); names, keys and values are checked later, by add_device().
 [[nodiscard]] DeviceRequest parse_device_request(std::string_view text);
 
-/// Typed reading of a request's options. Every function throws Error(usage) which names the device, the key and the value.
+/// The options of a request by their types. Every function throws Error(usage) that names the device, the key and the value.
 class DeviceOptions {
 public:
     /// `request` must outlive the object.
@@ -32,7 +32,7 @@ public:
 
     [[nodiscard]] std::optional<std::string_view> text(std::string_view key) const;
 
-    /// Decimal, or hexadecimal after 0x, from 0 to `largest`.
+    /// As parse_number() takes it, from 0 to `largest`.
     [[nodiscard]] std::optional<std::uint64_t> number(std::string_view key, std::uint64_t largest) const;
 
     /// The index of the value in `choices`; 0, the default, if the key is not there.

@@ -1,7 +1,7 @@
 #include "loader/registers_option.hpp"
 
 #include "loader/initial_state.hpp"
-#include "loader/number.hpp"
+#include "text/number.hpp"
 
 #include <asyncvm/access.hpp>
 #include <asyncvm/error.hpp>

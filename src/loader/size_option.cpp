@@ -1,6 +1,6 @@
 #include "loader/size_option.hpp"
 
-#include "loader/number.hpp"
+#include "text/number.hpp"
 
 #include <asyncvm/error.hpp>
 #include <asyncvm/guest_memory.hpp>

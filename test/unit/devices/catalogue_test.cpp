@@ -192,7 +192,7 @@ BOOST_AUTO_TEST_CASE(serial_ports_have_the_interrupt_lines_of_a_pc_or_the_one_th
         DeviceRunner().write(*known.back(), enable);
     }
     check_usage_error("uart16550,port=0x200,irq=24",
-                      "device uart16550: irq=24 is not a number from 0 to 0x17 (decimal, or hexadecimal after 0x)");
+                      "device uart16550: irq=24 is not a number from 0 to 0x17 (decimal, 0x hexadecimal, 0b binary or 0o octal)");
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
     check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");
     check_usage_error("post,port=0x10000",
-                      "device post: port=0x10000 is not a number from 0 to 0xffff (decimal, or hexadecimal after 0x)");
+                      "device post: port=0x10000 is not a number from 0 to 0xffff (decimal, 0x hexadecimal, 0b binary or 0o octal)");
     check_usage_error("post,port=1,mmio=1", "device post: port and mmio exclude each other");
     BOOST_TEST(ports.devices().empty());
     BOOST_TEST(mmio.devices().empty());

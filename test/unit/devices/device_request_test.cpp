@@ -56,10 +56,12 @@ BOOST_AUTO_TEST_CASE(missing_names_are_usage_errors) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(numbers_are_decimal_or_hexadecimal_and_in_range) {
+BOOST_AUTO_TEST_CASE(numbers_are_as_everywhere_on_the_command_line_and_in_range) {
     BOOST_TEST(DeviceOptions(with("port", "16")).number("port", 0xffff).value() == 16u);
     BOOST_TEST(DeviceOptions(with("port", "0xFFff")).number("port", 0xffff).value() == 0xffffu);
     BOOST_TEST(DeviceOptions(with("port", "010")).number("port", 0xffff).value() == 10u);
+    BOOST_TEST(DeviceOptions(with("port", "0b1")).number("port", 0xffff).value() == 1u);
+    BOOST_TEST(DeviceOptions(with("port", "0o17")).number("port", 0xffff).value() == 15u);
     BOOST_TEST(!DeviceOptions(with("port", "1")).number("mmio", 0xffff).has_value());
     for (const auto text : {"", "0x", "-1", "+1", " 1", "1 ", "0x10000", "65536", "1k", "0x-1", "99999999999999999999"}) {
         const auto request = with("port", text);

@@ -1,6 +1,6 @@
 #include "loader/size_option.hpp"
 
-#include "loader/number.hpp"
+#include "text/number.hpp"
 #include "throws.hpp"
 
 #include <boost/test/unit_test.hpp>

@@ -1,4 +1,4 @@
-#include "loader/number.hpp"
+#include "text/number.hpp"
 
 #include <charconv>
 
