@@ -7,10 +7,12 @@
 #include <asyncvm/irq_line.hpp>
 #include <asyncvm/log.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 
 namespace asyncvm {
@@ -54,6 +56,25 @@ public:
     virtual void fill(std::span<std::byte> bytes) noexcept = 0;
 };
 
+/// Closed while the machine is paused. Background work passes it before it changes what the guest can see: takes input, raises
+/// an interrupt, moves data.
+class PauseGate {
+public:
+    [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
+
+    /// Completes when the gate is open, at once if it is. Any executor. Throws std::system_error(operation_aborted) when
+    /// cancelled.
+    [[nodiscard]] static awaitable<void> passed(std::shared_ptr<PauseGate> gate);
+
+    /// The machine's. Any thread.
+    void open() noexcept;
+    void close() noexcept;
+
+private:
+    std::atomic<bool> open_ = true;
+    Event changed_;
+};
+
 /// The surroundings of a device, valid from Device::attached() until the device is destroyed. What it refers to belongs to
 /// the machine, which outlives its devices' work.
 struct DeviceContext {
@@ -62,6 +83,7 @@ struct DeviceContext {
     Log log{};               ///< each line begins with the device's name
     MachineClock& clock;
     RandomSource& random;
+    std::shared_ptr<PauseGate> gate = std::make_shared<PauseGate>();
     /// A new driver of the interrupt line `irq`, 0 to 23. It is connected to nothing where the machine has no interrupt
     /// controller.
     std::function<IrqLine(unsigned irq)> irq{};

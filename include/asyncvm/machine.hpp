@@ -4,16 +4,19 @@
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/asio.hpp>
 #include <asyncvm/bus.hpp>
+#include <asyncvm/device_context.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/outcome.hpp>
 #include <asyncvm/statistics.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <vector>
 
 namespace asyncvm {
+
+class MachineCore;
 
 struct MachineConfig {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
@@ -21,22 +24,50 @@ struct MachineConfig {
     /// Writes that need no answer are collected, where the accelerator can, when they come in a burst: with at most this
     /// between two of them. 0: never. docs/posted-writes.md
     std::chrono::nanoseconds posted_burst_pause = std::chrono::microseconds(250);
-    /// When the machine has been stopped: how long a device may take to react to the cancellation of an access. Then the
-    /// access is abandoned, which is told.
+    /// How long a device may take to react to the cancellation of an access when the machine stops, and how long a pause
+    /// waits for an access that a device holds open. Then the access is abandoned, which is logged, or left open.
     std::chrono::milliseconds cancellation_patience{500};
-    Log log{};
+    /// How long a machine that stops waits for a vCPU that does not leave the accelerator. Then its thread is left behind,
+    /// which is logged, and the machine's memory is never released.
+    std::chrono::milliseconds stop_limit{10'000};
+    Log log{};                ///< silent as soon as the Machine is destroyed
     bool statistics = false;  ///< count, and take the time of, every exit: Machine::statistics()
+    /// What devices get as their clock and random source; null: the host's, and the clock stands while the machine is
+    /// paused.
+    std::shared_ptr<MachineClock> clock{};
+    std::shared_ptr<RandomSource> random{};
+    /// Part of reset(), after the devices: loads the guest's image again. On the executor that awaits reset().
+    std::function<void()> on_reset{};
 };
 
-/// One machine; a process may hold many, which may share a device loop. Made, run and destroyed on the device loop's thread
-/// (or before it runs); stop() and finish() come from any thread.
+/// Keeps a machine paused, for as long as it lives. Made by Machine::pause(). Any thread; it may outlive the Machine.
+class Pause {
+public:
+    Pause(Pause&& other) noexcept = default;
+    Pause& operator=(Pause&& other) noexcept;
+    ~Pause() { release(); }
+
+    /// Before the end of its life. Once; later calls do nothing.
+    void release() noexcept;
+
+private:
+    friend class MachineCore;
+    explicit Pause(std::shared_ptr<MachineCore> core) noexcept : core_(std::move(core)) {}
+    std::shared_ptr<MachineCore> core_;
+};
+
+/// The handle of one machine; a process may hold many, which may share a device loop. Made, run and destroyed on the device
+/// loop's thread (or before it runs). The device loop must outlive it. docs/architecture.md draws the states: made,
+/// prepared, running, paused, ended.
 class Machine {
 public:
     /// Throws Error(host).
     Machine(MachineConfig config, std::unique_ptr<Accelerator> accelerator, asio::io_context& device_loop);
     /// The accelerator and the vCPUs are made by prepare() or, at the latest, when they are needed. Throws Error(host).
     Machine(MachineConfig config, AcceleratorMaker make_accelerator, asio::io_context& device_loop);
-    /// A machine that still runs is stopped first, and its threads are joined.
+    /// Any time, also while run() or another coroutine of the machine is suspended: stops the guest and waits until no vCPU
+    /// runs, cancellation_patience and stop_limit at most. Coroutines that are suspended keep what they use; run() then
+    /// returns Outcome::stopped when the loop resumes it, and destroying the loop destroys them.
     ~Machine();
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
@@ -50,21 +81,43 @@ public:
     /// loaded and the devices are there. No effect if they are there or are being made.
     void prepare();
 
-    /// Until they are made. After the guest has been loaded: memory() must not get boot tables from now on. On the device
-    /// loop. Throws what went wrong, Error(host) or Error(usage), each time. Cancelling it stops the machine, and waits
-    /// nevertheless.
+    /// Completes when they are made. After the guest has been loaded: memory() must not get boot tables from now on. On the
+    /// device loop. Throws what went wrong, Error(host) or Error(usage), each time. Cancelling it stops the machine, and
+    /// waits nevertheless.
     [[nodiscard]] awaitable<void> prepared();
 
     /// Not during run(). Before prepared() set_registers() only keeps the values, and prepared() throws what is wrong with
     /// them. registers() waits for the vCPUs, makes them where nobody does (memory() as for prepared()), and throws what
-    /// that does. Both throw std::out_of_range for a vCPU that the machine has not.
+    /// that does. Both throw std::out_of_range if `cpu >= cpus()`.
     [[nodiscard]] Registers registers(unsigned cpu);
     void set_registers(unsigned cpu, const Registers& registers);
 
-    /// Runs the devices' background work and the guest until it ends or stop() is called. Once for each machine. On the
-    /// device loop. When it returns no thread of the machine is left and each pending access has been completed.
-    /// Cancelling it stops the machine.
+    /// A new driver of the interrupt line `gsi` (0 to 15: the ISA lines). Connected to nothing before prepared(), and where
+    /// the accelerator has no interrupt controller. On the device loop.
+    [[nodiscard]] IrqLine irq(unsigned gsi);
+
+    /// Runs the devices' background work and the guest until it ends or stop() is called. Once for each machine: throws
+    /// Error(usage) the second time. On the device loop. When it returns no thread of the machine is left and each pending
+    /// access has been completed. Cancelling it, at any time, stops the machine; it returns the outcome all the same.
     [[nodiscard]] awaitable<Outcome> run();
+
+    /// Completes when nothing of the guest moves: the vCPUs rest between two instructions, what they had posted is
+    /// delivered, background work of devices stands at its gate, the machine's clock stands. An access that a device holds
+    /// open longer than cancellation_patience stays open. Several pauses may be held; the guest runs when none is. A pause
+    /// before run() holds the guest before its first instruction; after the end it has no effect. Any executor, while the
+    /// device loop runs. Throws Error(host) for a vCPU that does not leave the accelerator within stop_limit, and
+    /// std::system_error(operation_aborted) when cancelled; the guest goes on then.
+    [[nodiscard]] awaitable<Pause> pause();
+
+    /// In a pause of its own: cancels the accesses that devices hold open, resets each device (Device::reset()), calls
+    /// MachineConfig::on_reset, gives each vCPU the registers that it had at the start. Any executor, while the device loop
+    /// runs. Throws Error(usage) where no guest runs, and what pause() throws.
+    [[nodiscard]] awaitable<void> reset();
+
+    /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and
+    /// now if that vCPU has no thread: before run(), after it has halted. Completes when `work` has returned, and throws
+    /// what it throws. Any executor. Throws std::out_of_range if `cpu >= cpus()`.
+    [[nodiscard]] awaitable<void> call(unsigned cpu, std::function<void(Cpu&)> work);
 
     /// Writes that were collected instead of stopping a vCPU, and delivered (docs/posted-writes.md). Any thread.
     [[nodiscard]] std::uint64_t posted_writes() const noexcept;
@@ -81,8 +134,7 @@ public:
     void finish(Outcome outcome) noexcept;
 
 private:
-    struct Impl;
-    std::unique_ptr<Impl> impl_;
+    std::shared_ptr<MachineCore> core_;
 };
 
 }  // namespace asyncvm

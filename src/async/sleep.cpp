@@ -9,7 +9,10 @@ awaitable<void> sleep_until(std::chrono::steady_clock::time_point time) {
 }
 
 awaitable<void> sleep_for(std::chrono::steady_clock::duration duration) {
-    return sleep_until(std::chrono::steady_clock::now() + duration);
+    const auto now = std::chrono::steady_clock::now();
+    constexpr auto last = std::chrono::steady_clock::time_point::max();
+    // The sum of the two may be past the last time there is.
+    return sleep_until(duration > last - now ? last : now + duration);
 }
 
 }  // namespace asyncvm

@@ -39,9 +39,16 @@ void log_failure(const Log& log, const std::string& name, const std::exception_p
     }
 }
 
+/// The frame of `work` goes before what it uses.
+awaitable<void> own([[maybe_unused]] std::shared_ptr<void> owner, awaitable<void> given) {
+    auto work = std::move(given);
+    co_await std::move(work);
+}
+
 }  // namespace
 
-Background::Background(asio::io_context& device_loop, Log log) : device_loop_(device_loop), log_(std::move(log)) {}
+Background::Background(asio::io_context& device_loop, Log log, std::shared_ptr<void> owner)
+    : device_loop_(device_loop), log_(std::move(log)), owner_(std::move(owner)) {}
 
 void Background::start(std::shared_ptr<Device> device) {
     if (std::ranges::find(jobs_, device, [](const auto& job) { return job->device; }) != jobs_.end()) return;
@@ -59,7 +66,7 @@ void Background::start(std::string name, awaitable<void> work) {
 
 void Background::start(const std::shared_ptr<Job>& job, awaitable<void> work) {
     jobs_.push_back(job);
-    asio::co_spawn(device_loop_, std::move(work),
+    asio::co_spawn(device_loop_, own(owner_, std::move(work)),
                    asio::bind_cancellation_slot(job->cancel.slot(), [job, log = log_](std::exception_ptr failure) {
                        job->running = false;
                        if (failure && !job->cancelled) log_failure(log, job->name, failure);

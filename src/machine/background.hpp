@@ -11,14 +11,15 @@
 
 namespace asyncvm {
 
-/// Device loop. The coroutines keep what they need alive, also past this object.
+/// Device loop.
 class Background {
 public:
-    Background(asio::io_context& device_loop, Log log);
+    /// Each piece of work keeps `owner` alive until it has ended.
+    Background(asio::io_context& device_loop, Log log, std::shared_ptr<void> owner);
     Background(const Background&) = delete;
     Background& operator=(const Background&) = delete;
 
-    /// Starts device->run(), once for each device. An exception that it ends with is told on the log.
+    /// Starts device->run(), once for each device. An exception that it ends with is logged.
     void start(std::shared_ptr<Device> device);
 
     /// The same for what is no device: `name` as in "the background work of NAME failed".
@@ -33,6 +34,7 @@ private:
 
     asio::io_context& device_loop_;
     Log log_;
+    std::shared_ptr<void> owner_;
     std::vector<std::shared_ptr<Job>> jobs_;
 };
 

@@ -16,17 +16,33 @@
 
 namespace asyncvm {
 
+namespace {
+
+// Vcpu::place_: an address with two bits that no physical address has; 0 is the guest.
+constexpr std::uint64_t memory_bit = std::uint64_t{1} << 63;
+constexpr std::uint64_t access_bit = std::uint64_t{1} << 62;
+constexpr std::uint64_t posted_place = ~std::uint64_t{0};
+
+std::uint64_t place_of(const Transaction& transaction) noexcept {
+    return transaction.address | access_bit | (transaction.space == Space::memory ? memory_bit : 0);
+}
+
+}  // namespace
+
 Vcpu::Vcpu(unsigned index, std::unique_ptr<Cpu> cpu, Surroundings surroundings)
     : index_(index), surroundings_(std::move(surroundings)), cpu_(std::move(cpu)) {}
 
 Vcpu::~Vcpu() = default;
 
 void Vcpu::start() {
-    started_with_ = cpu_->registers();
+    context_.restart();
+    requests_.fetch_and(~static_cast<unsigned>(cancel_request));
+    alive_.store(true);
     const SignalsBlocked blocked;
     try {
         thread_ = std::thread([this] { thread_main(); });
     } catch (const std::system_error& error) {
+        alive_.store(false);
         throw Error(ErrorKind::host,
                     fmt::format("cannot start the thread of vCPU {}: {} (take fewer with --cpus, or raise the limit "
                                 "that `ulimit -u` shows)",
@@ -35,27 +51,88 @@ void Vcpu::start() {
 }
 
 void Vcpu::stop() noexcept {
-    stopping_.store(true, std::memory_order_seq_cst);
+    requests_.fetch_or(stop_request);
     cpu_->kick();
     asio::post(context_, [this] { cancel_.emit(asio::cancellation_type::terminal); });
 }
 
 void Vcpu::abandon() noexcept { context_.stop(); }
 
+void Vcpu::pause() noexcept {
+    requests_.fetch_or(pause_request);
+    cpu_->kick();
+}
+
+void Vcpu::resume() noexcept {
+    requests_.fetch_and(~static_cast<unsigned>(pause_request));
+    wake_.notify();
+}
+
+void Vcpu::cancel_access() noexcept {
+    requests_.fetch_or(cancel_request);
+    asio::post(context_, [this] {
+        if (!resting_.load()) cancel_.emit(asio::cancellation_type::terminal);
+    });
+}
+
+bool Vcpu::call(std::function<void(Cpu&)> work) {
+    {
+        const std::lock_guard lock(calls_mutex_);
+        if (!alive_.load()) return false;
+        calls_.push_back(std::move(work));
+    }
+    requests_.fetch_or(call_request);
+    cpu_->kick();
+    asio::post(context_, [this] { serve_calls(); });
+    return true;
+}
+
+/// On the vCPU's thread, which is not in the guest.
+void Vcpu::serve_calls() {
+    requests_.fetch_and(~static_cast<unsigned>(call_request));
+    for (;;) {
+        std::function<void(Cpu&)> work;
+        {
+            const std::lock_guard lock(calls_mutex_);
+            if (calls_.empty()) return;
+            work = std::move(calls_.front());
+            calls_.pop_front();
+        }
+        work(*cpu_);
+    }
+}
+
 void Vcpu::join() {
     if (thread_.joinable()) thread_.join();
 }
 
+bool Vcpu::join_within(std::chrono::milliseconds limit) {
+    if (!thread_.joinable()) return true;
+    if (!ended_.try_acquire_for(limit)) return false;
+    thread_.join();
+    return true;
+}
+
+void Vcpu::detach() { thread_.detach(); }
+
 void Vcpu::thread_main() {
     pthread_setname_np(pthread_self(), fmt::format("vcpu{}", index_).c_str());
+    suspended_ = true;
     asio::co_spawn(context_, run(), asio::bind_cancellation_slot(cancel_.slot(), [this](std::exception_ptr failure) {
+                       suspended_ = false;
                        // A cancelled access ends here too; stop() has asked for that.
-                       if (!failure || stopping_.load()) return;
+                       if (!failure || asked_for(stop_request)) return;
                        outcome_ = outcome_of_exception(failure, index_);
                    }));
     serve();
     cpu_->complete_exit();
-    surroundings_.on_end(std::move(outcome_));
+    {
+        const std::lock_guard lock(calls_mutex_);
+        alive_.store(false);
+    }
+    serve_calls();
+    surroundings_.on_end(std::exchange(outcome_, std::nullopt));
+    ended_.release();
 }
 
 /// The coroutine, until it has ended or is abandoned.
@@ -70,7 +147,31 @@ void Vcpu::serve() {
 }
 
 awaitable<void> Vcpu::run() {
-    while (!stopping_.load(std::memory_order_relaxed)) {
+    for (;;) {
+        std::exception_ptr cancelled;
+        bool goes_on = false;
+        try {
+            goes_on = co_await run_until_cancelled();
+        } catch (...) {
+            cancelled = std::current_exception();
+        }
+        if (cancelled) {
+            if (asked_for(stop_request) || !asked_for(cancel_request)) std::rethrow_exception(cancelled);
+            // The access is dropped, and with it the guest's instruction: who cancelled it sets the registers.
+            co_await asio::this_coro::reset_cancellation_state();
+            place_.store(0, std::memory_order_relaxed);
+            cpu_->complete_exit();
+            co_await rest();
+        } else if (!goes_on) {
+            break;
+        }
+    }
+}
+
+/// Returns false when the vCPU has ended.
+awaitable<bool> Vcpu::run_until_cancelled() {
+    if (asked_for(pause_request)) co_await rest();
+    while ((requests_.load(std::memory_order_relaxed) & stop_request) == 0) {
         if (recorder_ != nullptr) [[unlikely]]
             recorder_->entering(stats::Clock::now());
         const Exit exit = cpu_->run();
@@ -78,8 +179,11 @@ awaitable<void> Vcpu::run() {
             recorder_->exited(exit, stats::Clock::now());
         history_.record(exit, cpu_->exit_rip());
         // What the guest has written before it asks for anything else.
-        if (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())
+        if (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending()) {
+            place_.store(posted_place, std::memory_order_relaxed);
             co_await surroundings_.coalesced->drain();
+            place_.store(0, std::memory_order_relaxed);
+        }
         Bus* bus = nullptr;
         Bus::Hint* hint = nullptr;
         Transaction transaction;
@@ -93,6 +197,7 @@ awaitable<void> Vcpu::run() {
             transaction = *mmio;
         }
         if (bus != nullptr) {
+            place_.store(place_of(transaction), std::memory_order_relaxed);
             auto access = bus->try_access(transaction, index_, *hint);
             if (access) {
                 std::exception_ptr failure;
@@ -110,11 +215,39 @@ awaitable<void> Vcpu::run() {
                 co_await bus->perform(transaction, index_);
             }
             history_.answered(transaction);
-        } else if (!std::holds_alternative<Interrupted>(exit)) {
+            place_.store(0, std::memory_order_relaxed);
+        } else if (std::holds_alternative<Interrupted>(exit)) {
+            // Only here is nothing pending: an exit is completed by the entry that follows it.
+            if (asked_for(call_request)) serve_calls();
+            if (asked_for(pause_request)) co_await rest();
+        } else {
             outcome_ = describe_end(exit);
             break;
         }
     }
+    co_return false;
+}
+
+/// Until nobody wants the pause any more. Calls are served meanwhile.
+awaitable<void> Vcpu::rest() {
+    for (bool told = false;; told = true) {
+        const auto seen = wake_.generation();
+        if (!asked_for(pause_request)) break;
+        resting_.store(true);
+        if (!told) surroundings_.on_rest();
+        co_await wake_.wait(seen);
+    }
+    resting_.store(false);
+    requests_.fetch_and(~static_cast<unsigned>(cancel_request));
+}
+
+VcpuPlace Vcpu::place() const noexcept {
+    const auto value = place_.load(std::memory_order_relaxed);
+    if (value == 0) return {};
+    if (value == posted_place) return {.kind = VcpuPlace::Kind::posted};
+    return {.kind = VcpuPlace::Kind::access,
+            .space = (value & memory_bit) != 0 ? Space::memory : Space::port,
+            .address = value & ~(memory_bit | access_bit)};
 }
 
 std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {

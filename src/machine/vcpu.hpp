@@ -4,12 +4,17 @@
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/asio.hpp>
 #include <asyncvm/bus.hpp>
+#include <asyncvm/event.hpp>
 #include <asyncvm/outcome.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <semaphore>
 #include <thread>
 
 #include "report/exit_history.hpp"
@@ -19,6 +24,18 @@ namespace asyncvm {
 
 class CoalescedWrites;
 
+/// What a vCPU is doing, as seen from another thread.
+struct VcpuPlace {
+    enum class Kind : std::uint8_t {
+        guest,   ///< in the accelerator, or on its way there
+        access,  ///< a device has its access to `address`
+        posted,  ///< it delivers posted writes
+    };
+    Kind kind = Kind::guest;
+    Space space = Space::port;
+    std::uint64_t address = 0;
+};
+
 class Vcpu {
 public:
     /// What a vCPU has of its machine. All of it outlives the vCPU.
@@ -27,8 +44,10 @@ public:
         Bus& ports;
         Bus& mmio;
         CoalescedWrites* coalesced;  ///< null where the accelerator collects no writes
-        /// On the vCPU's thread, once, as the last thing it does: how it ended. No outcome: it has halted, or was stopped.
+        /// On the vCPU's thread, as the last thing it does: how it ended. No outcome: it has halted, or was stopped.
         std::function<void(std::optional<Outcome>)> on_end;
+        /// On the vCPU's thread: it has come to rest in a pause.
+        std::function<void()> on_rest;
     };
 
     Vcpu(unsigned index, std::unique_ptr<Cpu> cpu, Surroundings surroundings);
@@ -43,7 +62,10 @@ public:
     /// Before start(): tells `recorder` of each exit. It must outlive the thread.
     void record_on(stats::CpuRecorder& recorder) noexcept { recorder_ = &recorder; }
 
-    /// Throws Error(host) if the host has no thread left.
+    /// Before the first start(): what reset() goes back to. Throws Error(host).
+    void remember_registers() { started_with_ = cpu_->registers(); }
+
+    /// Starts the thread; again after join(). Throws Error(host) if the host has no thread left.
     void start();
 
     /// Any thread, any state: the vCPU makes no further access and its thread ends soon, whether it is in the guest, between
@@ -53,13 +75,49 @@ public:
     /// Any thread, after stop(): leaves an access that does not react to its cancellation behind. The thread then ends.
     void abandon() noexcept;
 
+    /// Any thread, any state: the vCPU completes its exit and rests before the next instruction, until resume().
+    void pause() noexcept;
+    void resume() noexcept;
+    /// Whether it rests, or has no thread. Any thread.
+    [[nodiscard]] bool at_rest() const noexcept { return !alive_.load() || resting_.load(); }
+
+    /// In a pause: cancels the access that keeps the vCPU from its rest. The guest's instruction is lost; registers must be
+    /// set before the vCPU goes on. Any thread.
+    void cancel_access() noexcept;
+
+    /// Has `work` run on the vCPU's thread between two exits, or while it is suspended. False, and `work` is not run: it has
+    /// no thread. Any thread. `work` must not throw.
+    [[nodiscard]] bool call(std::function<void(Cpu&)> work);
+
+    /// In a pause, or without a thread: the registers of the start. On the vCPU's thread, or without one.
+    void reset_registers() { cpu_->set_registers(started_with_); }
+
+    /// Any thread.
+    [[nodiscard]] VcpuPlace place() const noexcept;
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+    /// Whether the thread has work left. Any thread.
+    [[nodiscard]] bool alive() const noexcept { return alive_.load(); }
+
+    /// Whether the coroutine of an access was left behind, after join().
+    [[nodiscard]] bool has_abandoned_access() const noexcept { return suspended_; }
+
     void join();
+    /// False: the thread has not ended within `limit`.
+    [[nodiscard]] bool join_within(std::chrono::milliseconds limit);
+    /// Gives the thread up: it may end at any time, or never. The object must live for ever then.
+    void detach();
 
 private:
+    enum Request : unsigned { stop_request = 1, pause_request = 2, call_request = 4, cancel_request = 8 };
+
     [[nodiscard]] awaitable<void> run();
+    [[nodiscard]] awaitable<bool> run_until_cancelled();
+    [[nodiscard]] awaitable<void> rest();
+    void serve_calls();
     void thread_main();
     void serve();
     [[nodiscard]] std::optional<Outcome> describe_end(const Exit& exit);
+    [[nodiscard]] bool asked_for(unsigned requests) const noexcept { return (requests_.load() & requests) != 0; }
 
     const unsigned index_;
     Surroundings surroundings_;
@@ -69,9 +127,17 @@ private:
     Bus::Hint port_hint_;
     Bus::Hint mmio_hint_;
     stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read
-    std::atomic<bool> stopping_ = false;
+    std::atomic<unsigned> requests_ = 0;      ///< Request
+    std::atomic<std::uint64_t> place_ = 0;    ///< VcpuPlace in one word; see place()
+    std::atomic<bool> alive_ = false;
+    std::atomic<bool> resting_ = false;
+    Event wake_;  ///< requests_ has changed while the vCPU rests
+    std::mutex calls_mutex_;
+    std::deque<std::function<void(Cpu&)>> calls_;
     std::optional<Outcome> outcome_;    ///< vCPU thread
+    bool suspended_ = false;            ///< the coroutine has begun and not ended; vCPU thread
     asio::cancellation_signal cancel_;  ///< vCPU thread
+    std::binary_semaphore ended_{0};
     asio::io_context context_{1};
     std::thread thread_;
 };
