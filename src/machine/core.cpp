@@ -163,7 +163,7 @@ std::vector<std::shared_ptr<Device>> MachineCore::devices() const {
 }
 
 IrqLine MachineCore::irq(unsigned gsi) {
-    auto* const controller = accelerator_ ? accelerator_->interrupt_controller() : nullptr;
+    auto* const controller = accelerator_ ? accelerator_->irqchip() : nullptr;
     if (controller == nullptr) return {};
     if (gsi >= pins_.size()) pins_.resize(gsi + 1);
     auto& pin = pins_[gsi];

@@ -56,6 +56,7 @@ BOOST_AUTO_TEST_CASE(a_time_that_has_passed_does_not_suspend) {
     BOOST_TEST(is_over_at_once(sleep_until(Clock::time_point::min())));
     BOOST_TEST(is_over_at_once(sleep_for(-1h)));
     BOOST_TEST(!is_over_at_once(sleep_for(1ms)));
+    BOOST_TEST(!is_over_at_once(sleep_for(Clock::duration::max())));
 }
 
 BOOST_AUTO_TEST_CASE(it_can_be_cancelled) {
