@@ -56,8 +56,8 @@ public:
     virtual void fill(std::span<std::byte> bytes) noexcept = 0;
 };
 
-/// Closed while the machine is paused. Background work passes it before it changes what the guest can see: takes input, raises
-/// an interrupt, moves data.
+/// Closed while the machine is paused. Background work passes it before it changes what the guest can see: takes input,
+/// raises an interrupt, moves data.
 class PauseGate {
 public:
     [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
@@ -80,7 +80,7 @@ private:
 struct DeviceContext {
     GuestMemory& memory;
     asio::io_context& loop;  ///< the device loop
-    Log log{};               ///< each line begins with the device's name
+    Log log{};               ///< the machine's: a line should name the device
     MachineClock& clock;
     RandomSource& random;
     std::shared_ptr<PauseGate> gate = std::make_shared<PauseGate>();

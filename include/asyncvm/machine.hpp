@@ -43,6 +43,7 @@ struct MachineConfig {
 /// Keeps a machine paused, for as long as it lives. Made by Machine::pause(). Any thread; it may outlive the Machine.
 class Pause {
 public:
+    Pause() noexcept = default;  ///< of nothing
     Pause(Pause&& other) noexcept = default;
     Pause& operator=(Pause&& other) noexcept;
     ~Pause() { release(); }

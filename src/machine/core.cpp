@@ -173,16 +173,10 @@ IrqLine MachineCore::irq(unsigned gsi) {
 
 void MachineCore::introduce_devices() {
     for (const auto& device : devices()) {
-        Log log;
-        if (config_.log) {
-            log = [log = config_.log, name = std::string(device->name())](std::string_view line) {
-                log(fmt::format("{}: {}", name, line));
-            };
-        }
         // A line that is asked for later must not keep the machine alive.
         device->attached({.memory = memory_,
                           .loop = device_loop_,
-                          .log = std::move(log),
+                          .log = config_.log,
                           .clock = *config_.clock,
                           .random = *config_.random,
                           .gate = gate_,
