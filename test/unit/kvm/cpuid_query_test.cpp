@@ -1,6 +1,6 @@
 // Who asks for CPUID, and when again. Where there is no KVM the answer is an error, whose text tells on what it was asked
 // for.
-#define BOOST_TEST_MODULE cpuid_query
+#define BOOST_TEST_MODULE kvm_units
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/error.hpp>
 
