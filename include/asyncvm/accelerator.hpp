@@ -2,13 +2,16 @@
 #pragma once
 
 #include <asyncvm/coalesced_ring.hpp>
+#include <asyncvm/cpu_state.hpp>
 #include <asyncvm/device.hpp>
+#include <asyncvm/error.hpp>
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/interrupt_controller.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/registers.hpp>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +19,14 @@
 #include <string_view>
 
 namespace asyncvm {
+
+/// What makes a guest stop for its debugger, with the exit Debug.
+struct GuestDebug {
+    bool single_step = false;
+    bool software_breakpoints = false;           ///< INT3 stops the guest and is no exception of its own
+    std::array<std::uint64_t, 4> breakpoints{};  ///< linear addresses, of DR0 to DR3
+    std::uint64_t dr7 = 0;                       ///< which of them count, and for what (Intel SDM vol. 3, 18.2.4)
+};
 
 /// One vCPU. All functions but kick() are called on one thread at a time, which may be another one each time.
 class Cpu {
@@ -42,10 +53,29 @@ public:
     [[nodiscard]] virtual Registers registers() = 0;
     virtual void set_registers(const Registers& registers) = 0;
 
+    /// From the next run() on; all members unset: no debugging. Returns false where the accelerator can't.
+    virtual bool set_debug([[maybe_unused]] const GuestDebug& debug) { return false; }
+
+    /// All that the guest can notice of this vCPU. No access may be pending: run() has returned Interrupted since the last
+    /// one, or complete_exit() was called, which drops what else the same instruction writes. Throws std::logic_error if one
+    /// is, Error(host).
+    [[nodiscard]] virtual CpuState save_state() {
+        throw Error(ErrorKind::host, "this accelerator can't save the state of a vCPU");
+    }
+
+    /// The guest goes on as it was then, from the memory that it had then. After Accelerator::map(); a pending access is
+    /// dropped. Where the host can, the time stamp counter goes on from its saved value, and the counters of vCPUs that are
+    /// restored one after the other keep their distance. Throws Error(usage) for a state of another accelerator or that
+    /// lacks something, and Error(host) for one that this host does not take; then the vCPU must not run.
+    virtual void restore_state([[maybe_unused]] const CpuState& state) {
+        throw Error(ErrorKind::host, "this accelerator can't restore the state of a vCPU");
+    }
+
     /// RIP as it was at the last exit, without a system call; 0 where the accelerator can't tell.
     [[nodiscard]] virtual std::uint64_t exit_rip() const noexcept = 0;
 };
 
+/// Outlives its vCPUs.
 class Accelerator {
 public:
     Accelerator() = default;
@@ -77,6 +107,16 @@ public:
     /// The machine's interrupt controllers; null where there are none. They are there before the first create_cpu() and live
     /// as long as this object.
     [[nodiscard]] virtual InterruptController* irqchip() noexcept { return nullptr; }
+
+    /// What the vCPUs share. While none of them runs. Throws Error(host).
+    [[nodiscard]] virtual VmState save_state() {
+        throw Error(ErrorKind::host, "this accelerator can't save the state of a machine");
+    }
+
+    /// After Cpu::restore_state() of each vCPU, before one of them runs. Throws as that does.
+    virtual void restore_state([[maybe_unused]] const VmState& state) {
+        throw Error(ErrorKind::host, "this accelerator can't restore the state of a machine");
+    }
 };
 
 /// Makes an accelerator, on any thread. Throws Error.

@@ -21,13 +21,12 @@ constexpr std::uint64_t dr7_enable_0 = 1u << 1;
 constexpr std::uint64_t dr7_write_4_bytes_0 = (0b1101u << 16) | dr7_enable_0;
 
 /// The first debug exit, and no other, is what the probe waits for.
-Verdict expect_debug_exit(const kvm_guest_debug& debug, std::uint64_t start, std::uint64_t rip) {
+Verdict expect_debug_exit(const GuestDebug& debug, std::uint64_t start, std::uint64_t rip) {
     Trial trial({.code = code::debuggee(), .mode = Mode::long64});
-    if (trial.capability(KVM_CAP_SET_GUEST_DEBUG) <= 0) return {false, "KVM does not offer it"};
     Registers registers = trial.cpu().registers();
     registers.rip = start;
     trial.cpu().set_registers(registers);
-    if (trial.cpu_fd().control(KVM_SET_GUEST_DEBUG, &debug) != 0) return {false, "KVM refuses it"};
+    if (!trial.cpu().set_debug(debug)) return {false, "KVM refuses it"};
     bool expected = false;
     std::uint64_t at = 0;
     const auto verdict = judge(trial, [&](const Exit& exit) {
@@ -45,33 +44,20 @@ Verdict expect_debug_exit(const kvm_guest_debug& debug, std::uint64_t start, std
 
 }  // namespace
 
-Verdict probe_single_step() {
-    kvm_guest_debug debug{};
-    debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
-    return expect_debug_exit(debug, code_base, second_instruction);
-}
+Verdict probe_single_step() { return expect_debug_exit({.single_step = true}, code_base, second_instruction); }
 
 Verdict probe_hardware_breakpoint() {
-    kvm_guest_debug debug{};
-    debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
-    debug.arch.debugreg[0] = second_instruction;
-    debug.arch.debugreg[7] = dr7_enable_0;
-    return expect_debug_exit(debug, code_base, second_instruction);
+    return expect_debug_exit({.breakpoints = {second_instruction}, .dr7 = dr7_enable_0}, code_base, second_instruction);
 }
 
 Verdict probe_software_breakpoint() {
-    kvm_guest_debug debug{};
-    debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
-    return expect_debug_exit(debug, code_base, breakpoint_instruction);
+    return expect_debug_exit({.software_breakpoints = true}, code_base, breakpoint_instruction);
 }
 
 Verdict probe_watchpoint() {
-    kvm_guest_debug debug{};
-    debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
-    debug.arch.debugreg[0] = written_address;
-    debug.arch.debugreg[7] = dr7_write_4_bytes_0;
     // The stop is behind the instruction that wrote: a NOP, then a MOV of 11 bytes.
-    return expect_debug_exit(debug, behind_breakpoint, behind_breakpoint + 1 + 11);
+    return expect_debug_exit({.breakpoints = {written_address}, .dr7 = dr7_write_4_bytes_0}, behind_breakpoint,
+                             behind_breakpoint + 1 + 11);
 }
 
 }  // namespace asyncvm::probe

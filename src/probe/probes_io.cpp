@@ -1,3 +1,4 @@
+#include "accel/kvm/fd.hpp"
 #include "probe/codes.hpp"
 #include "probe/probes.hpp"
 #include "probe/trial.hpp"
@@ -6,6 +7,8 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 #include <variant>
 
@@ -35,25 +38,12 @@ Verdict probe_string(Code code) {
     return {true, fmt::format("{} elements in one exit", most)};
 }
 
-/// Of the ring at `at`. Not with struct kvm_coalesced_mmio_ring, whose array has another place in C++ than in C with the
-/// headers of Linux before 6.7.
-std::span<const kvm_coalesced_mmio> ring_entries(const std::byte* at) {
-    const auto* const last = reinterpret_cast<const std::uint32_t*>(at + sizeof(std::uint32_t));
-    const auto* const entries = reinterpret_cast<const kvm_coalesced_mmio*>(at + 2 * sizeof(std::uint32_t));
-    constexpr std::size_t most = (GuestMemory::page_size - 2 * sizeof(std::uint32_t)) / sizeof(kvm_coalesced_mmio);
-    return {entries, std::min<std::size_t>(*last, most)};
-}
-
 /// The writes must have arrived in the ring, and not as exits.
-Verdict probe_coalesced(Code code, Mode mode, bool pio) {
+Verdict probe_coalesced(Code code, Mode mode, const CoalescedZone& zone) {
     Trial trial({.code = code, .mode = mode});
-    const int page = trial.capability(KVM_CAP_COALESCED_MMIO);
-    if (page <= 0 || (pio && trial.capability(KVM_CAP_COALESCED_PIO) <= 0)) return {false, "KVM does not offer it"};
-    kvm_coalesced_mmio_zone zone{};
-    zone.addr = pio ? fast_port : fast_address;
-    zone.size = pio ? 1 : 4;
-    zone.pio = pio;
-    if (trial.vm().control(KVM_REGISTER_COALESCED_MMIO, &zone) != 0) return {false, "KVM refuses a zone"};
+    CoalescedRing* const ring = trial.accelerator().posted_writes();
+    if (ring == nullptr) return {false, "KVM does not offer it"};
+    if (!ring->collect(zone)) return {false, "KVM refuses a zone"};
     bool exited = false;
     const auto verdict = judge(trial, [&](const Exit& exit) {
         const auto* const port = std::get_if<PortAccess>(&exit);
@@ -62,11 +52,10 @@ Verdict probe_coalesced(Code code, Mode mode, bool pio) {
     });
     if (!verdict.works) return verdict;
     if (exited) return {false, "the writes came as exits"};
-    const kvm::Mapping mapping(trial.cpu_fd(), trial.run_size());
-    const std::size_t offset = static_cast<std::size_t>(page) * GuestMemory::page_size;
-    if (mapping.get() == nullptr || offset + sizeof(kvm_coalesced_mmio_ring) > mapping.size()) return {false, "no ring"};
+    std::array<CoalescedWrite, 8> writes;
+    const auto count = ring->peek(writes);
     std::string seen;
-    for (const auto& entry : ring_entries(mapping.get() + offset)) seen += static_cast<char>(entry.data[0]);
+    for (const auto& write : std::span(writes).first(count)) seen += static_cast<char>(write.data & 0xff);
     if (seen != "abc") return {false, fmt::format("the ring has {} entries, not the 3 that were written", seen.size())};
     return {true, {}};
 }
@@ -75,19 +64,19 @@ Verdict probe_coalesced(Code code, Mode mode, bool pio) {
 
 Verdict probe_string_in() { return probe_string(code::string_in()); }
 Verdict probe_string_out() { return probe_string(code::string_out()); }
-Verdict probe_coalesced_pio() { return probe_coalesced(code::fast_writes(), Mode::real16, true); }
-Verdict probe_coalesced_mmio() { return probe_coalesced(code::fast_mmio(), Mode::protected32, false); }
+Verdict probe_coalesced_pio() {
+    return probe_coalesced(code::fast_writes(), Mode::real16, {.space = Space::port, .address = fast_port, .size = 1});
+}
+Verdict probe_coalesced_mmio() {
+    return probe_coalesced(code::fast_mmio(), Mode::protected32,
+                           {.space = Space::memory, .address = fast_address, .size = 4});
+}
 
 Verdict probe_ioeventfd() {
     Trial trial({.code = code::fast_writes(), .mode = Mode::real16});
-    if (trial.capability(KVM_CAP_IOEVENTFD) <= 0) return {false, "KVM does not offer it"};
     const kvm::Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    kvm_ioeventfd request{};
-    request.addr = fast_port;
-    request.len = 1;
-    request.fd = event.get();
-    request.flags = KVM_IOEVENTFD_FLAG_PIO;
-    if (trial.vm().control(KVM_IOEVENTFD, &request) != 0) return {false, "KVM refuses it"};
+    if (!trial.accelerator().connect_doorbell(Space::port, fast_port, {.size = 1}, event.get()))
+        return {false, "KVM refuses it"};
     bool exited = false;
     const auto verdict = judge(trial, [&](const Exit& exit) {
         const auto* const port = std::get_if<PortAccess>(&exit);
@@ -96,10 +85,9 @@ Verdict probe_ioeventfd() {
     });
     if (!verdict.works) return verdict;
     if (exited) return {false, "the writes came as exits"};
-    std::uint64_t count = 0;
-    if (::read(event.get(), &count, sizeof count) != sizeof count || count != 3) {
-        return {false, fmt::format("3 writes counted as {}", count)};
-    }
+    eventfd_t count = 0;
+    ::eventfd_read(event.get(), &count);
+    if (count != 3) return {false, fmt::format("3 writes counted as {}", count)};
     return {true, {}};
 }
 

@@ -1,15 +1,10 @@
 #include "probe/trial.hpp"
 
-#include <asyncvm/error.hpp>
-
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <span>
-#include <system_error>
 #include <variant>
 
-#include "accel/kvm/cpuid.hpp"
 #include "loader/initial_state.hpp"
 #include "probe/codes.hpp"
 #include "report/disassembler.hpp"
@@ -17,10 +12,6 @@
 namespace asyncvm::probe {
 
 namespace {
-
-[[noreturn]] void fail(const char* what) {
-    throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, std::generic_category().message(errno)));
-}
 
 /// KVM gives all the bytes that it has fetched, also those behind the instruction.
 std::string describe_emulation(const Failure& failure, unsigned bits) {
@@ -36,51 +27,25 @@ std::string describe_emulation(const Failure& failure, unsigned bits) {
 
 /// Guests that start a second vCPU in real mode find its code there.
 constexpr std::uint64_t ap_base = 0x8000;
-constexpr unsigned long tss_address = 0xfffbd000;
 
 }  // namespace
 
-Trial::Trial(const Plan& plan) : mode_(plan.mode), system_(::open("/dev/kvm", O_RDWR | O_CLOEXEC)), memory_(ram_size) {
-    if (system_.get() < 0) fail("opening /dev/kvm");
-    vm_ = kvm::Fd(system_.control(KVM_CREATE_VM, 0));
-    if (vm_.get() < 0) fail("KVM_CREATE_VM");
-    run_size_ = static_cast<std::size_t>(system_.control(KVM_GET_VCPU_MMAP_SIZE, 0));
-    if (vm_.control(KVM_SET_TSS_ADDR, tss_address) != 0) fail("KVM_SET_TSS_ADDR");
-    if (plan.irqchip && vm_.control(KVM_CREATE_IRQCHIP, 0) != 0) fail("KVM_CREATE_IRQCHIP");
-    cpuid_ = kvm::supported_cpuid(system_);
-    if (plan.edit_cpuid) plan.edit_cpuid(cpuid_);
-
+Trial::Trial(const Plan& plan)
+    : mode_(plan.mode),
+      memory_(ram_size),
+      accelerator_(make_kvm_accelerator({.cpu_features = plan.cpu_features, .irqchip = plan.irqchip})) {
     const Registers start = initial_registers(memory_, plan.mode, code_base);
     memory_.write(code_base, plan.code);
     memory_.write(ap_base, code::ap());
-    std::uint32_t slot = 0;
-    for (const GuestMemory::Region& region : memory_.regions()) {
-        kvm_userspace_memory_region description{};
-        description.slot = slot++;
-        description.guest_phys_addr = region.address;
-        description.memory_size = region.bytes.size();
-        description.userspace_addr = reinterpret_cast<std::uint64_t>(region.bytes.data());
-        if (vm_.control(KVM_SET_USER_MEMORY_REGION, &description) != 0) fail("KVM_SET_USER_MEMORY_REGION");
-    }
+    accelerator_->map(memory_);
     for (unsigned index = 0; index < plan.cpus; ++index) {
-        kvm::Fd fd = make_cpu(index);
-        if (index == 0) cpu_fd_ = kvm::Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-        const int sync = capability(KVM_CAP_SYNC_REGS);
-        cpus_.push_back(std::make_unique<kvm::KvmCpu>(std::move(fd), run_size_, sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0,
-                                                      kvm::claim_kick_signal(0)));
+        cpus_.push_back(accelerator_->create_cpu(index));
         // With an interrupt controller all vCPUs but the first wait to be started by the guest.
         if (index > 0 && plan.irqchip) continue;
         Registers registers = start;
         registers.rbx = index;
         cpus_.back()->set_registers(registers);
     }
-}
-
-kvm::Fd Trial::make_cpu(unsigned index) {
-    kvm::Fd fd(vm_.control(KVM_CREATE_VCPU, static_cast<unsigned long>(index)));
-    if (fd.get() < 0) fail("KVM_CREATE_VCPU");
-    kvm::set_cpuid(fd, cpuid_, index);
-    return fd;
 }
 
 unsigned Trial::bits() const noexcept { return mode_ == Mode::real16 ? 16 : mode_ == Mode::protected32 ? 32 : 64; }

@@ -1,6 +1,6 @@
 #include "report/code_context.hpp"
 
-#include "report/control_bits.hpp"
+#include "x86/bits.hpp"
 
 #include <optional>
 #include <variant>

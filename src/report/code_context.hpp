@@ -2,7 +2,7 @@
 #pragma once
 
 #include "report/report.hpp"
-#include "report/translate.hpp"
+#include "x86/page_walk.hpp"
 
 #include <cstddef>
 #include <cstdint>

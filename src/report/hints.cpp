@@ -1,6 +1,6 @@
 #include "report/hints.hpp"
 
-#include "report/control_bits.hpp"
+#include "x86/bits.hpp"
 
 #include "report/code.hpp"
 #include "report/instruction_kind.hpp"

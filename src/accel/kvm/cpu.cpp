@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -20,12 +22,14 @@ namespace {
 
 }  // namespace
 
-KvmCpu::KvmCpu(Fd fd, std::size_t run_size, bool sync_regs, int kick_signal)
+KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
     : fd_(std::move(fd)),
-      mapping_(fd_, run_size),
+      index_(index),
+      state_io_(*common.state_io),
+      mapping_(fd_, common.run_size),
       run_(reinterpret_cast<kvm_run*>(mapping_.get())),
-      sync_regs_(sync_regs),
-      kick_target_(std::make_shared<KickTarget>(kick_signal)) {
+      sync_regs_(common.sync_regs),
+      kick_target_(std::make_shared<KickTarget>(common.kick_signal)) {
     if (run_ == nullptr) fail("mapping a vCPU's shared page");
     if (sync_regs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS;
 }
@@ -87,6 +91,36 @@ void KvmCpu::set_registers(const Registers& registers) {
     const kvm_regs regs = to_regs(registers);
     if (fd_.control(KVM_SET_SREGS, &sregs) != 0) fail("KVM_SET_SREGS");
     if (fd_.control(KVM_SET_REGS, &regs) != 0) fail("KVM_SET_REGS");
+    // Without a local APIC in the kernel each KVM_RUN begins with CR8 from here.
+    run_->cr8 = registers.cr8;
+}
+
+bool KvmCpu::access_pending() const noexcept {
+    return exit_pending_ && (run_->exit_reason == KVM_EXIT_IO || run_->exit_reason == KVM_EXIT_MMIO);
+}
+
+bool KvmCpu::set_debug(const GuestDebug& debug) {
+    kvm_guest_debug request{};
+    if (debug.single_step) request.control |= KVM_GUESTDBG_SINGLESTEP;
+    if (debug.software_breakpoints) request.control |= KVM_GUESTDBG_USE_SW_BP;
+    if (debug.dr7 != 0) {
+        request.control |= KVM_GUESTDBG_USE_HW_BP;
+        std::copy(debug.breakpoints.begin(), debug.breakpoints.end(), request.arch.debugreg);
+        request.arch.debugreg[7] = debug.dr7;
+    }
+    if (request.control != 0) request.control |= KVM_GUESTDBG_ENABLE;
+    return fd_.control(KVM_SET_GUEST_DEBUG, &request) == 0;
+}
+
+CpuState KvmCpu::save_state() {
+    if (access_pending()) throw std::logic_error("the state of a vCPU is saved while an access is pending");
+    return state_io_.save_cpu(fd_);
+}
+
+void KvmCpu::restore_state(const CpuState& state) {
+    complete_exit();
+    state_io_.restore_cpu(fd_, index_, state);
+    run_->cr8 = registers().cr8;
 }
 
 std::uint64_t KvmCpu::exit_rip() const noexcept { return sync_regs_ ? run_->s.regs.regs.rip : 0; }

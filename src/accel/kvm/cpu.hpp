@@ -12,24 +12,39 @@
 #include <memory>
 
 #include "accel/kvm/kick.hpp"
+#include "accel/kvm/state_io.hpp"
 
 namespace asyncvm::kvm {
 
 class KvmCpu final : public Cpu {
 public:
-    /// `fd` is of KVM_CREATE_VCPU, `run_size` of KVM_GET_VCPU_MMAP_SIZE, `kick_signal` of claim_kick_signal(). Throws
-    /// Error(host).
-    KvmCpu(Fd fd, std::size_t run_size, bool sync_regs, int kick_signal);
+    /// What the vCPUs of a machine have in common.
+    struct Common {
+        std::size_t run_size = 0;     ///< of KVM_GET_VCPU_MMAP_SIZE
+        bool sync_regs = false;       ///< registers are in the shared page after each exit
+        int kick_signal = 0;          ///< of claim_kick_signal()
+        StateIo* state_io = nullptr;  ///< outlives the vCPU
+    };
+
+    /// `fd` is of KVM_CREATE_VCPU. Throws Error(host).
+    KvmCpu(Fd fd, unsigned index, const Common& common);
 
     Exit run() override;
     void complete_exit() override;
     void kick() noexcept override;
     Registers registers() override;
     void set_registers(const Registers& registers) override;
+    bool set_debug(const GuestDebug& debug) override;
+    CpuState save_state() override;
+    void restore_state(const CpuState& state) override;
     [[nodiscard]] std::uint64_t exit_rip() const noexcept override;
 
 private:
+    [[nodiscard]] bool access_pending() const noexcept;
+
     Fd fd_;
+    const unsigned index_;
+    StateIo& state_io_;
     Mapping mapping_;
     kvm_run* run_;
     bool sync_regs_;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <system_error>
@@ -55,6 +57,21 @@ std::vector<kvm_cpuid_entry2> read_cpuid(const Fd& cpu) {
             throw Error(ErrorKind::host, fmt::format("KVM_GET_CPUID2 failed: {}", std::generic_category().message(errno)));
         }
     }
+}
+
+bool same_cpuid(std::span<const kvm_cpuid_entry2> left, std::span<const kvm_cpuid_entry2> right) {
+    const auto fixed_part = [](kvm_cpuid_entry2 entry) {
+        if (entry.function == 1) {
+            entry.ecx &= ~(1u << 27 | 1u << 3);  // OSXSAVE, MONITOR
+            entry.edx &= ~(1u << 9);             // APIC
+        } else if (entry.function == 7 && entry.index == 0) {
+            entry.ecx &= ~(1u << 4);  // OSPKE
+        } else if (entry.function == 0xd && entry.index < 2) {
+            entry.ebx = 0;  // the size of what XCR0 and IA32_XSS enable
+        }
+        return std::array{entry.function, entry.index, entry.eax, entry.ebx, entry.ecx, entry.edx};
+    };
+    return std::ranges::equal(left, right, {}, fixed_part, fixed_part);
 }
 
 void write_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries) {

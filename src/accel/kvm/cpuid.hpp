@@ -3,6 +3,7 @@
 
 #include <linux/kvm.h>
 
+#include <span>
 #include <vector>
 
 #include "accel/kvm/fd.hpp"
@@ -18,6 +19,9 @@ void set_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries, unsi
 /// What a vCPU has, and a vCPU gets, as it stands: for state that is saved and restored. Throw Error(host).
 [[nodiscard]] std::vector<kvm_cpuid_entry2> read_cpuid(const Fd& cpu);
 void write_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries);
+
+/// Whether two vCPUs have the same features. What follows the guest's control registers, as OSXSAVE does, is not looked at.
+[[nodiscard]] bool same_cpuid(std::span<const kvm_cpuid_entry2> left, std::span<const kvm_cpuid_entry2> right);
 
 /// The same as set_cpuid() without KVM: `entries` for the vCPU `index`.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_of(std::vector<kvm_cpuid_entry2> entries, unsigned index);

@@ -6,6 +6,7 @@
 #include <linux/kvm.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -56,7 +57,8 @@ std::string open_advice(int error) {
 
 class KvmAccelerator final : public Accelerator {
 public:
-    explicit KvmAccelerator(const KvmOptions& options) : kick_signal_(claim_kick_signal(options.kick_signal)) {
+    explicit KvmAccelerator(const KvmOptions& options) {
+        common_.kick_signal = claim_kick_signal(options.kick_signal);
         const char* const path = options.path;
         Fd system(::open(path, O_RDWR | O_CLOEXEC));
         if (system.get() < 0) fail(fmt::format("cannot open {}", path), errno, open_advice(errno));
@@ -73,7 +75,7 @@ public:
         require(KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID", "2.6.26");
         const int run_size = system_->control(KVM_GET_VCPU_MMAP_SIZE, 0);
         if (run_size < static_cast<int>(sizeof(kvm_run))) fail("KVM_GET_VCPU_MMAP_SIZE failed", errno, {});
-        run_size_ = static_cast<std::size_t>(run_size);
+        common_.run_size = static_cast<std::size_t>(run_size);
         cpuid_query_ = CpuidQuery::shared(system_);
         do {
             vm_ = Fd(system_->control(KVM_CREATE_VM, 0));
@@ -87,8 +89,10 @@ public:
             fail("KVM_SET_TSS_ADDR failed", errno, {});
         }
         if (options.irqchip) irqchip_ = std::make_unique<KvmIrqchip>(vm_, options.pit);
+        state_io_.emplace(*system_, vm_, options.irqchip, options.irqchip && options.pit);
+        common_.state_io = &*state_io_;
         const int sync = vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
-        sync_regs_ = sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0;
+        common_.sync_regs = sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0;
         if (vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0) {
             kvm_enable_cap capability{};
             capability.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE;
@@ -130,7 +134,7 @@ public:
         }
         set_cpuid(cpu, cpuid(), index);
         if (!coalesced_) coalesced_ = KvmCoalescedRing::make(vm_, cpu);
-        return std::make_unique<KvmCpu>(std::move(cpu), run_size_, sync_regs_, kick_signal_);
+        return std::make_unique<KvmCpu>(std::move(cpu), index, common_);
     }
 
     bool connect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
@@ -148,11 +152,20 @@ public:
 
     [[nodiscard]] CoalescedRing* posted_writes() noexcept override { return coalesced_.get(); }
     [[nodiscard]] InterruptController* irqchip() noexcept override { return irqchip_.get(); }
+    [[nodiscard]] VmState save_state() override { return state_io_->save_vm(); }
+    void restore_state(const VmState& state) override { state_io_->restore_vm(state); }
 
 private:
     /// What the guests see.
     std::vector<kvm_cpuid_entry2>& cpuid() {
-        if (cpuid_.empty()) cpuid_ = cpuid_query_->answer();
+        if (!cpuid_.empty()) return cpuid_;
+        cpuid_ = cpuid_query_->answer();
+        // Most kernels leave it to us to say what their local APIC can do.
+        if (irqchip_ && vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0) {
+            for (kvm_cpuid_entry2& entry : cpuid_) {
+                if (entry.function == 1) entry.ecx |= 1u << 24;
+            }
+        }
         return cpuid_;
     }
 
@@ -162,12 +175,11 @@ private:
                     fmt::format("this host's KVM lacks {} (Linux has it since {}: update the kernel)", name, since));
     }
 
-    const int kick_signal_;
     std::shared_ptr<const Fd> system_;
     Fd vm_;
-    std::size_t run_size_ = 0;
-    bool sync_regs_ = false;
     std::unique_ptr<KvmIrqchip> irqchip_;
+    std::optional<StateIo> state_io_;
+    KvmCpu::Common common_;
     std::shared_ptr<CpuidQuery> cpuid_query_;
     std::vector<kvm_cpuid_entry2> cpuid_;
     std::unique_ptr<KvmCoalescedRing> coalesced_;

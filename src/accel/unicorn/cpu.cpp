@@ -1,5 +1,13 @@
 #include "accel/unicorn/cpu.hpp"
 
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 namespace asyncvm::unicorn {
@@ -18,6 +26,28 @@ private:
     VcpuLock& lock_;
 };
 
+// The sections of a saved state are our own structures; who changes one of them changes the version.
+constexpr std::uint32_t section_version = 1;
+
+template <typename T>
+void add_section(CpuState& state, const char* name, const T& value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    const auto bytes = std::as_bytes(std::span(&value, 1));
+    state.sections.push_back({name, section_version, {bytes.begin(), bytes.end()}});
+}
+
+/// False where there is no such section.
+template <typename T>
+bool take_section(const CpuState& state, const char* name, T& value) {
+    const auto* const section = state.find(name);
+    if (section == nullptr) return false;
+    if (section->version != section_version || section->bytes.size() != sizeof value) {
+        throw Error(ErrorKind::usage, fmt::format("the saved section {} is of another version of asyncvm", name));
+    }
+    std::memcpy(&value, section->bytes.data(), sizeof value);
+    return true;
+}
+
 }  // namespace
 
 UnicornCpu::UnicornCpu(unsigned index, std::shared_ptr<Shared> shared)
@@ -27,6 +57,7 @@ Emulation& UnicornCpu::emulation() {
     if (!emulation_) {
         auto engine = engine_ ? std::move(engine_) : std::make_unique<Engine>();
         emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_);
+        if (extended_) emulation_->set_extended(*extended_);
     }
     return *emulation_;
 }
@@ -67,8 +98,36 @@ void UnicornCpu::kick() noexcept {
 Registers UnicornCpu::registers() { return emulation_ ? emulation_->registers() : start_; }
 
 void UnicornCpu::set_registers(const Registers& registers) {
+    if (emulation_) extended_ = emulation_->extended();
     emulation_.reset();
     start_ = registers;
+}
+
+CpuState UnicornCpu::save_state() {
+    if (emulation_ && emulation_->access_pending())
+        throw std::logic_error("the state of a vCPU is saved while an access is pending");
+    CpuState state;
+    state.accelerator = "unicorn";
+    const Registers now = registers();
+    add_section(state, "registers", now);
+    const auto extended = emulation_ ? emulation_->extended() : extended_;
+    if (extended) add_section(state, "extended", *extended);
+    return state;
+}
+
+void UnicornCpu::restore_state(const CpuState& state) {
+    if (state.accelerator != "unicorn") {
+        throw Error(ErrorKind::usage,
+                    fmt::format("the state was saved on {}, and Unicorn can't go on with it", state.accelerator));
+    }
+    Registers registers;
+    if (!take_section(state, "registers", registers))
+        throw Error(ErrorKind::usage, "the saved state has no section registers");
+    ExtendedState extended;
+    const bool has_extended = take_section(state, "extended", extended);
+    emulation_.reset();
+    start_ = registers;
+    extended_ = has_extended ? std::optional(extended) : std::nullopt;
 }
 
 std::uint64_t UnicornCpu::exit_rip() const noexcept { return emulation_ ? emulation_->rip() : 0; }

@@ -29,6 +29,8 @@ public:
     void kick() noexcept override;
     Registers registers() override;
     void set_registers(const Registers& registers) override;
+    CpuState save_state() override;
+    void restore_state(const CpuState& state) override;
     [[nodiscard]] std::uint64_t exit_rip() const noexcept override;
 
 private:
@@ -37,8 +39,9 @@ private:
 
     const unsigned index_;
     std::shared_ptr<Shared> shared_;
-    std::unique_ptr<Engine> engine_;  ///< until an emulation takes it
-    Registers start_;                 ///< what the guest starts, or goes on, with; valid while there is no emulation
+    std::unique_ptr<Engine> engine_;         ///< until an emulation takes it
+    Registers start_;                        ///< what the guest starts, or goes on, with; valid while there is no emulation
+    std::optional<ExtendedState> extended_;  ///< goes with start_; without it the processor's own initial values
     std::atomic<bool> kicked_ = false;
     std::unique_ptr<Emulation> emulation_;
 };

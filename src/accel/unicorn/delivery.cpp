@@ -3,7 +3,7 @@
 #include <cstring>
 #include <optional>
 
-#include "accel/unicorn/bits.hpp"
+#include "x86/bits.hpp"
 
 namespace asyncvm::unicorn {
 
@@ -53,7 +53,7 @@ Delivery deliver_real(const GuestMemory& memory, const Registers& registers, uns
     delivery.rsp = (registers.rsp & ~std::uint64_t{0xffff}) | sp;
     delivery.frame_address = registers.ss.base + sp;
     push(delivery, {registers.rflags, registers.cs.selector, registers.rip}, 3, 2);
-    delivery.rflags = registers.rflags & ~(flag_if | flag_tf | flag_ac | flag_rf);
+    delivery.rflags = registers.rflags & ~(rflags_if | rflags_tf | rflags_ac | rflags_rf);
     return delivery;
 }
 
@@ -107,7 +107,7 @@ Delivery deliver_protected(const GuestMemory& memory, const Registers& registers
     delivery.cs = registers.cs.selector;
     delivery.rip = gate->offset;
     // A fault's saved flags have RF set, so that an instruction breakpoint does not hit twice.
-    const std::uint64_t saved = registers.rflags | (fault ? flag_rf : 0);
+    const std::uint64_t saved = registers.rflags | (fault ? rflags_rf : 0);
     if (wide) {
         delivery.rsp = (registers.rsp & ~std::uint64_t{15}) - 40;
         push(delivery, {registers.ss.selector, registers.rsp, saved, registers.cs.selector, registers.rip}, 5, 8);
@@ -119,7 +119,7 @@ Delivery deliver_protected(const GuestMemory& memory, const Registers& registers
         delivery.frame_address = (registers.ss.base + (delivery.rsp & mask)) & 0xffff'ffff;
     }
     delivery.rflags =
-        registers.rflags & ~(flag_tf | flag_nt | flag_rf | flag_vm | (gate->type == interrupt_gate ? flag_if : 0));
+        registers.rflags & ~(rflags_tf | rflags_nt | rflags_rf | rflags_vm | (gate->type == interrupt_gate ? rflags_if : 0));
     return delivery;
 }
 

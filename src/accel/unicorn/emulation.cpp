@@ -4,9 +4,9 @@
 #include <exception>
 #include <utility>
 
-#include "accel/unicorn/bits.hpp"
 #include "accel/unicorn/delivery.hpp"
 #include "accel/unicorn/state.hpp"
+#include "x86/bits.hpp"
 
 namespace asyncvm::unicorn {
 

@@ -17,6 +17,7 @@
 #include "accel/unicorn/engine.hpp"
 #include "accel/unicorn/fiber.hpp"
 #include "accel/unicorn/joiner.hpp"
+#include "accel/unicorn/state.hpp"
 #include "accel/unicorn/stub.hpp"
 
 namespace asyncvm::unicorn {
@@ -59,6 +60,11 @@ public:
 
     /// Exact at every stop but Stop::access, where it may be that of the middle of an instruction.
     [[nodiscard]] Registers registers() const;
+
+    /// At a stop that is not Stop::access.
+    [[nodiscard]] ExtendedState extended() const { return read_extended(*engine_); }
+    void set_extended(const ExtendedState& state) { write_extended(*engine_, state); }
+    [[nodiscard]] bool access_pending() const noexcept { return stop_ == Stop::access; }
 
     /// Of the instruction that made the last stop.
     [[nodiscard]] std::uint64_t rip() const noexcept { return inside_ ? linear_ - cs_base_ : rip_; }

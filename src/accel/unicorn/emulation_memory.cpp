@@ -1,9 +1,9 @@
 // Hooks of Emulation that look at memory: devices, page tables, and what lies nowhere.
 #include <algorithm>
 
-#include "accel/unicorn/bits.hpp"
 #include "accel/unicorn/emulation.hpp"
-#include "report/translate.hpp"
+#include "x86/bits.hpp"
+#include "x86/page_walk.hpp"
 
 namespace asyncvm::unicorn {
 
@@ -43,7 +43,7 @@ void Emulation::mode_changed(std::uint64_t address) {
     paging_.cr0 = cr0_;
     paging_.efer = engine_->read_msr(msr_efer);
     if ((cr0_ & cr0_pe) != 0) {
-        if ((engine_->read(UC_X86_REG_EFLAGS) & flag_vm) != 0) return refuse("virtual-8086 mode");
+        if ((engine_->read(UC_X86_REG_EFLAGS) & rflags_vm) != 0) return refuse("virtual-8086 mode");
         if ((cs_ & 3) != 0) return refuse("user mode");
     }
     code_low_ = 1, code_high_ = 0;

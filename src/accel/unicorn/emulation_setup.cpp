@@ -3,10 +3,10 @@
 
 #include <utility>
 
-#include "accel/unicorn/bits.hpp"
 #include "accel/unicorn/cpuid.hpp"
 #include "accel/unicorn/emulation.hpp"
 #include "accel/unicorn/state.hpp"
+#include "x86/bits.hpp"
 
 namespace asyncvm::unicorn {
 

@@ -57,6 +57,19 @@ std::uint64_t Engine::read_msr(std::uint32_t index) const noexcept {
     return msr.value;
 }
 
+void Engine::write_msr(std::uint32_t index, std::uint64_t value) noexcept {
+    uc_x86_msr msr{index, value};
+    uc_reg_write(engine_, UC_X86_REG_MSR, &msr);
+}
+
+void Engine::read_bytes(uc_x86_reg name, std::span<std::byte, 16> to) const noexcept {
+    uc_reg_read(engine_, name, to.data());
+}
+
+void Engine::write_bytes(uc_x86_reg name, std::span<const std::byte, 16> from) noexcept {
+    uc_reg_write(engine_, name, from.data());
+}
+
 uc_x86_mmr Engine::read_table(uc_x86_reg name) const noexcept {
     uc_x86_mmr value{};
     uc_reg_read(engine_, name, &value);

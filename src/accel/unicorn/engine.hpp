@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "accel/unicorn/library.hpp"
 
@@ -26,6 +27,10 @@ public:
     [[nodiscard]] std::uint64_t read(uc_x86_reg name) const noexcept;
     void write(uc_x86_reg name, std::uint64_t value) noexcept;
     [[nodiscard]] std::uint64_t read_msr(std::uint32_t index) const noexcept;
+    void write_msr(std::uint32_t index, std::uint64_t value) noexcept;
+    /// Registers of up to 16 bytes.
+    void read_bytes(uc_x86_reg name, std::span<std::byte, 16> to) const noexcept;
+    void write_bytes(uc_x86_reg name, std::span<const std::byte, 16> from) noexcept;
     [[nodiscard]] uc_x86_mmr read_table(uc_x86_reg name) const noexcept;
     void write_table(uc_x86_reg name, const uc_x86_mmr& value) noexcept;
 

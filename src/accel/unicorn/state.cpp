@@ -6,14 +6,12 @@
 #include <cstring>
 #include <utility>
 
-#include "accel/unicorn/bits.hpp"
-#include "accel/unicorn/descriptor.hpp"
+#include "x86/bits.hpp"
+#include "x86/segment_descriptor.hpp"
 
 namespace asyncvm::unicorn {
 
 namespace {
-
-constexpr std::uint64_t cr4_la57 = 1u << 12;
 
 /// In the order of the members of Registers.
 constexpr std::array general{UC_X86_REG_RAX, UC_X86_REG_RBX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RSI, UC_X86_REG_RDI,
@@ -79,7 +77,40 @@ uc_x86_mmr from_table(const DescriptorTable& from) {
 
 std::uint16_t selector(const Engine& engine, uc_x86_reg name) { return static_cast<std::uint16_t>(engine.read(name)); }
 
+/// SYSENTER's three, STAR to FMASK, the hidden base of GS, and PAT.
+constexpr std::array<std::uint32_t, 9> system_msrs{0x174,      0x175,      0x176,      0xc0000081, 0xc0000082,
+                                                   0xc0000083, 0xc0000084, 0xc0000102, 0x277};
+
+uc_x86_reg after(uc_x86_reg first, std::size_t distance) {
+    return static_cast<uc_x86_reg>(static_cast<std::size_t>(first) + distance);
+}
+
 }  // namespace
+
+ExtendedState read_extended(const Engine& engine) {
+    ExtendedState state;
+    for (std::size_t i = 0; i < state.xmm.size(); ++i) engine.read_bytes(after(UC_X86_REG_XMM0, i), state.xmm[i]);
+    for (std::size_t i = 0; i < state.x87.size(); ++i) engine.read_bytes(after(UC_X86_REG_FP0, i), state.x87[i]);
+    state.mxcsr = engine.read(UC_X86_REG_MXCSR);
+    state.control = engine.read(UC_X86_REG_FPCW);
+    state.status = engine.read(UC_X86_REG_FPSW);
+    state.tags = engine.read(UC_X86_REG_FPTAG);
+    for (std::size_t i = 0; i < system_msrs.size(); ++i) {
+        state.msrs[i] = {system_msrs[i], engine.read_msr(system_msrs[i])};
+    }
+    return state;
+}
+
+void write_extended(Engine& engine, const ExtendedState& state) {
+    for (std::size_t i = 0; i < state.xmm.size(); ++i) engine.write_bytes(after(UC_X86_REG_XMM0, i), state.xmm[i]);
+    // The status first: it says which register is the top.
+    engine.write(UC_X86_REG_FPSW, state.status);
+    for (std::size_t i = 0; i < state.x87.size(); ++i) engine.write_bytes(after(UC_X86_REG_FP0, i), state.x87[i]);
+    engine.write(UC_X86_REG_FPTAG, state.tags);
+    engine.write(UC_X86_REG_FPCW, state.control);
+    engine.write(UC_X86_REG_MXCSR, state.mxcsr);
+    for (const ExtendedState::Msr& msr : state.msrs) engine.write_msr(msr.index, msr.value);
+}
 
 Registers read_state(const Engine& engine, const GuestMemory* memory, const Registers& started) {
     Registers to;
@@ -105,7 +136,7 @@ void check_settable(const Registers& registers) {
         throw Error(ErrorKind::host, std::string("Unicorn cannot start a guest in ") + what + " (use --accel kvm)");
     };
     if ((registers.cr0 & cr0_pe) != 0 && (registers.cs.dpl != 0 || (registers.cs.selector & 3) != 0)) refuse("user mode");
-    if ((registers.rflags & flag_vm) != 0) refuse("virtual-8086 mode");
+    if ((registers.rflags & rflags_vm) != 0) refuse("virtual-8086 mode");
     if ((registers.cr4 & cr4_la57) != 0) refuse("5-level paging");
 }
 

@@ -4,6 +4,8 @@
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/registers.hpp>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "accel/unicorn/engine.hpp"
@@ -14,6 +16,21 @@ namespace asyncvm::unicorn {
 /// part of the other segment registers: it is what the guest `started` with while selector and mode are the same, otherwise
 /// what real mode gives it, or what the descriptor in memory says.
 [[nodiscard]] Registers read_state(const Engine& engine, const GuestMemory* memory, const Registers& started);
+
+/// What Registers does not have: x87, SSE, and the MSRs that only system code uses.
+struct ExtendedState {
+    struct Msr {
+        std::uint32_t index = 0;
+        std::uint64_t value = 0;
+    };
+    std::array<std::array<std::byte, 16>, 16> xmm{};
+    std::array<std::array<std::byte, 16>, 8> x87{};  ///< 10 bytes each, from the stack's top on
+    std::uint64_t mxcsr = 0, control = 0, status = 0, tags = 0;
+    std::array<Msr, 9> msrs{};
+};
+
+[[nodiscard]] ExtendedState read_extended(const Engine& engine);
+void write_extended(Engine& engine, const ExtendedState& state);
 
 /// Throws Error(host) for a state that cannot be set here: user mode, virtual-8086 mode, 5-level paging.
 void check_settable(const Registers& registers);

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "accel/unicorn/bits.hpp"
-#include "accel/unicorn/descriptor.hpp"
+#include "x86/bits.hpp"
+#include "x86/segment_descriptor.hpp"
 
 namespace asyncvm::unicorn {
 

@@ -1,4 +1,7 @@
 #include <asyncvm/accelerator.hpp>
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
 
 #include <memory>
 
@@ -19,6 +22,19 @@ public:
 
     [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override {
         return std::make_unique<UnicornCpu>(index, shared_);
+    }
+
+    /// The vCPUs share nothing but the memory.
+    [[nodiscard]] VmState save_state() override {
+        VmState state;
+        state.accelerator = name();
+        return state;
+    }
+    void restore_state(const VmState& state) override {
+        if (state.accelerator != name()) {
+            throw Error(ErrorKind::usage,
+                        fmt::format("the state was saved on {}, and Unicorn can't go on with it", state.accelerator));
+        }
     }
 
 private:

@@ -4,9 +4,9 @@
 
 #include <cstring>
 
-#include "accel/unicorn/bits.hpp"
-#include "accel/unicorn/descriptor.hpp"
 #include "loader/initial_state.hpp"
+#include "x86/bits.hpp"
+#include "x86/segment_descriptor.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::unicorn;
@@ -54,7 +54,7 @@ BOOST_AUTO_TEST_CASE(real_mode_pushes_flags_cs_and_ip) {
     Fixture fixture(Mode::real16);
     fixture.put(4 * 0x40, 0x2000'0123);
     fixture.registers.rip = 0x77;
-    fixture.registers.rflags = 0x202 | flag_tf | 1;
+    fixture.registers.rflags = 0x202 | rflags_tf | 1;
     const Delivery delivery = deliver(fixture.memory, fixture.registers, 0x40, false);
     BOOST_TEST((delivery.kind == Kind::handler));
     BOOST_TEST(delivery.cs == 0x2000);
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(protected_mode_pushes_eflags_cs_and_eip) {
     BOOST_TEST(delivery.rsp == 0x8000u - 12);
     BOOST_TEST(Fixture::word<std::uint32_t>(delivery, 0) == 0x11111u);
     BOOST_TEST(Fixture::word<std::uint32_t>(delivery, 1) == 0x08u);
-    BOOST_TEST(Fixture::word<std::uint32_t>(delivery, 2) == (0x203u | flag_rf));
+    BOOST_TEST(Fixture::word<std::uint32_t>(delivery, 2) == (0x203u | rflags_rf));
     BOOST_TEST(delivery.rflags == 3u);
 }
 

@@ -1,6 +1,6 @@
-#include "accel/unicorn/descriptor.hpp"
+#include "x86/segment_descriptor.hpp"
 
-namespace asyncvm::unicorn {
+namespace asyncvm {
 
 namespace {
 
@@ -36,4 +36,4 @@ Segment decode_descriptor(std::uint64_t descriptor, std::uint16_t selector) noex
     return segment;
 }
 
-}  // namespace asyncvm::unicorn
+}  // namespace asyncvm

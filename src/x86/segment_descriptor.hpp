@@ -5,10 +5,10 @@
 
 #include <cstdint>
 
-namespace asyncvm::unicorn {
+namespace asyncvm {
 
 [[nodiscard]] std::uint64_t encode_descriptor(const Segment& segment) noexcept;
 
 [[nodiscard]] Segment decode_descriptor(std::uint64_t descriptor, std::uint16_t selector) noexcept;
 
-}  // namespace asyncvm::unicorn
+}  // namespace asyncvm

@@ -1,6 +1,7 @@
-#include "report/translate.hpp"
+#define BOOST_TEST_MODULE x86
+#include "x86/page_walk.hpp"
 
-#include "bytes.hpp"
+#include "../report/bytes.hpp"
 #include "loader/initial_state.hpp"
 
 #include <boost/test/unit_test.hpp>

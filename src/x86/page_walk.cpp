@@ -1,6 +1,6 @@
-#include "report/translate.hpp"
+#include "x86/page_walk.hpp"
 
-#include "report/control_bits.hpp"
+#include "x86/bits.hpp"
 
 #include <algorithm>
 #include <cstring>
