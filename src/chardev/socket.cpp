@@ -177,14 +177,14 @@ awaitable<void> SocketBackend::finish(Deadline deadline) {
         const bool slow = connection->fsm().unread_at_peer() > 0;
         if (!told && slow && now - begun >= patience) {
             told = true;
-            log(fmt::format("the guest has ended; the client on {} has not read everything yet (Ctrl-C gives up)",
+            log(fmt::format("the guest has ended; the other side of {} has not read everything yet (Ctrl-C gives up)",
                             description()));
         }
         co_await state().wait(seen, told ? Event::no_limit : patience);
     }
     if (connection->fsm().arrived_unconfirmed()) {
         log(fmt::format(
-            "the client on {} has taken everything but has not closed its connection: what it has not read by now "
+            "the other side of {} has taken everything but has not closed its connection: what it has not read by now "
             "may be lost to it",
             description()));
     }

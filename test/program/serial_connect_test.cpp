@@ -70,6 +70,20 @@ BOOST_AUTO_TEST_CASE(what_a_server_had_not_got_when_it_died_goes_to_the_next_con
     vm.check_end();
 }
 
+BOOST_AUTO_TEST_CASE(a_server_that_half_closes_every_connection_at_once_gets_each_byte_once) {
+    constexpr unsigned blocks = 128;
+    Server server;
+    SerialVm vm(connecting_to(server) + ",linger=60", printing_blocks(blocks));
+    std::string text;
+    while (text.size() < blocks * block_size) {
+        auto peer = server.accept();
+        peer.half_close();
+        text += peer.read_to_end();
+    }
+    BOOST_TEST((text == blocks_text(0, blocks * block_size)));
+    vm.check_end();
+}
+
 BOOST_AUTO_TEST_CASE(output_waits_until_there_is_a_server) {
     Server server;
     server.stop();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -99,6 +100,13 @@ public:
     std::size_t unread() const {
         int bytes = 0;
         return ::ioctl(fd_, FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+    }
+    /// From now on this side's kernel drops what comes over TCP, and acknowledges nothing.
+    void deafen() {
+        sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+        const sock_fprog program{1, &drop};
+        if (::setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+            throw std::runtime_error(std::strerror(errno));
     }
     void half_close() { ::shutdown(fd_, SHUT_WR); }
     void close() {
