@@ -1,22 +1,44 @@
 /// The guest's RAM: guest-physical addresses to host memory, every access checked.
 #pragma once
 
+#include <asyncvm/log.hpp>
+
+#include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace asyncvm {
 
-/// RAM from 0 up to 3 GiB, the rest from 4 GiB on, as on a PC. Pages are reserved lazily: memory that the guest never
-/// touches costs nothing.
+enum class HugePages : std::uint8_t {
+    off,       ///< pages of 4 KiB: the least memory and the fastest start for a guest that touches little
+    on,        ///< aligned to 2 MiB, and the kernel is asked for huge pages: far fewer exits for a guest that touches much
+    reserved,  ///< only of the pages that the host has set aside (vm.nr_hugepages)
+};
+
+/// What backs a guest's RAM.
+struct MemoryOptions {
+    HugePages huge_pages = HugePages::off;
+    /// A memfd that another process can map as well (GuestMemory::Region::fd). Otherwise anonymous memory of this process.
+    bool shared = false;
+    Log log{};  ///< is told when the host does not give what was asked for
+};
+
+/// RAM from 0 up to 3 GiB, the rest from 4 GiB on, as on a PC. Pages are taken when they are touched first: memory that the
+/// guest never touches costs nothing, and may be more than the host has. But a guest that touches more than the host can
+/// give ends this process (the kernel's OOM killer; with reserved huge pages all are taken at once, or refused).
 class GuestMemory {
 public:
     struct Region {
         std::uint64_t address = 0;     ///< guest-physical, page-aligned
         std::span<std::byte> bytes{};  ///< host memory
         std::string name;              ///< for messages: "ram", "boot tables"
+        int fd = -1;                   ///< where the bytes are for other processes; -1: nowhere
+        std::uint64_t offset = 0;      ///< of the bytes, in `fd`
     };
 
     static constexpr std::uint64_t page_size = 4096;
@@ -26,7 +48,8 @@ public:
     static constexpr std::uint64_t boot_tables_size = 0x8000;
 
     /// `ram_size` in bytes: a multiple of the page size, at least one page. Throws Error(host) if it can't be reserved.
-    explicit GuestMemory(std::uint64_t ram_size);
+    /// Error(host) says what to do.
+    explicit GuestMemory(std::uint64_t ram_size, const MemoryOptions& options = {});
     ~GuestMemory();
     GuestMemory(const GuestMemory&) = delete;
     GuestMemory& operator=(const GuestMemory&) = delete;
@@ -48,10 +71,52 @@ public:
     std::size_t read(std::uint64_t address, std::span<std::byte> to) const noexcept;
     std::size_t write(std::uint64_t address, std::span<const std::byte> from) noexcept;
 
+    /// For what guest and monitor share, such as the indices of a ring: one access, ordered after a load and before a store
+    /// of the other side. Nothing, or false, where there is no memory or `address` is no multiple of the size. Any thread.
+    template <std::unsigned_integral T>
+    [[nodiscard]] std::optional<T> load_acquire(std::uint64_t address) const noexcept {
+        auto* const place = atomic_place<T>(address);
+        if (place == nullptr) return std::nullopt;
+        return std::atomic_ref(*place).load(std::memory_order_acquire);
+    }
+    template <std::unsigned_integral T>
+    bool store_release(std::uint64_t address, T value) noexcept {
+        auto* const place = atomic_place<T>(address);
+        if (place == nullptr) return false;
+        std::atomic_ref(*place).store(value, std::memory_order_release);
+        mark_dirty(address, sizeof(T));
+        return true;
+    }
+
+    /// From now on write() and store_release() note the pages that they write: KVM knows only of the guest's own writes. Who
+    /// writes through try_at() calls mark_dirty(). Before other threads use the memory; boot_tables() comes before it.
+    void start_dirty_log();
+    /// Any thread. Without a log it does nothing.
+    void mark_dirty(std::uint64_t address, std::uint64_t size) noexcept;
+    /// The guest-physical addresses of the pages that were written since the last call, in order. Any thread.
+    [[nodiscard]] std::vector<std::uint64_t> take_dirty_pages();
+
 private:
-    void map(std::uint64_t address, std::uint64_t size, std::string name);
+    struct Mapping {
+        std::byte* host;
+        std::uint64_t size;
+        int fd;
+    };
+
+    void map(std::uint64_t address, std::uint64_t size, std::string name, HugePages huge_pages);
+    [[nodiscard]] Mapping map_host(std::uint64_t size, HugePages huge_pages, const std::string& name) const;
+    void unmap_all() noexcept;
+    template <typename T>
+    [[nodiscard]] T* atomic_place(std::uint64_t address) const noexcept {
+        if (address % sizeof(T) != 0) return nullptr;
+        return reinterpret_cast<T*>(try_at(address, sizeof(T)).data());
+    }
 
     std::uint64_t ram_size_;
+    MemoryOptions options_;
+    std::vector<Mapping> mappings_;
+    /// For each region, in their order, a bit a page; empty without a log.
+    std::vector<std::vector<std::atomic<std::uint64_t>>> dirty_;
     std::vector<Region> regions_;
 };
 

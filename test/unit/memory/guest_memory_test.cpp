@@ -2,11 +2,16 @@
 #include <asyncvm/error.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <random>
+#include <string>
+#include <vector>
 
 using namespace asyncvm;
 
@@ -116,4 +121,115 @@ BOOST_AUTO_TEST_CASE(no_address_leads_out_of_the_memory) {
         BOOST_REQUIRE(memory.read(address, std::span(bytes).first(size)) <= size);
         BOOST_REQUIRE((view.empty() || memory.read(address, std::span(bytes).first(size)) == size));
     }
+}
+
+BOOST_AUTO_TEST_CASE(private_memory_has_no_descriptor_and_shared_memory_is_seen_through_its_own) {
+    for (const auto huge_pages : {HugePages::off, HugePages::on}) {
+        const GuestMemory alone(mib, {.huge_pages = huge_pages});
+        BOOST_TEST(alone.regions()[0].fd == -1);
+        GuestMemory memory(4 * mib, {.huge_pages = huge_pages, .shared = true});
+        const auto& region = memory.regions()[0];
+        BOOST_REQUIRE(region.fd >= 0);
+        const auto data = four(1, 2, 3, 4);
+        memory.write(0x1234, data);
+        std::array<std::byte, 4> back{};
+        BOOST_TEST(::pread(region.fd, back.data(), back.size(), static_cast<off_t>(region.offset + 0x1234)) == 4);
+        BOOST_TEST((back == data));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(memory_for_huge_pages_is_aligned_to_them) {
+    for (const bool shared : {false, true}) {
+        std::vector<GuestMemory*> all;
+        for (int i = 0; i < 8; ++i) {
+            // An odd number of pages each, so that chance does not align them.
+            all.push_back(new GuestMemory(3 * mib + 4096, {.huge_pages = HugePages::on, .shared = shared}));
+            const auto bytes = all.back()->regions()[0].bytes;
+            BOOST_TEST(reinterpret_cast<std::uintptr_t>(bytes.data()) % (2 * mib) == 0u);
+            BOOST_TEST(bytes.size() == 3 * mib + 4096);
+            bytes.front() = bytes.back() = std::byte{1};
+        }
+        for (const auto* const memory : all) delete memory;
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_kernel_is_asked_for_huge_pages_only_when_they_are_wanted) {
+    const auto flags_of = [](const GuestMemory& memory) {
+        const auto start = fmt::format("{:x}-", reinterpret_cast<std::uintptr_t>(memory.regions()[0].bytes.data()));
+        std::ifstream maps("/proc/self/smaps");
+        bool here = false;
+        for (std::string line; std::getline(maps, line);) {
+            if (line.starts_with(start)) here = true;
+            if (here && line.starts_with("VmFlags:")) return line + " ";
+        }
+        return std::string();
+    };
+    BOOST_TEST(flags_of(GuestMemory(4 * mib, {.huge_pages = HugePages::on})).find(" hg ") != std::string::npos);
+    BOOST_TEST(flags_of(GuestMemory(4 * mib)).find(" hg ") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(reserved_pages_that_are_not_there_are_an_error_that_says_what_to_do) {
+    std::string reserved;
+    std::getline(std::ifstream("/proc/sys/vm/nr_hugepages"), reserved);
+    for (const bool shared : {false, true}) {
+        if (reserved != "0") continue;
+        BOOST_CHECK_EXCEPTION(GuestMemory(8 * mib, {.huge_pages = HugePages::reserved, .shared = shared}), Error,
+                              [](const Error& error) {
+                                  return std::string(error.what()).find("vm.nr_hugepages=4") != std::string::npos;
+                              });
+    }
+}
+
+BOOST_AUTO_TEST_CASE(shared_memory_that_gets_no_huge_pages_is_told_in_one_line) {
+    std::string word;
+    std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/shmem_enabled"), word);
+    const bool none = word.empty() || word.find("[never]") != std::string::npos || word.find("[deny]") != std::string::npos;
+    std::vector<std::string> told;
+    const MemoryOptions options{.huge_pages = HugePages::on, .shared = true, .log = [&](std::string_view line) {
+                                    told.emplace_back(line);
+                                }};
+    const GuestMemory memory(mib, options);
+    BOOST_TEST(told.size() == (none ? 1u : 0u));
+    for (const auto& line : told) BOOST_TEST(line.find("shared guest memory gets no huge pages") != std::string::npos, line);
+}
+
+BOOST_AUTO_TEST_CASE(shared_values_are_whole_aligned_and_inside) {
+    GuestMemory memory(mib);
+    BOOST_TEST(memory.store_release<std::uint16_t>(0x100, 0x1234));
+    BOOST_TEST(memory.store_release<std::uint64_t>(0x108, 0x1122334455667788));
+    BOOST_TEST((memory.load_acquire<std::uint16_t>(0x100) == 0x1234));
+    BOOST_TEST((memory.load_acquire<std::uint32_t>(0x108) == 0x55667788u));
+    BOOST_TEST((memory.load_acquire<std::uint64_t>(mib - 8) == 0u));
+    BOOST_TEST(!memory.load_acquire<std::uint32_t>(0x102));
+    BOOST_TEST(!memory.load_acquire<std::uint32_t>(mib));
+    BOOST_TEST(!memory.store_release<std::uint16_t>(mib, 1));
+    BOOST_TEST(!memory.store_release<std::uint16_t>(0x101, 1));
+    BOOST_TEST(!memory.load_acquire<std::uint64_t>(~std::uint64_t{7}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_written_is_noted_once_it_is_asked_for) {
+    GuestMemory memory(3 * gib + mib);
+    memory.boot_tables();
+    memory.write(0x5000, four(1, 2, 3, 4));
+    BOOST_TEST(memory.take_dirty_pages().empty());
+    memory.start_dirty_log();
+    using Pages = std::vector<std::uint64_t>;
+    memory.write(0x5ffe, four(1, 2, 3, 4));
+    memory.write(4 * gib, four(1, 2, 3, 4));
+    memory.write(3 * gib - 2, four(1, 2, 3, 4));
+    memory.write(3 * gib, four(1, 2, 3, 4));  // nothing is there
+    memory.store_release<std::uint16_t>(0x9000, 7);
+    memory.mark_dirty(0x7000, 1);
+    memory.mark_dirty(0x7fff, 0);
+    memory.mark_dirty(4 * gib + mib - 1, ~std::uint64_t{0});
+    BOOST_TEST(memory.take_dirty_pages() == (Pages{0x5000, 0x6000, 0x7000, 0x9000, 3 * gib - 0x1000, 4 * gib,
+                                                   4 * gib + mib - 0x1000}),
+               boost::test_tools::per_element());
+    BOOST_TEST(memory.take_dirty_pages().empty());
+}
+
+BOOST_AUTO_TEST_CASE(more_memory_than_the_host_has_costs_nothing_until_it_is_touched) {
+    GuestMemory memory(512 * gib);
+    BOOST_TEST(memory.write(512 * gib, four(1, 2, 3, 4)) == 4u);
+    BOOST_TEST(memory.store_release<std::uint32_t>(513 * gib - 8, 1));
 }
