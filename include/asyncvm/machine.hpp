@@ -20,6 +20,8 @@ class MachineCore;
 
 struct MachineConfig {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
+    HugePages huge_pages = HugePages::off;  ///< of the memory
+    bool memory_share = false;              ///< the memory is a memfd that other processes can map: GuestMemory::Region::fd
     unsigned cpus = 1;
     /// Writes that need no answer are collected, where the accelerator can, when they come in a burst: with at most this
     /// between two of them. 0: never. docs/posted-writes.md

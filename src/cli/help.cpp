@@ -27,6 +27,10 @@ The guest:
 
 The machine:
   -m, --memory SIZE       the guest's memory (default 128M)
+  --hugepages off|on|reserved
+                          pages of 2 MiB for it: none (default), what the host gives,
+                          or those that the host has set aside
+  --memory-share on|off   let other processes map it (default off)
   --cpus N, --smp N       how many vCPUs (default 1); all start at the entry
   --cpu -NAME[,+NAME]...  features of the processor that the guest does not see, or
                           can't do without; names as in /proc/cpuinfo

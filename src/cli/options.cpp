@@ -44,6 +44,20 @@ bool parse_posted_writes(std::string_view text) {
     fail(fmt::format("--posted-writes {}: it is on (bursts of writes are collected) or off (each write is an exit)", text));
 }
 
+HugePages parse_huge_pages(std::string_view text) {
+    if (text == "off") return HugePages::off;
+    if (text == "on") return HugePages::on;
+    if (text == "reserved") return HugePages::reserved;
+    fail(fmt::format("--hugepages {}: it is off, on (if the host has some to give) or reserved (those of vm.nr_hugepages)",
+                     text));
+}
+
+bool parse_memory_share(std::string_view text) {
+    if (text == "on") return true;
+    if (text == "off") return false;
+    fail(fmt::format("--memory-share {}: it is on (other processes can map the guest's memory) or off", text));
+}
+
 unsigned parse_cpus(std::string_view text) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > most_cpus) {
@@ -122,6 +136,8 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.mode.empty()) options.mode = parse_mode(raw.mode.back());
     if (!raw.memory.empty()) options.memory_size = parse_size(raw.memory.back(), "--memory");
     check_memory_size(options.memory_size);
+    if (!raw.huge_pages.empty()) options.huge_pages = parse_huge_pages(raw.huge_pages.back());
+    if (!raw.memory_share.empty()) options.memory_share = parse_memory_share(raw.memory_share.back());
     if (!raw.cpus.empty()) options.cpus = parse_cpus(raw.cpus.back());
     if (!raw.cpu.empty()) {
         options.cpu_features = raw.cpu.back();

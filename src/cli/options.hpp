@@ -29,6 +29,8 @@ struct Options {
     Mode mode = Mode::real16;
     std::vector<RegisterSetting> registers;
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
+    HugePages huge_pages = HugePages::off;
+    bool memory_share = false;
     unsigned cpus = 1;
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;

@@ -34,19 +34,27 @@ struct Value {
 };
 
 constexpr Value values[] = {
-    {"--serial", &RawOptions::serial},   {"--debugcon", &RawOptions::debugcon},
-    {"--device", &RawOptions::device},   {"--load", &RawOptions::load},
-    {"--entry", &RawOptions::entry},     {"--mode", &RawOptions::mode},
-    {"--reg", &RawOptions::reg},         {"-m,--memory", &RawOptions::memory},
-    {"--cpus,--smp", &RawOptions::cpus}, {"--cpu", &RawOptions::cpu},
-    {"--accel", &RawOptions::accel},     {"--posted-writes", &RawOptions::posted_writes},
+    {"--serial", &RawOptions::serial},
+    {"--debugcon", &RawOptions::debugcon},
+    {"--device", &RawOptions::device},
+    {"--load", &RawOptions::load},
+    {"--entry", &RawOptions::entry},
+    {"--mode", &RawOptions::mode},
+    {"--reg", &RawOptions::reg},
+    {"-m,--memory", &RawOptions::memory},
+    {"--cpus,--smp", &RawOptions::cpus},
+    {"--cpu", &RawOptions::cpu},
+    {"--accel", &RawOptions::accel},
+    {"--posted-writes", &RawOptions::posted_writes},
+    {"--hugepages", &RawOptions::huge_pages},
+    {"--memory-share", &RawOptions::memory_share},
     {"GUEST", &RawOptions::guest},
 };
 
-constexpr std::string_view names[] = {"--help",     "--version",       "--verbose", "--no-defaults", "--serial",
-                                      "--debugcon", "--device",        "--load",    "--entry",       "--mode",
-                                      "--reg",      "--memory",        "--cpus",    "--smp",         "--cpu",
-                                      "--accel",    "--posted-writes", "--probe",   "--probe-lines", "--stats"};
+constexpr std::string_view names[] = {
+    "--help",          "--version", "--verbose",     "--no-defaults", "--serial",    "--debugcon",    "--device", "--load",
+    "--entry",         "--mode",    "--reg",         "--memory",      "--cpus",      "--smp",         "--cpu",    "--accel",
+    "--posted-writes", "--probe",   "--probe-lines", "--stats",       "--hugepages", "--memory-share"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

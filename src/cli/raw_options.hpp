@@ -24,6 +24,8 @@ struct RawOptions {
     std::vector<std::string> entry;
     std::vector<std::string> mode;
     std::vector<std::string> memory;
+    std::vector<std::string> huge_pages;
+    std::vector<std::string> memory_share;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;

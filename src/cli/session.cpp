@@ -41,6 +41,8 @@ awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_a
 MachineConfig machine_config(const Options& options) {
     MachineConfig config;
     config.memory_size = options.memory_size;
+    config.huge_pages = options.huge_pages;
+    config.memory_share = options.memory_share;
     config.cpus = options.cpus;
     config.log = make_log();
     config.statistics = options.statistics;

@@ -39,7 +39,7 @@ MachineConfig with_log_of_handle(MachineConfig config, const std::shared_ptr<std
 
 MachineCore::MachineCore(MachineConfig config, AcceleratorMaker make, asio::io_context& loop)
     : config_(with_log_of_handle(std::move(config), heard_)),
-      memory_(config_.memory_size),
+      memory_(config_.memory_size, {.huge_pages = config_.huge_pages, .shared = config_.memory_share, .log = config_.log}),
       device_loop_(loop),
       own_clock_(config_.clock ? nullptr : std::make_shared<PausableClock>()),
       ports_(Space::port, loop, config_.log),

@@ -66,6 +66,14 @@ BOOST_AUTO_TEST_CASE(posted_writes_can_be_switched_off) {
     BOOST_TEST(!parse({"--posted-writes=off", "g"}).posted_writes);
 }
 
+BOOST_AUTO_TEST_CASE(what_the_memory_is_made_of_can_be_chosen) {
+    BOOST_TEST((parse({"g"}).huge_pages == HugePages::off));
+    BOOST_TEST((parse({"--hugepages", "on", "g"}).huge_pages == HugePages::on));
+    BOOST_TEST((parse({"--hugepages=reserved", "g"}).huge_pages == HugePages::reserved));
+    BOOST_TEST(!parse({"g"}).memory_share);
+    BOOST_TEST(parse({"--memory-share", "on", "g"}).memory_share);
+}
+
 BOOST_AUTO_TEST_CASE(the_accelerator_can_be_chosen) {
     BOOST_TEST((parse({"--accel", "kvm", "g"}).accelerator == AcceleratorChoice::kvm));
     BOOST_TEST((parse({"--accel=unicorn", "g"}).accelerator == AcceleratorChoice::unicorn));
@@ -165,6 +173,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
         {{"--mode", "real", "g"}, "--mode real: it is 16"},
         {{"--accel", "qemu", "g"}, "--accel: unknown accelerator 'qemu' (kvm, unicorn or auto)"},
         {{"--posted-writes", "no", "g"}, "--posted-writes no: it is on"},
+        {{"--hugepages", "2M", "g"}, "--hugepages 2M: it is off"},
+        {{"--memory-share", "yes", "g"}, "--memory-share yes: it is on"},
         {{"--accel", "unicorn", "--cpu", "-avx", "g"}, "take --accel kvm"},
         {{"--cpus", "0", "g"}, "--cpus 0: a machine has 1 to 255 vCPUs"},
         {{"--cpus", "256", "g"}, "1 to 255 vCPUs"},
