@@ -1,4 +1,4 @@
-/// An interrupt request line: what a device raises and an interrupt controller (or a test) listens to.
+/// Interrupt request lines: a device drives a line, an interrupt controller (or a test) reads the pin.
 #pragma once
 
 #include <functional>

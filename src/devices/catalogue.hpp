@@ -1,4 +1,4 @@
-/// All the kinds of devices that a flat machine has: what --device, and the machine's defaults, are made from.
+/// The kinds of devices: --device and the defaults of a machine are made from them.
 #pragma once
 
 #include "devices/device_kind.hpp"
@@ -18,8 +18,8 @@ namespace asyncvm {
 /// Throws Error(usage) for an unknown name.
 [[nodiscard]] const DeviceKind& device_kind(std::string_view name);
 
-/// What to attach, in order: the defaults, if they are wanted, then the requests. A request for a kind that is there by
-/// default takes the default's place; further ones of the same kind are further devices.
+/// The devices to attach, in order: the defaults, if `defaults`, then the requests. A request for a kind that is there by
+/// default replaces the default; further requests of the same kind are further devices.
 [[nodiscard]] std::vector<DeviceRequest> plan_devices(std::vector<DeviceRequest> requests, bool defaults);
 
 /// add_device() of <asyncvm/devices.hpp>, for a request that has been parsed.

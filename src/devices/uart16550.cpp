@@ -18,7 +18,7 @@ constexpr std::string_view uart16550_name = "uart16550";
 
 }  // namespace
 
-/// A vCPU's wait for room in the chardev, however it ends.
+/// The time in which a vCPU waits for room in the chardev, however the wait ends.
 class Uart16550::Sending {
 public:
     explicit Sending(Uart16550& uart) : uart_(uart) {}
@@ -85,7 +85,7 @@ awaitable<void> Uart16550::write_string(const Access& first, std::span<const std
         const std::lock_guard lock(mutex_);
         sends = (first.offset & 7U) == Uart16550Registers::data && first.size == 1 && registers_.sends() && !data.empty();
         if (sends) {
-            // One character stands for all: they leave together.
+            // The registers see the last one only: all characters leave together.
             static_cast<void>(registers_.write(Uart16550Registers::data, std::to_integer<std::uint8_t>(data.back())));
             line_.set(registers_.interrupt_pending());
             unsent = hand_over(data);
@@ -190,8 +190,8 @@ std::uint8_t Uart16550::read_register(unsigned offset) {
     return value;
 }
 
-/// A guest that has neither enabled the interrupt nor looks leaves its input in the chardev: the bytes that a client sends
-/// while the guest still sets the UART up would otherwise go when it enables and clears the FIFOs.
+/// Input stays in the chardev until the guest enables the interrupt or reads: otherwise the bytes that a client sends while
+/// the guest sets the UART up would be lost when the guest enables and clears the FIFOs.
 void Uart16550::take_input(bool guest_looks) noexcept {
     if (!guest_looks && !registers_.received_data_interrupt_enabled()) return;
     std::array<std::byte, Uart16550Registers::fifo_size> buffer;
@@ -207,7 +207,7 @@ void Uart16550::follow_chardev() noexcept {
     registers_.set_transmitter_ready(!sending_ && chardev_->writable());
 }
 
-/// The interrupt line, and a run() that sleeps too long for the character timeout.
+/// Sets the interrupt line, and wakes run() if it sleeps longer than the character timeout.
 void Uart16550::publish() noexcept {
     line_.set(registers_.interrupt_pending());
     if (!registers_.timeout_running() || clock_ == nullptr) return;
@@ -221,7 +221,7 @@ void Uart16550::publish() noexcept {
     }
 }
 
-/// What run() does when something has changed. Returns when it has to look again although nothing has.
+/// Brings the registers up to date. Returns the time at which run() calls it again even if nothing changes.
 Uart16550::TimePoint Uart16550::attend() {
     const std::lock_guard lock(mutex_);
     armed_until_ = TimePoint::min();  // run() is awake: publish() need not wake it

@@ -16,7 +16,7 @@
 namespace asyncvm {
 
 /// Eight registers, one byte each (docs/devices/uart16550.md). What the guest transmits goes to the chardev, what the
-/// chardev has read is what the guest receives, and the modem inputs DCD, DSR and CTS say whether somebody is connected.
+/// chardev has read is what the guest receives, and the modem inputs DCD, DSR and CTS are on while the chardev is connected.
 ///
 /// Nothing is lost: a character that the chardev has no room for keeps the vCPU waiting, and input stays in the chardev
 /// until the guest makes room in the receiver.

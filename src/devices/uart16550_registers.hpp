@@ -1,4 +1,4 @@
-/// The registers of a 16550A: what the guest sees, without time, threads or a world outside.
+/// The registers of a 16550A as a pure state machine: no time, no threads, no I/O.
 #pragma once
 
 #include <array>
@@ -29,8 +29,8 @@ struct ModemLines {
 
 /// Source: National Semiconductor PC16550D data sheet (June 1995); the section numbers below are its own.
 ///
-/// A transmitted character leaves at once, so there is no transmit FIFO: the holding register is full from the write until
-/// the owner says with set_transmitter_ready() what became of the character. Call it after each write().
+/// A transmitted character leaves at once, so there is no transmit FIFO. The holding register is full from the write of a
+/// character until the owner calls set_transmitter_ready(), which it does after each write().
 class Uart16550Registers {
 public:
     enum Offset : unsigned {
@@ -95,13 +95,13 @@ public:
     /// Only the low three bits of `offset` count. Has the data sheet's side effects.
     [[nodiscard]] std::uint8_t read(unsigned offset) noexcept;
 
-    /// Whether the world takes another character. While it does not, the transmitter is not empty and does not interrupt;
+    /// Whether the other end takes another character. While it does not, the transmitter is not empty and does not interrupt;
     /// each time that it becomes ready the transmitter interrupt is raised.
     void set_transmitter_ready(bool ready) noexcept;
 
     void set_modem_lines(ModemLines lines) noexcept;
 
-    /// A character arrives from the world. Without room it is an overrun. In loopback nothing can arrive.
+    /// A character arrives from outside. Without room it is an overrun. In loopback nothing can arrive.
     void receive(std::uint8_t character) noexcept;
 
     /// How many characters the owner should pass to receive() now: as many as are missing to the trigger level, none in
@@ -133,17 +133,17 @@ public:
     /// The transmitter takes a character (LSR bit 5).
     [[nodiscard]] bool transmitter_empty() const noexcept { return holding_empty_; }
 
-    /// A write of the data register would send a character to the world: no divisor latch, no loopback.
+    /// A write of the data register would send a character out: no divisor latch, no loopback.
     [[nodiscard]] bool sends() const noexcept { return !divisor_latch() && !loopback(); }
 
-    /// A read of this register tells the guest about input: line status, and the data register without divisor latch.
+    /// A read of this register shows the guest its input: line status, and the data register without divisor latch.
     [[nodiscard]] bool shows_input(unsigned offset) const noexcept;
 
     [[nodiscard]] bool transmitter_interrupt_enabled() const noexcept { return (ier_ & ier_transmitter_empty) != 0; }
     [[nodiscard]] bool received_data_interrupt_enabled() const noexcept { return (ier_ & ier_received_data) != 0; }
 
-    /// Master reset (table I) as after power-on. The modem lines and the transmitter's readiness belong to the world and
-    /// stay.
+    /// Master reset (table I), as after power-on. The modem lines and the transmitter's readiness come from outside and stay
+    /// as they are.
     void reset() noexcept;
 
     /// The state, for save_state() and restore_state().

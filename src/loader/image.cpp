@@ -48,7 +48,7 @@ std::size_t read_some(int fd, std::span<std::byte> to, const std::string& path) 
         const ssize_t count = ::read(fd, to.data(), to.size());
         if (count >= 0) return static_cast<std::size_t>(count);
         if (errno == EAGAIN) {
-            // A standard input that somebody else has left non-blocking.
+            // A standard input that another process has made non-blocking.
             pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
             ::poll(&ready, 1, -1);
         } else if (errno != EINTR) {
@@ -83,7 +83,7 @@ std::size_t read_image(const std::string& path, std::span<std::byte> room, std::
     if (::fstat(file.get(), &status) != 0) fail("read", path, error_text(errno));
     if (S_ISDIR(status.st_mode)) fail("read", path, "it is a directory, not a guest's file");
     if (::isatty(file.get()) == 1) fail("read", path, "it is a terminal (name a file, or send one through a pipe)");
-    // Known before gigabytes have been read for nothing. Files in /proc and /sys have more than the size they tell.
+    // Checked before gigabytes are read in vain. Files in /proc and /sys have more bytes than their size says.
     if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) > room.size()) {
         throw_does_not_fit(path, static_cast<std::uint64_t>(status.st_size), room.size(), load);
     }

@@ -17,7 +17,7 @@ inline constexpr std::uint64_t largest_memory = std::uint64_t{512} << 30;
 /// `0x10000`, `65536`, `64K`, `1M`. Throws Error(usage).
 [[nodiscard]] std::uint64_t parse_address(std::string_view text, std::string_view option);
 
-/// Throws Error(usage) unless a guest can have so much memory: a multiple of 4096 between the limits.
+/// Throws Error(usage) unless `bytes` is a multiple of 4096 between the limits.
 void check_memory_size(std::uint64_t bytes, std::string_view option = "--memory");
 
 }  // namespace asyncvm

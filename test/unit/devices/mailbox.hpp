@@ -3,7 +3,9 @@
 #include <asyncvm/event.hpp>
 #include <asyncvm/state.hpp>
 
+#include <cstdint>
 #include <mutex>
+#include <utility>
 
 /// A mailbox: a read waits until somebody has posted a number, and gives it. IRQ 5 is high while there is one.
 class Mailbox : public asyncvm::Device {
