@@ -1,4 +1,5 @@
 #include <asyncvm/device.hpp>
+#include <asyncvm/device_context.hpp>
 #include <asyncvm/error.hpp>
 
 #include <fmt/format.h>
@@ -35,6 +36,24 @@ void Device::save(StateWriter&) {
 
 void Device::restore(StateReader&) {
     throw Error(ErrorKind::usage, fmt::format("device {} can't be restored: it does not say what its state is", name()));
+}
+
+awaitable<void> PauseGate::passed(std::shared_ptr<PauseGate> gate) {
+    for (;;) {
+        const auto seen = gate->changed_.generation();
+        if (gate->is_open()) co_return;
+        co_await gate->changed_.wait(seen);
+    }
+}
+
+void PauseGate::open() noexcept {
+    open_.store(true, std::memory_order_release);
+    changed_.notify();
+}
+
+void PauseGate::close() noexcept {
+    open_.store(false, std::memory_order_release);
+    changed_.notify();
 }
 
 }  // namespace asyncvm

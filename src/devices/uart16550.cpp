@@ -57,6 +57,7 @@ Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> i
 void Uart16550::attached(const DeviceContext& context) {
     const std::lock_guard lock(mutex_);
     clock_ = &context.clock;
+    gate_ = context.gate;
     if (irq_) line_ = context.irq(*irq_);
     publish();
 }
@@ -117,6 +118,7 @@ bool Uart16550::posts(std::uint64_t offset) const noexcept {
 
 awaitable<void> Uart16550::run() {
     for (;;) {
+        if (gate_) co_await PauseGate::passed(gate_);
         const auto seen = chardev_->changed().generation();
         const auto until = attend();
         if (until == TimePoint::max()) {

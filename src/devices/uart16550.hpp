@@ -62,6 +62,7 @@ private:
     const std::shared_ptr<Chardev> chardev_;
     const std::optional<unsigned> irq_;
     MachineClock* clock_ = nullptr;  // without a machine there is no time: no timeout, no pause
+    std::shared_ptr<PauseGate> gate_;
     mutable std::mutex mutex_;       // between the vCPUs' accesses and run(); never held across a co_await
     Uart16550Registers registers_;
     IrqLine line_;

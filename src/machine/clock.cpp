@@ -75,24 +75,6 @@ void PausableClock::go_on() noexcept {
     for (Event* const event : watched_) event->notify();
 }
 
-awaitable<void> PauseGate::passed(std::shared_ptr<PauseGate> gate) {
-    for (;;) {
-        const auto seen = gate->changed_.generation();
-        if (gate->is_open()) co_return;
-        co_await gate->changed_.wait(seen);
-    }
-}
-
-void PauseGate::open() noexcept {
-    open_.store(true, std::memory_order_release);
-    changed_.notify();
-}
-
-void PauseGate::close() noexcept {
-    open_.store(false, std::memory_order_release);
-    changed_.notify();
-}
-
 namespace {
 
 class HostRandom final : public RandomSource {

@@ -103,14 +103,19 @@ public:
     };
 
     [[nodiscard]] DeviceContext context() {
-        return {.memory = memory, .loop = loop_, .log = {}, .clock = clock, .random = random, .irq = [this](unsigned irq) {
-                    return IrqLine(pins.at(irq).pin);
-                }};
+        return {.memory = memory,
+                .loop = loop_,
+                .log = {},
+                .clock = clock,
+                .random = random,
+                .gate = gate,
+                .irq = [this](unsigned irq) { return IrqLine(pins.at(irq).pin); }};
     }
 
     GuestMemory memory{GuestMemory::page_size};
     ManualClock clock;
     CountingRandom random;
+    std::shared_ptr<PauseGate> gate = std::make_shared<PauseGate>();
     std::array<Pin, 24> pins{};
 
 private:

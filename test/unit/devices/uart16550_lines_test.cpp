@@ -196,6 +196,22 @@ BOOST_AUTO_TEST_CASE(a_slow_timeout_that_is_armed_does_not_delay_a_faster_one) {
     BOOST_TEST(b.in(R::data) == unsigned{'b'});
 }
 
+BOOST_AUTO_TEST_CASE(a_paused_machine_gets_its_input_and_interrupts_when_it_goes_on) {
+    UartFixture b;
+    b.start();
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data | R::ier_modem_status));
+    b.surroundings.gate->close();
+    b.chardev->type("x");
+    b.chardev->set_connected(false);
+    b.turn();
+    BOOST_TEST(!b.pin.level());
+    BOOST_TEST(b.chardev->unread() == 1u);
+    b.surroundings.gate->open();
+    b.turn();
+    BOOST_TEST(b.pin.level());
+    BOOST_TEST(b.chardev->unread() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(an_idle_uart_wakes_nobody) {
     UartFixture b;
     b.start();
