@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 namespace asyncvm {
 
+class DeviceSlot;
 class StateReader;
 class StateWriter;
 struct DeviceContext;
@@ -33,12 +35,14 @@ struct Doorbell {
 /// A device on a port range or a memory range. Each access is a coroutine: it may co_await whatever it likes before it
 /// answers, and only the vCPU that made the access waits.
 ///
-/// The bus calls write() and read() for one access at a time, whatever the number of vCPUs: a second access waits
-/// until the first has been answered. A device without run() therefore needs no lock. State that run() shares with
-/// accesses in place sits behind a mutex that is never held across a co_await.
+/// write() and read() are called for one access at a time, whatever the number of vCPUs, ranges and buses: a second access
+/// waits until the first has been answered. A device without run() therefore needs no lock. State that run() shares with
+/// accesses in place sits behind a mutex that is never held across a co_await. A device belongs to one machine.
 ///
-/// A device can't end the machine by an exception: the access is then answered with all-ones, the device is reported once
-/// and is detached. std::system_error(operation_aborted), which a cancelled co_await throws, should be let through.
+/// A device can't end the machine by an exception. When an access, rung() or run() throws, the device is reported once and
+/// detached: from then on its reads give all-ones, its writes vanish and its doorbells are not answered.
+/// std::system_error(operation_aborted), which a cancelled co_await throws, should be let through. What a device throws
+/// while it is being attached comes out of Bus::attach().
 class Device {
 public:
     Device() = default;
@@ -85,12 +89,12 @@ public:
     [[nodiscard]] virtual std::vector<Doorbell> doorbells() const { return {}; }
 
     /// The doorbell at `index` of doorbells() has been rung, once or more often, since the last call. Device loop, whatever
-    /// the affinity; one call at a time for each doorbell, but maybe while an access is under way. What the guest has posted
-    /// before has been delivered.
+    /// the affinity; one call at a time for each doorbell, but an access may be under way. What the guest has posted before
+    /// has been delivered.
     [[nodiscard]] virtual awaitable<void> rung(std::size_t index);
 
-    /// Background work on the device loop, from before the guest starts until it has ended; then it is cancelled.
-    /// The default ends at once.
+    /// Background work on the device loop, from before the guest starts until it has ended; then it is cancelled. It may end
+    /// earlier: the default ends at once.
     [[nodiscard]] virtual awaitable<void> run();
 
     /// Back to the state after power-on. Called while no access is under way and run() waits, on the device loop.
@@ -104,6 +108,10 @@ public:
     /// Reads what save() has written, into a device that has been made alike and attached. Called as reset() is. Throws
     /// Error(usage) that names the field for what does not fit; the device is as before then.
     virtual void restore(StateReader& reader);
+
+private:
+    friend class DeviceSlots;
+    std::weak_ptr<DeviceSlot> slot_;  ///< what the machine that has the device keeps of it
 };
 
 }  // namespace asyncvm

@@ -2,9 +2,6 @@
 
 #include <asyncvm/event.hpp>
 
-#include <unistd.h>
-#include <asio/buffer.hpp>
-
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -13,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "bus/device_access.hpp"
-#include "bus/eventfd.hpp"
+#include "bus/device_slot.hpp"
 
 namespace asyncvm {
 
@@ -29,7 +25,7 @@ struct DeviceLoopDispatcher::Request {
 };
 
 DeviceLoopDispatcher::DeviceLoopDispatcher(asio::io_context& device_loop, std::shared_ptr<Device> device)
-    : device_loop_(device_loop), device_(std::move(device)), bell_(device_loop, make_eventfd("a way to", *device_)) {}
+    : device_loop_(device_loop), device_(std::move(device)), requested_(device_loop, "a way to", *device_) {}
 
 awaitable<void> DeviceLoopDispatcher::access_device(Access access, Transaction& transaction) {
     const auto request = std::make_shared<Request>();
@@ -66,7 +62,7 @@ void DeviceLoopDispatcher::enter(const std::shared_ptr<Request>& request) {
         asio::co_spawn(device_loop_, serve(shared_from_this()),
                        asio::bind_cancellation_slot(cancel_.slot(), [self = shared_from_this()](std::exception_ptr) {}));
     }
-    ring();
+    requested_.signal();
 }
 
 void DeviceLoopDispatcher::cancel(const std::shared_ptr<Request>& request) {
@@ -87,29 +83,20 @@ void DeviceLoopDispatcher::close() noexcept {
         const std::lock_guard lock(mutex_);
         closing_ = true;
     }
-    ring();
-}
-
-void DeviceLoopDispatcher::ring() noexcept {
-    const std::uint64_t once = 1;
-    // It can't fail but by overflow, and then the ioevent has been rung often enough.
-    static_cast<void>(::write(bell_.native_handle(), &once, sizeof once));
+    requested_.signal();
 }
 
 awaitable<void> DeviceLoopDispatcher::serve(std::shared_ptr<DeviceLoopDispatcher> self) {
     while (!self->closing()) {
-        std::uint64_t rings = 0;
+        std::uint64_t signals = 0;
         std::error_code error;
-        co_await self->bell_.async_read_some(asio::buffer(&rings, sizeof rings), asio::redirect_error(use_awaitable, error));
+        co_await self->requested_.read(signals, error);
         for (auto request = self->after(nullptr); request; request = self->after(request)) {
             try {
-                if (request->transaction.data.size() == request->access.size) {
-                    // The most frequent: without the frame of another coroutine in between.
-                    co_await answer(*self->device_, request->access, request->transaction);
-                    if (request->transaction.direction == Direction::read) store_data(request->access, request->transaction);
-                } else {
-                    co_await asyncvm::access_device(*self->device_, request->access, request->transaction);
-                }
+                const bool single = request->transaction.data.size() == request->access.size;
+                co_await answer(*self->device_, request->access, request->transaction);
+                if (single && request->transaction.direction == Direction::read)
+                    store_data(request->access, request->transaction);
             } catch (...) {
                 request->failure = std::current_exception();
             }

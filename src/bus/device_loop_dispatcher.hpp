@@ -6,7 +6,7 @@
 #include <asyncvm/device.hpp>
 #include <asyncvm/exit.hpp>
 
-#include <asio/posix/stream_descriptor.hpp>
+#include "bus/ioevent.hpp"
 
 #include <deque>
 #include <memory>
@@ -14,8 +14,8 @@
 
 namespace asyncvm {
 
-/// A coroutine on the device loop that makes one access after the other, and is woken through an eventfd: cheaper than to
-/// post to the loop, because Asio wakes a loop with its mutex held, on which the one who wakes up then waits.
+/// A coroutine on the device loop that makes one access after the other, and is woken through an eventfd. That is cheaper
+/// than to post to the loop, because Asio wakes a loop with its mutex held, and the loop then waits for that mutex.
 class DeviceLoopDispatcher : public std::enable_shared_from_this<DeviceLoopDispatcher> {
 public:
     /// Throws Error(host) if the process has no descriptor left.
@@ -33,7 +33,6 @@ private:
     struct Request;
     void enter(const std::shared_ptr<Request>& request);
     void cancel(const std::shared_ptr<Request>& request);
-    void ring() noexcept;
     [[nodiscard]] static awaitable<void> serve(std::shared_ptr<DeviceLoopDispatcher> self);
     [[nodiscard]] std::shared_ptr<Request> after(const std::shared_ptr<Request>& served);
     [[nodiscard]] bool serves(const std::shared_ptr<Request>& request);
@@ -41,7 +40,7 @@ private:
 
     asio::io_context& device_loop_;
     const std::shared_ptr<Device> device_;
-    asio::posix::stream_descriptor bell_;
+    EventFd requested_;
     std::mutex mutex_;
     std::deque<std::shared_ptr<Request>> requests_;  ///< the first one is with the device
     bool serving_ = false;

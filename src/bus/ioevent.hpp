@@ -1,4 +1,5 @@
-/// A doorbell of a device: a write that only notifies, as an eventfd that KVM or the bus rings and the device loop hears.
+/// eventfds: what wakes a coroutine on the device loop without a lock of the loop's, and the doorbells that are made of
+/// them.
 #pragma once
 
 #include <asyncvm/asio.hpp>
@@ -10,23 +11,44 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 namespace asyncvm {
 
+class DeviceSlot;
+
+/// A counter in the kernel that one coroutine waits for. Non-blocking, and closed on exec.
+class EventFd {
+public:
+    /// `what` is for the words of an error: "a doorbell for". Throws Error(host) if the process has no descriptor left.
+    EventFd(asio::io_context& device_loop, std::string_view what, const Device& device);
+
+    [[nodiscard]] int native_handle() noexcept { return descriptor_.native_handle(); }
+
+    /// Adds one. Any thread.
+    void signal() noexcept;
+
+    /// Waits until the counter is above 0, takes its value into `signals` and sets it to 0. Device loop. Like Asio's
+    /// operations it reports its own failure, operation_aborted above all, in `error`.
+    [[nodiscard]] awaitable<std::size_t> read(std::uint64_t& signals, std::error_code& error);
+
+private:
+    asio::posix::stream_descriptor descriptor_;
+};
+
+/// A doorbell of a device: a write that only notifies. KVM or the bus signals its eventfd, and the device loop answers.
 class IoEvent {
 public:
-    /// Throws Error(host) if the host has no eventfd left.
-    IoEvent(Space space, std::uint64_t address, const Doorbell& doorbell, std::shared_ptr<Device> device, std::size_t index,
-            asio::io_context& device_loop);
-    IoEvent(const IoEvent&) = delete;
-    IoEvent& operator=(const IoEvent&) = delete;
+    /// `index` is the doorbell's in Device::doorbells(). Throws Error(host) if the process has no descriptor left.
+    IoEvent(Space space, std::uint64_t address, const Doorbell& doorbell, std::shared_ptr<DeviceSlot> slot,
+            std::size_t index, asio::io_context& device_loop);
 
     [[nodiscard]] Space space() const noexcept { return space_; }
     [[nodiscard]] std::uint64_t address() const noexcept { return address_; }
     [[nodiscard]] const Doorbell& doorbell() const noexcept { return doorbell_; }
-    [[nodiscard]] Device& device() const noexcept { return *device_; }
-    /// Of the doorbell in Device::doorbells().
-    [[nodiscard]] std::size_t index() const noexcept { return index_; }
+    [[nodiscard]] const Device& device() const noexcept;
     [[nodiscard]] int eventfd() noexcept { return event_.native_handle(); }
 
     /// Whether this write of one element rings it. As KVM decides: the size must be the same, and the value, if there is
@@ -34,18 +56,22 @@ public:
     [[nodiscard]] bool matches(const Transaction& write) const noexcept;
 
     /// Any thread.
-    void ring() noexcept;
+    void ring() noexcept { event_.signal(); }
 
-    /// Waits until it has been rung, and returns how often since the last call. Device loop.
+    /// Waits until it has been rung, and returns how often since the last call. Device loop. Throws
+    /// std::system_error(operation_aborted) when cancelled.
     [[nodiscard]] awaitable<std::uint64_t> heard();
+
+    /// Has the device answer. If it throws, it is detached and reported. Device loop.
+    [[nodiscard]] awaitable<void> answer();
 
 private:
     const Space space_;
     const std::uint64_t address_;
     const Doorbell doorbell_;
-    const std::shared_ptr<Device> device_;
+    const std::shared_ptr<DeviceSlot> slot_;
     const std::size_t index_;
-    asio::posix::stream_descriptor event_;
+    EventFd event_;
 };
 
 }  // namespace asyncvm

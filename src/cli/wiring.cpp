@@ -1,6 +1,7 @@
 #include "cli/wiring.hpp"
 
 #include <asyncvm/open_chardev.hpp>
+#include "bus/io_bus.hpp"
 #include "devices/catalogue.hpp"
 
 #include <asyncvm/error.hpp>
@@ -54,8 +55,9 @@ void attach_devices(const Options& options, const Wiring& wiring) {
 }
 
 void dry_run(const Options& options, asio::io_context& loop) {
-    Bus ports(Space::port, loop, {});
-    Bus mmio(Space::memory, loop, {});
+    const auto slots = std::make_shared<DeviceSlots>(loop, Log());
+    IoBus ports(Space::port, slots);
+    IoBus mmio(Space::memory, slots);
     const auto open_nothing = [&loop](const StreamRequest& request) {
         check_spec(request);
         return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop});

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <exception>
 #include <system_error>
 #include <utility>
@@ -14,7 +13,6 @@ namespace asyncvm {
 using namespace std::chrono_literals;
 
 struct Background::Job {
-    std::shared_ptr<Device> device;  ///< or null
     std::string name;
     asio::cancellation_signal cancel;
     Event ended;
@@ -50,21 +48,9 @@ awaitable<void> own([[maybe_unused]] std::shared_ptr<void> owner, awaitable<void
 Background::Background(asio::io_context& device_loop, Log log, std::shared_ptr<void> owner)
     : device_loop_(device_loop), log_(std::move(log)), owner_(std::move(owner)) {}
 
-void Background::start(std::shared_ptr<Device> device) {
-    if (std::ranges::find(jobs_, device, [](const auto& job) { return job->device; }) != jobs_.end()) return;
-    const auto job = std::make_shared<Job>();
-    job->device = std::move(device);
-    job->name = fmt::format("device {}", job->device->name());
-    start(job, job->device->run());
-}
-
 void Background::start(std::string name, awaitable<void> work) {
     const auto job = std::make_shared<Job>();
     job->name = std::move(name);
-    start(job, std::move(work));
-}
-
-void Background::start(const std::shared_ptr<Job>& job, awaitable<void> work) {
     jobs_.push_back(job);
     asio::co_spawn(device_loop_, own(owner_, std::move(work)),
                    asio::bind_cancellation_slot(job->cancel.slot(), [job, log = log_](std::exception_ptr failure) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <asyncvm/asio.hpp>
-#include <asyncvm/device.hpp>
 #include <asyncvm/log.hpp>
 
 #include <memory>
@@ -19,10 +18,7 @@ public:
     Background(const Background&) = delete;
     Background& operator=(const Background&) = delete;
 
-    /// Starts device->run(), once for each device. An exception that it ends with is logged.
-    void start(std::shared_ptr<Device> device);
-
-    /// The same for what is no device: `name` as in "the background work of NAME failed".
+    /// Starts `work`. An exception that ends it is logged: "the background work of NAME failed".
     void start(std::string name, awaitable<void> work);
 
     /// Cancels all of it and completes when it has ended, or after half a second.
@@ -30,7 +26,6 @@ public:
 
 private:
     struct Job;
-    void start(const std::shared_ptr<Job>& job, awaitable<void> work);
 
     asio::io_context& device_loop_;
     Log log_;

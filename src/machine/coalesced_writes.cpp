@@ -16,7 +16,7 @@ public:
     Release(const Release&) = delete;
     Release& operator=(const Release&) = delete;
     ~Release() {
-        coalesced_.writes_.release(count_);
+        coalesced_.ring_.release(count_);
         coalesced_.delivered_.fetch_add(count_, std::memory_order_relaxed);
     }
 
@@ -25,9 +25,9 @@ private:
     const std::size_t count_;
 };
 
-CoalescedWrites::CoalescedWrites(CoalescedRing& writes, Bus& ports, Bus& mmio, std::chrono::nanoseconds pause)
-    : writes_(writes), ports_(ports), mmio_(mmio) {
-    for (Bus* const bus : {&ports_, &mmio_}) {
+CoalescedWrites::CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, std::chrono::nanoseconds pause)
+    : ring_(ring), ports_(ports), mmio_(mmio) {
+    for (IoBus* const bus : {&ports_, &mmio_}) {
         bus->on_burst(pause, [this](const CoalescedZone& zone) { want(zone); });
     }
 }
@@ -70,7 +70,7 @@ std::size_t CoalescedWrites::gather(std::size_t first, std::size_t count, Transa
 awaitable<void> CoalescedWrites::drain() {
     if (!delivery_mutex_.try_lock()) co_await delivery_mutex_.lock();
     const AsyncLock held(delivery_mutex_);
-    const std::size_t count = writes_.peek(taken_);
+    const std::size_t count = ring_.peek(taken_);
     for (std::size_t done = 0; done < count;) {
         Transaction transaction;
         const std::size_t together = gather(done, count, transaction);
@@ -93,11 +93,11 @@ awaitable<bool> CoalescedWrites::on_worker(CoalescedZone zone, bool collect) {
     };
     const auto change = std::make_shared<Change>();
     const auto before = change->made.generation();
-    asio::post(*worker_, [writes = &writes_, zone, collect, change] {
+    asio::post(*worker_, [ring = &ring_, zone, collect, change] {
         if (collect) {
-            change->result.store(writes->collect(zone));
+            change->result.store(ring->collect(zone));
         } else {
-            writes->leave(zone);
+            ring->leave(zone);
         }
         change->made.notify();
     });
@@ -109,9 +109,8 @@ awaitable<bool> CoalescedWrites::on_worker(CoalescedZone zone, bool collect) {
     co_return change->result.load();
 }
 
-void CoalescedWrites::set_zones(std::vector<CoalescedZone> zones) {
-    zones_ = std::move(zones);
-    zone_count_.store(zones_.size(), std::memory_order_relaxed);
+void CoalescedWrites::zones_have_changed() noexcept {
+    zone_count_.store(zones_.all().size(), std::memory_order_relaxed);
     zones_changed_.notify();
 }
 
@@ -122,24 +121,25 @@ awaitable<void> CoalescedWrites::collect_wanted() {
         wanted.swap(wanted_);
     }
     for (const CoalescedZone& zone : wanted) {
-        if (std::ranges::find(zones_, zone) != zones_.end() || !bus(zone.space).posts(zone)) continue;
+        if (zones_.covers(zone) || !bus(zone.space).posts(zone)) continue;
+        for (const CoalescedZone& inner : zones_.inside(zone)) {
+            static_cast<void>(co_await on_worker(inner, false));
+            zones_.remove(inner);
+        }
         const bool collected = co_await on_worker(zone, true);
-        if (!collected) continue;
-        auto zones = zones_;
-        zones.push_back(zone);
-        set_zones(std::move(zones));
+        if (collected) zones_.add(zone);
+        zones_have_changed();
     }
 }
 
 awaitable<void> CoalescedWrites::leave_some(bool all) {
-    std::vector<CoalescedZone> stay;
-    std::vector<CoalescedZone> go;
-    for (const CoalescedZone& zone : zones_) {
-        (all || !bus(zone.space).posts(zone) ? go : stay).push_back(zone);
+    const std::vector<CoalescedZone> zones = zones_.all();
+    for (const CoalescedZone& zone : zones) {
+        if (!all && bus(zone.space).posts(zone)) continue;
+        static_cast<void>(co_await on_worker(zone, false));
+        zones_.remove(zone);
+        zones_have_changed();
     }
-    if (go.empty()) co_return;
-    for (const CoalescedZone& zone : go) static_cast<void>(co_await on_worker(zone, false));
-    set_zones(std::move(stay));
 }
 
 awaitable<void> CoalescedWrites::run(std::shared_ptr<CoalescedWrites> self) {
@@ -158,8 +158,9 @@ awaitable<void> CoalescedWrites::run(std::shared_ptr<CoalescedWrites> self) {
         idle = now == delivered ? idle + 1 : 0;
         delivered = now;
         co_await self->leave_some(idle > idle_ticks);
-        if (self->zones_.empty()) idle = 0;
-        co_await self->changed_.wait(seen, self->zones_.empty() ? Event::no_limit : tick);
+        const bool none = self->zones_.all().empty();
+        if (none) idle = 0;
+        co_await self->changed_.wait(seen, none ? Event::no_limit : tick);
     }
     self->ended_ = true;
     self->end_.notify();

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <asyncvm/asio.hpp>
-#include <asyncvm/bus.hpp>
 #include <asyncvm/coalesced_ring.hpp>
 #include <asyncvm/event.hpp>
 
 #include "async/async_mutex.hpp"
+#include "bus/coalesced_zones.hpp"
+#include "bus/io_bus.hpp"
 #include "stats/machine_recorder.hpp"
 
 #include <array>
@@ -32,7 +33,7 @@ public:
     static constexpr unsigned idle_ticks = 100;
 
     /// All of them outlive run() and every drain(). A burst is what comes with at most `pause` between two writes.
-    CoalescedWrites(CoalescedRing& writes, Bus& ports, Bus& mmio, std::chrono::nanoseconds pause);
+    CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, std::chrono::nanoseconds pause);
     CoalescedWrites(const CoalescedWrites&) = delete;
     CoalescedWrites& operator=(const CoalescedWrites&) = delete;
     ~CoalescedWrites();
@@ -41,7 +42,7 @@ public:
     void record_on(stats::MachineRecorder& recorder) noexcept { recorder_ = &recorder; }
 
     /// Whether drain() has something to do. Any thread; two loads.
-    [[nodiscard]] bool pending() const noexcept { return writes_.pending(); }
+    [[nodiscard]] bool pending() const noexcept { return ring_.pending(); }
 
     /// Delivers what is in the ring. When it returns, everything that was posted before the call has reached its device,
     /// also what somebody else was delivering. Any executor. Throws std::system_error(operation_aborted) when cancelled;
@@ -54,7 +55,7 @@ public:
     /// No vCPU runs any more: run() delivers what is left and returns. Completes then, or after `limit`. Device loop.
     [[nodiscard]] awaitable<void> finish(std::chrono::milliseconds limit);
 
-    /// Nobody changes zones any more: `writes` may go. Device loop, or without one.
+    /// Nobody changes zones any more: `ring` may go. Device loop, or without one.
     void shut() noexcept;
 
     /// Zones that are collected. Any thread.
@@ -70,16 +71,16 @@ private:
 
     class Release;
     void want(const CoalescedZone& zone);
-    [[nodiscard]] Bus& bus(Space space) noexcept { return space == Space::port ? ports_ : mmio_; }
+    [[nodiscard]] IoBus& bus(Space space) noexcept { return space == Space::port ? ports_ : mmio_; }
     [[nodiscard]] std::size_t gather(std::size_t first, std::size_t count, Transaction& transaction) noexcept;
     [[nodiscard]] awaitable<void> collect_wanted();
     [[nodiscard]] awaitable<void> leave_some(bool all);
     [[nodiscard]] awaitable<bool> on_worker(CoalescedZone zone, bool collect);
-    void set_zones(std::vector<CoalescedZone> zones);
+    void zones_have_changed() noexcept;
 
-    CoalescedRing& writes_;
-    Bus& ports_;
-    Bus& mmio_;
+    CoalescedRing& ring_;
+    IoBus& ports_;
+    IoBus& mmio_;
     stats::MachineRecorder* recorder_ = nullptr;
 
     AsyncMutex delivery_mutex_;  ///< of drain(); with it go:
@@ -94,7 +95,7 @@ private:
 
     // The device loop's.
     std::optional<asio::thread_pool> worker_;  ///< changes zones: the kernel takes milliseconds for that
-    std::vector<CoalescedZone> zones_;
+    CoalescedZones zones_;
     std::atomic<std::size_t> zone_count_ = 0;
     Event zones_changed_;
     bool ended_ = false;

@@ -1,4 +1,5 @@
 #include "machine/core.hpp"
+#include "bus/ioevent.hpp"
 
 #include <asyncvm/error.hpp>
 #include <asyncvm/event.hpp>
@@ -42,8 +43,9 @@ MachineCore::MachineCore(MachineConfig config, AcceleratorMaker make, asio::io_c
       memory_(config_.memory_size, {.huge_pages = config_.huge_pages, .shared = config_.memory_share, .log = config_.log}),
       device_loop_(loop),
       own_clock_(config_.clock ? nullptr : std::make_shared<PausableClock>()),
-      ports_(Space::port, loop, config_.log),
-      mmio_(Space::memory, loop, config_.log),
+      slots_(std::make_shared<DeviceSlots>(loop, config_.log)),
+      ports_(Space::port, slots_),
+      mmio_(Space::memory, slots_),
       preparation_(std::in_place, std::move(make), config_.cpus, memory_, change_) {
     if (own_clock_) config_.clock = own_clock_;
     if (!config_.random) config_.random = make_host_random();
@@ -152,16 +154,6 @@ std::uint64_t MachineCore::posted_writes() noexcept {
 
 Statistics MachineCore::statistics() const { return recorder_ ? recorder_->snapshot(stats::Clock::now()) : Statistics(); }
 
-std::vector<std::shared_ptr<Device>> MachineCore::devices() const {
-    std::vector<std::shared_ptr<Device>> all;
-    for (const Bus* const bus : {&ports_, &mmio_}) {
-        for (auto& device : bus->devices()) {
-            if (std::ranges::find(all, device) == all.end()) all.push_back(std::move(device));
-        }
-    }
-    return all;
-}
-
 IrqLine MachineCore::irq(unsigned gsi) {
     auto* const controller = accelerator_ ? accelerator_->irqchip() : nullptr;
     if (controller == nullptr) return {};
@@ -172,18 +164,18 @@ IrqLine MachineCore::irq(unsigned gsi) {
 }
 
 void MachineCore::introduce_devices() {
-    for (const auto& device : devices()) {
+    for (const auto& slot : slots_->all()) {
         // A line that is asked for later must not keep the machine alive.
-        device->attached({.memory = memory_,
-                          .loop = device_loop_,
-                          .log = config_.log,
-                          .clock = *config_.clock,
-                          .random = *config_.random,
-                          .gate = gate_,
-                          .irq = [weak = weak_from_this()](unsigned gsi) {
-                              const auto self = weak.lock();
-                              return self ? self->irq(gsi) : IrqLine();
-                          }});
+        slot->device->attached({.memory = memory_,
+                                .loop = device_loop_,
+                                .log = config_.log,
+                                .clock = *config_.clock,
+                                .random = *config_.random,
+                                .gate = gate_,
+                                .irq = [weak = weak_from_this()](unsigned gsi) {
+                                    const auto self = weak.lock();
+                                    return self ? self->irq(gsi) : IrqLine();
+                                }});
     }
 }
 
@@ -371,7 +363,8 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     if (!self->mapped_) self->accelerator_->map(self->memory_);
     Background background(self->device_loop_, self->config_.log, self);
     self->introduce_devices();
-    for (auto& device : self->devices()) background.start(std::move(device));
+    for (const auto& slot : self->slots_->all())
+        background.start(fmt::format("device {}", slot->device->name()), DeviceSlot::run(slot));
     self->start_recorder();
     auto ioevents = self->ports_.ioevents();
     for (auto& ioevent : self->mmio_.ioevents()) ioevents.push_back(std::move(ioevent));
@@ -399,8 +392,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     // Without an outcome of the guest's own nobody may be there who takes its output.
     if (self->coalesced_) co_await self->coalesced_->finish(100ms);
     co_await doorbells.finish(100ms);
-    self->ports_.close();
-    self->mmio_.close();
+    self->slots_->close();
     if (self->recorder_) self->recorder_->finish(stats::Clock::now());
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
@@ -533,7 +525,7 @@ awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
         if (!vcpu->at_rest()) vcpu->cancel_access();
     }
     co_await come_to_rest(self, true);
-    for (const auto& device : self->devices()) device->reset();
+    for (const auto& slot : self->slots_->all()) slot->device->reset();
     if (self->config_.on_reset) self->config_.on_reset();
     for (const auto& vcpu : self->vcpus_) {
         if (vcpu->alive()) {

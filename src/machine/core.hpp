@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "bus/device_slot.hpp"
+#include "bus/io_bus.hpp"
 #include "machine/background.hpp"
 #include "machine/clock.hpp"
 #include "machine/coalesced_writes.hpp"
@@ -71,7 +73,6 @@ private:
     void vcpu_ended(std::optional<Outcome> outcome);
     [[nodiscard]] bool has_outcome();
     [[nodiscard]] Lifecycle::State state();
-    [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const;
     void introduce_devices();
     void start_recorder();
     void start_vcpus();
@@ -98,8 +99,9 @@ private:
     asio::io_context& device_loop_;
     const std::shared_ptr<PausableClock> own_clock_;  ///< null where the configuration has another
     std::vector<std::unique_ptr<IrqPin>> pins_;       ///< by GSI; null until somebody asks
-    Bus ports_;
-    Bus mmio_;
+    const std::shared_ptr<DeviceSlots> slots_;
+    IoBus ports_;
+    IoBus mmio_;
     std::unique_ptr<stats::MachineRecorder> recorder_;  ///< from the start of the run on, if statistics are wanted
     std::shared_ptr<CoalescedWrites> coalesced_;
     std::mutex mutex_;

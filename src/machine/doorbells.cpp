@@ -39,7 +39,7 @@ awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<Coal
         if (job->ending) --times;
         // What the guest has written before it rang.
         if (coalesced && coalesced->pending()) co_await coalesced->drain();
-        if (times > 0) co_await job->ioevent->device().rung(job->ioevent->index());
+        if (times > 0) co_await job->ioevent->answer();
         if (job->ending) break;
     }
     job->ended = true;

@@ -3,7 +3,6 @@
 
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/asio.hpp>
-#include <asyncvm/bus.hpp>
 
 #include "machine/background.hpp"
 
@@ -14,6 +13,7 @@
 namespace asyncvm {
 
 class CoalescedWrites;
+class IoEvent;
 
 /// Device loop.
 class Doorbells {

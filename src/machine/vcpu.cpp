@@ -159,6 +159,7 @@ awaitable<void> Vcpu::run() {
             if (asked_for(stop_request) || !asked_for(cancel_request)) std::rethrow_exception(cancelled);
             // The access is dropped, and with it the guest's instruction: who cancelled it sets the registers.
             co_await asio::this_coro::reset_cancellation_state();
+            bus_ = nullptr;
             place_.store(0, std::memory_order_relaxed);
             cpu_->complete_exit();
             co_await rest();
@@ -168,64 +169,68 @@ awaitable<void> Vcpu::run() {
     }
 }
 
-/// Returns false when the vCPU has ended.
+/// The run loop. answer_each() carries out what a device takes as it is, and calls next() for each; here is what is left
+/// over. Returns false when the vCPU has ended.
 awaitable<bool> Vcpu::run_until_cancelled() {
     if (asked_for(pause_request)) co_await rest();
-    while ((requests_.load(std::memory_order_relaxed) & stop_request) == 0) {
-        if (recorder_ != nullptr) [[unlikely]]
-            recorder_->entering(stats::Clock::now());
-        const Exit exit = cpu_->run();
-        if (recorder_ != nullptr) [[unlikely]]
-            recorder_->exited(exit, stats::Clock::now());
-        history_.record(exit, cpu_->exit_rip());
+    for (;;) {
+        co_await answer_each(*this);
         // What the guest has written before it asks for anything else.
         if (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending()) {
             place_.store(posted_place, std::memory_order_relaxed);
             co_await surroundings_.coalesced->drain();
             place_.store(0, std::memory_order_relaxed);
         }
-        Bus* bus = nullptr;
-        Bus::Hint* hint = nullptr;
-        Transaction transaction;
-        if (const auto* const port = std::get_if<PortAccess>(&exit)) {
-            bus = &surroundings_.ports;
-            hint = &port_hint_;
-            transaction = *port;
-        } else if (const auto* const mmio = std::get_if<MmioAccess>(&exit)) {
-            bus = &surroundings_.mmio;
-            hint = &mmio_hint_;
-            transaction = *mmio;
-        }
-        if (bus != nullptr) {
-            place_.store(place_of(transaction), std::memory_order_relaxed);
-            auto access = bus->try_access(transaction, index_, *hint);
-            if (access) {
-                std::exception_ptr failure;
-                try {
-                    co_await access.answer();
-                    access.finish();
-                } catch (...) {
-                    failure = std::current_exception();
-                }
-                if (failure) {
-                    const auto cancellation = co_await asio::this_coro::cancellation_state;
-                    access.fail(std::move(failure), cancellation.cancelled());
-                }
-            } else {
-                co_await bus->perform(transaction, index_);
-            }
-            history_.answered(transaction);
-            place_.store(0, std::memory_order_relaxed);
-        } else if (std::holds_alternative<Interrupted>(exit)) {
+        if (bus_ != nullptr) {
+            place_.store(place_of(*transaction_), std::memory_order_relaxed);
+            co_await bus_->perform(*transaction_, index_);
+        } else if (std::holds_alternative<Interrupted>(exit_)) {
+            if (asked_for(stop_request)) break;
             // Only here is nothing pending: an exit is completed by the entry that follows it.
             if (asked_for(call_request)) serve_calls();
             if (asked_for(pause_request)) co_await rest();
         } else {
-            outcome_ = describe_end(exit);
+            outcome_ = describe_end(exit_);
             break;
         }
     }
     co_return false;
+}
+
+/// Enters the guest until it exits. Returns the access if it exits for one that a device takes as it is.
+IoBus::DeviceAccess Vcpu::next() {
+    answered();
+    if ((requests_.load(std::memory_order_relaxed) & stop_request) != 0) {
+        exit_ = Interrupted{};
+        return {};
+    }
+    take_exit();
+    if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
+    place_.store(place_of(*transaction_), std::memory_order_relaxed);
+    return bus_->try_access(*transaction_, index_, bus_ == &surroundings_.ports ? port_hint_ : mmio_hint_);
+}
+
+void Vcpu::take_exit() {
+    if (recorder_ != nullptr) [[unlikely]]
+        recorder_->entering(stats::Clock::now());
+    exit_ = cpu_->run();
+    if (recorder_ != nullptr) [[unlikely]]
+        recorder_->exited(exit_, stats::Clock::now());
+    history_.record(exit_, cpu_->exit_rip());
+    if (auto* const port = std::get_if<PortAccess>(&exit_)) {
+        bus_ = &surroundings_.ports;
+        transaction_ = port;
+    } else if (auto* const mmio = std::get_if<MmioAccess>(&exit_)) {
+        bus_ = &surroundings_.mmio;
+        transaction_ = mmio;
+    }
+}
+
+void Vcpu::answered() noexcept {
+    if (bus_ == nullptr) return;
+    history_.answered(*transaction_);
+    bus_ = nullptr;
+    place_.store(0, std::memory_order_relaxed);
 }
 
 /// Until nobody wants the pause any more. Calls are served meanwhile.

@@ -3,7 +3,6 @@
 
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/asio.hpp>
-#include <asyncvm/bus.hpp>
 #include <asyncvm/event.hpp>
 #include <asyncvm/outcome.hpp>
 
@@ -17,6 +16,7 @@
 #include <semaphore>
 #include <thread>
 
+#include "bus/io_bus.hpp"
 #include "report/exit_history.hpp"
 #include "stats/cpu_recorder.hpp"
 
@@ -36,13 +36,13 @@ struct VcpuPlace {
     std::uint64_t address = 0;
 };
 
-class Vcpu {
+class Vcpu final : private AccessSource {
 public:
     /// What a vCPU has of its machine. All of it outlives the vCPU.
     struct Surroundings {
         const GuestMemory& memory;
-        Bus& ports;
-        Bus& mmio;
+        IoBus& ports;
+        IoBus& mmio;
         CoalescedWrites* coalesced;  ///< null where the accelerator collects no writes
         /// On the vCPU's thread, as the last thing it does: how it ended. No outcome: it has halted, or was stopped.
         std::function<void(std::optional<Outcome>)> on_end;
@@ -112,6 +112,9 @@ private:
 
     [[nodiscard]] awaitable<void> run();
     [[nodiscard]] awaitable<bool> run_until_cancelled();
+    [[nodiscard]] IoBus::DeviceAccess next() override;
+    void take_exit();
+    void answered() noexcept;
     [[nodiscard]] awaitable<void> rest();
     void serve_calls();
     void thread_main();
@@ -124,8 +127,11 @@ private:
     std::unique_ptr<Cpu> cpu_;
     Registers started_with_;
     ExitHistory history_;
-    Bus::Hint port_hint_;
-    Bus::Hint mmio_hint_;
+    IoBus::Hint port_hint_;
+    IoBus::Hint mmio_hint_;
+    Exit exit_ = Interrupted{};
+    IoBus* bus_ = nullptr;                    ///< of the access that exit_ is, until it is answered; null: it is none
+    Transaction* transaction_ = nullptr;      ///< that access
     stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read
     std::atomic<unsigned> requests_ = 0;      ///< Request
     std::atomic<std::uint64_t> place_ = 0;    ///< VcpuPlace in one word; see place()

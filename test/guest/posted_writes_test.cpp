@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "accelerator_under_test.hpp"
-#include "bus/burst_detector.hpp"
+#include "bus/coalesced_zones.hpp"
 #include "collecting_accelerator.hpp"
 #include "machine_fixture.hpp"
 #include "requires.hpp"

@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE bus
-#include <asyncvm/bus.hpp>
+#include "bus/io_bus.hpp"
+
 #include <asyncvm/error.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -18,7 +19,7 @@ namespace {
 struct Fixture {
     asio::io_context loop{1};
     std::vector<std::string> told;
-    Bus bus{Space::port, loop, [this](std::string_view line) { told.emplace_back(line); }};
+    IoBus bus{Space::port, loop, [this](std::string_view line) { told.emplace_back(line); }};
 
     void perform(Transaction& transaction, unsigned cpu = 0) {
         std::exception_ptr failure;
@@ -203,7 +204,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 namespace {
 
-awaitable<void> read_once(Bus& bus, unsigned cpu, std::vector<unsigned>& answered) {
+awaitable<void> read_once(IoBus& bus, unsigned cpu, std::vector<unsigned>& answered) {
     std::array<std::byte, 1> data{};
     Transaction transaction = Fixture::make(Direction::read, 0x10, 1, data);
     co_await bus.perform(transaction, cpu);
@@ -214,7 +215,7 @@ awaitable<void> read_once(Bus& bus, unsigned cpu, std::vector<unsigned>& answere
 
 BOOST_AUTO_TEST_CASE(accesses_to_one_device_wait_for_each_other_in_order) {
     asio::io_context loop{1};
-    Bus bus{Space::port, loop, {}};
+    IoBus bus{Space::port, loop, {}};
     const auto device = std::make_shared<Slow>();
     bus.attach({0x10, 1}, device);
     std::vector<unsigned> answered;
@@ -239,7 +240,7 @@ BOOST_AUTO_TEST_CASE(accesses_to_one_device_wait_for_each_other_in_order) {
 BOOST_AUTO_TEST_CASE(a_cancelled_access_gives_its_turn_to_the_next) {
     asio::io_context loop{1};
     std::vector<std::string> told;
-    Bus bus{Space::port, loop, [&told](std::string_view line) { told.emplace_back(line); }};
+    IoBus bus{Space::port, loop, [&told](std::string_view line) { told.emplace_back(line); }};
     const auto device = std::make_shared<Slow>();
     bus.attach({0x10, 1}, device);
     std::vector<unsigned> answered;
@@ -268,7 +269,7 @@ BOOST_AUTO_TEST_CASE(a_cancelled_access_gives_its_turn_to_the_next) {
 BOOST_AUTO_TEST_CASE(a_device_of_the_loop_runs_there_and_answers_here) {
     asio::io_context device_loop{1};
     asio::io_context vcpu{1};
-    Bus bus{Space::port, device_loop, {}};
+    IoBus bus{Space::port, device_loop, {}};
     const auto device = std::make_shared<Recorder>(8, Affinity::device_loop);
     bus.attach({0x10, 1}, device);
     std::vector<unsigned> answered;
@@ -286,7 +287,8 @@ BOOST_AUTO_TEST_CASE(a_device_of_the_loop_runs_there_and_answers_here) {
 BOOST_AUTO_TEST_CASE(cancelling_an_access_on_the_loop_cancels_the_device_and_discards_its_answer) {
     asio::io_context device_loop{1};
     asio::io_context vcpu{1};
-    Bus bus{Space::port, device_loop, {}};
+    const auto slots = std::make_shared<DeviceSlots>(device_loop, Log());
+    IoBus bus{Space::port, slots};
     const auto device = std::make_shared<Slow>(Affinity::device_loop);
     bus.attach({0x10, 1}, device);
     std::vector<unsigned> answered;
@@ -305,7 +307,7 @@ BOOST_AUTO_TEST_CASE(cancelling_an_access_on_the_loop_cancels_the_device_and_dis
     device_loop.restart();
     device_loop.poll();
     device->released.notify();
-    bus.close();
+    slots->close();
     device_loop.restart();
     device_loop.run();
     BOOST_TEST(!device->finished);
@@ -325,7 +327,7 @@ public:
     std::uint64_t sum = 0;
 };
 
-awaitable<void> add_many(Bus& bus, unsigned cpu, int times) {
+awaitable<void> add_many(IoBus& bus, unsigned cpu, int times) {
     std::array<std::byte, 1> one{std::byte{1}};
     for (int i = 0; i < times; ++i) {
         Transaction transaction = Fixture::make(Direction::write, 0x10, 1, one);
@@ -338,7 +340,7 @@ awaitable<void> add_many(Bus& bus, unsigned cpu, int times) {
 BOOST_AUTO_TEST_CASE(vcpus_on_threads_of_their_own_do_not_meet_inside_a_device) {
     constexpr int times = 20'000;
     asio::io_context loop{1};
-    Bus bus{Space::port, loop, {}};
+    IoBus bus{Space::port, loop, {}};
     const auto device = std::make_shared<Adder>();
     bus.attach({0x10, 1}, device);
     std::array<asio::io_context, 4> contexts;

@@ -1,6 +1,7 @@
 #include "command_line.hpp"
 
 #include <asyncvm/open_chardev.hpp>
+#include "bus/io_bus.hpp"
 #include "cli/wiring.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -21,8 +22,9 @@ std::string dry_run_error(const std::vector<std::string>& arguments) {
 /// A machine's buses, with nothing opened.
 struct Fixture {
     asio::io_context loop{1};
-    Bus ports{Space::port, loop, {}};
-    Bus mmio{Space::memory, loop, {}};
+    std::shared_ptr<DeviceSlots> slots = std::make_shared<DeviceSlots>(loop, Log());
+    IoBus ports{Space::port, slots};
+    IoBus mmio{Space::memory, slots};
     std::vector<std::string> opened;
 
     void attach(const std::vector<std::string>& arguments) {

@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "bus/io_bus.hpp"
 #include "device_runner.hpp"
 #include "devices/catalogue.hpp"
 #include "fake_chardev.hpp"
@@ -19,8 +20,9 @@ namespace {
 
 struct Fixture {
     asio::io_context loop{1};
-    Bus ports{Space::port, loop, {}};
-    Bus mmio{Space::memory, loop, {}};
+    std::shared_ptr<DeviceSlots> slots = std::make_shared<DeviceSlots>(loop, Log());
+    IoBus ports{Space::port, slots};
+    IoBus mmio{Space::memory, slots};
     std::vector<Outcome> outcomes;
     std::vector<std::string> lines;
     std::map<std::string, std::shared_ptr<FakeChardev>, std::less<>> chardevs;
@@ -39,7 +41,7 @@ struct Fixture {
 
     void add(std::string_view text) { add_device(host, text); }
 
-    std::uint64_t access(Bus& bus, Direction direction, std::uint64_t address, unsigned size, std::uint64_t value = 0) {
+    std::uint64_t access(IoBus& bus, Direction direction, std::uint64_t address, unsigned size, std::uint64_t value = 0) {
         std::array<std::byte, 8> data{};
         std::memcpy(data.data(), &value, sizeof value);
         Transaction transaction;

@@ -11,7 +11,7 @@
 #include <tuple>
 
 #include "../bus/devices.hpp"
-#include "bus/burst_detector.hpp"
+#include "bus/coalesced_zones.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -83,8 +83,8 @@ public:
 
 struct Fixture {
     asio::io_context loop{1};
-    Bus ports{Space::port, loop, {}};
-    Bus mmio{Space::memory, loop, {}};
+    IoBus ports{Space::port, loop, {}};
+    IoBus mmio{Space::memory, loop, {}};
     FakeRing ring;
     std::shared_ptr<CoalescedWrites> coalesced = std::make_shared<CoalescedWrites>(ring, ports, mmio, 1h);
     std::shared_ptr<Posts> device = std::make_shared<Posts>();

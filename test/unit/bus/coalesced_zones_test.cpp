@@ -1,5 +1,5 @@
-#define BOOST_TEST_MODULE burst
-#include "bus/burst_detector.hpp"
+#define BOOST_TEST_MODULE coalesced_zones
+#include "bus/coalesced_zones.hpp"
 
 #include <boost/test/unit_test.hpp>
 
