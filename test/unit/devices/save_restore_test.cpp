@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "bus/io_bus.hpp"
 #include "device_runner.hpp"
 #include "devices/uart16550_registers.hpp"
 #include "fake_chardev.hpp"
@@ -74,8 +75,8 @@ struct Station {
 
     // The loops of the runners last, so that waiting coroutines are destroyed while the device lives.
     asio::io_context loop{1};
-    Bus ports{Space::port, loop, {}};
-    Bus mmio{Space::memory, loop, {}};
+    IoBus ports{Space::port, loop, {}};
+    IoBus mmio{Space::memory, loop, {}};
     Surroundings surroundings{loop};
     std::shared_ptr<FakeChardev> chardev = std::make_shared<FakeChardev>(1 << 20);
     std::vector<std::uint64_t> seen;
