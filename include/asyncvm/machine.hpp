@@ -38,7 +38,7 @@ struct MachineConfig {
     /// paused.
     std::shared_ptr<MachineClock> clock{};
     std::shared_ptr<RandomSource> random{};
-    /// Part of reset(), after the devices: loads the guest's image again. On the executor that awaits reset().
+    /// Part of reset(), after the devices: loads the guest's image again. On the device loop.
     std::function<void()> on_reset{};
 };
 
@@ -112,9 +112,10 @@ public:
     /// std::system_error(operation_aborted) when cancelled; the guest goes on then.
     [[nodiscard]] awaitable<Pause> pause();
 
-    /// In a pause of its own: cancels the accesses that devices hold open, resets each device (Device::reset()), calls
-    /// MachineConfig::on_reset, gives each vCPU the registers that it had at the start. Any executor, while the device loop
-    /// runs. Throws Error(usage) where no guest runs, and what pause() throws.
+    /// In a pause of its own: cancels the accesses that devices hold open, resets each device (Device::reset()) and calls
+    /// MachineConfig::on_reset, both on the device loop, and gives each vCPU the registers that it had at the start. Any
+    /// executor, while the device loop runs; one reset at a time. Cancelling it has an effect only until the machine is
+    /// paused. Throws Error(usage) if no guest runs, and what pause() and on_reset throw.
     [[nodiscard]] awaitable<void> reset();
 
     /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and

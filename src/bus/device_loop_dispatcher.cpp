@@ -92,6 +92,7 @@ awaitable<void> DeviceLoopDispatcher::serve(std::shared_ptr<DeviceLoopDispatcher
         std::error_code error;
         co_await self->requested_.read(signals, error);
         for (auto request = self->after(nullptr); request; request = self->after(request)) {
+            const auto owner = self->owner_.lock();
             try {
                 const bool single = request->transaction.data.size() == request->access.size;
                 co_await answer(*self->device_, request->access, request->transaction);

@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace asyncvm {
 
@@ -26,6 +27,9 @@ public:
     /// is discarded. Throws what the device has thrown, and operation_aborted when it is cancelled.
     [[nodiscard]] awaitable<void> access_device(Access access, Transaction& transaction);
 
+    /// Before the first access: an access keeps `owner` alive, also one whose caller has been cancelled.
+    void keep_during_accesses(std::weak_ptr<void> owner) noexcept { owner_ = std::move(owner); }
+
     /// After the last access: ends the coroutine, for as long as which the loop has work. Any thread.
     void close() noexcept;
 
@@ -40,6 +44,7 @@ private:
 
     asio::io_context& device_loop_;
     const std::shared_ptr<Device> device_;
+    std::weak_ptr<void> owner_;  ///< of what the device works with
     EventFd requested_;
     std::mutex mutex_;
     std::deque<std::shared_ptr<Request>> requests_;  ///< the first one is with the device

@@ -38,8 +38,9 @@ std::chrono::system_clock::time_point PausableClock::time_of_day() const noexcep
 PausableClock::HostClock::duration PausableClock::host_wait(time_point time) const noexcept {
     const std::lock_guard lock(mutex_);
     if (stands_ || time == time_point::max()) return Event::no_limit;
-    // In this order, for a time that is far away: behind_ is not negative.
-    return std::max(time - (HostClock::now() - behind_), HostClock::duration::zero());
+    // Compared first: the difference to a time that is long past is too large.
+    const auto now = HostClock::now() - behind_;
+    return time > now ? time - now : HostClock::duration::zero();
 }
 
 awaitable<void> PausableClock::wait_until(time_point time) {

@@ -1,5 +1,4 @@
 #include "machine/core.hpp"
-#include "bus/ioevent.hpp"
 
 #include <asyncvm/error.hpp>
 #include <asyncvm/event.hpp>
@@ -11,6 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "bus/device_loop_dispatcher.hpp"
+#include "bus/ioevent.hpp"
 #include "machine/abandoned.hpp"
 
 namespace asyncvm {
@@ -25,6 +26,32 @@ Outcome stopped() {
     outcome.summary = "stopped";
     return outcome;
 }
+
+/// Something that is done on another thread while a coroutine waits for it.
+class Work {
+public:
+    explicit Work(std::function<void()> work) : work_(std::move(work)) {}
+
+    void perform() noexcept {
+        try {
+            work_();
+        } catch (...) {
+            failure_ = std::current_exception();
+        }
+        done_->complete();
+    }
+
+    /// Throws what the work has thrown.
+    [[nodiscard]] awaitable<void> performed() {
+        co_await done_->wait();
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+private:
+    const std::function<void()> work_;
+    std::exception_ptr failure_;
+    const std::shared_ptr<OneShot> done_ = std::make_shared<OneShot>();
+};
 
 /// Silent as soon as the handle is gone: what `log` refers to may have gone with it.
 MachineConfig with_log_of_handle(MachineConfig config, const std::shared_ptr<std::atomic<bool>>& heard) {
@@ -47,6 +74,10 @@ MachineCore::MachineCore(MachineConfig config, AcceleratorMaker make, asio::io_c
       ports_(Space::port, slots_),
       mmio_(Space::memory, slots_),
       preparation_(std::in_place, std::move(make), config_.cpus, memory_, change_) {
+    // A time that is added to now() must not pass the last one there is.
+    constexpr std::chrono::milliseconds longest = std::chrono::years(100);
+    config_.cancellation_patience = std::clamp(config_.cancellation_patience, 0ms, longest);
+    config_.stop_limit = std::clamp(config_.stop_limit, 0ms, longest);
     if (own_clock_) config_.clock = own_clock_;
     if (!config_.random) config_.random = make_host_random();
 }
@@ -165,6 +196,7 @@ IrqLine MachineCore::irq(unsigned gsi) {
 
 void MachineCore::introduce_devices() {
     for (const auto& slot : slots_->all()) {
+        if (slot->dispatcher) slot->dispatcher->keep_during_accesses(weak_from_this());
         // A line that is asked for later must not keep the machine alive.
         slot->device->attached({.memory = memory_,
                                 .loop = device_loop_,
@@ -260,16 +292,19 @@ bool MachineCore::join_within(std::chrono::milliseconds limit) {
 
 /// A thread that does not leave the accelerator can't be ended: what it uses stays for ever.
 void MachineCore::leave_behind() {
+    bool any = false;
     for (const auto& vcpu : vcpus_) {
-        if (vcpu->join_within(0ms)) continue;
+        if (vcpu->left_behind() || vcpu->join_within(0ms)) continue;
         config_.log(fmt::format("vCPU {} is left behind in {}", vcpu->index(), describe(vcpu->place())));
-        vcpu->detach();
+        vcpu->leave_behind();
+        any = true;
     }
-    keep_for_ever(shared_from_this());
+    if (any) keep_for_ever(shared_from_this());
 }
 
-/// The answer to an abandoned access may still come, to the io_context of its vCPU.
+/// After the vCPUs' threads: the answer to an abandoned access may still come, to the io_context of its vCPU.
 void MachineCore::keep_abandoned() {
+    for (const auto& vcpu : vcpus_) vcpu->end_cancelled_access();
     const bool any = std::ranges::any_of(vcpus_, [](const auto& vcpu) { return vcpu->has_abandoned_access(); });
     if (any) keep_until_loop_ends(device_loop_, shared_from_this());
 }
@@ -515,56 +550,62 @@ void MachineCore::release_pause() noexcept {
     if (goes_on) change_->notify();
 }
 
+/// One at a time, and not cut in the middle.
 awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
+    if (!self->reset_mutex_.try_lock()) co_await self->reset_mutex_.lock();
+    const AsyncLock alone(self->reset_mutex_);
     const Pause held = co_await pause(self);
     {
         const std::lock_guard lock(self->mutex_);
         if (!self->lifecycle_.reset()) throw Error(ErrorKind::usage, "there is no guest that runs: nothing to reset");
     }
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    std::exception_ptr failure;
+    try {
+        co_await reset_at_rest(self);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await asio::this_coro::reset_cancellation_state();
+    if (failure) std::rethrow_exception(failure);
+}
+
+awaitable<void> MachineCore::reset_at_rest(std::shared_ptr<MachineCore> self) {
     for (const auto& vcpu : self->vcpus_) {
         if (!vcpu->at_rest()) vcpu->cancel_access();
     }
     co_await come_to_rest(self, true);
-    for (const auto& slot : self->slots_->all()) slot->device->reset();
-    if (self->config_.on_reset) self->config_.on_reset();
+    const auto devices = std::make_shared<Work>([self] {
+        for (const auto& slot : self->slots_->all()) slot->device->reset();
+        if (self->config_.on_reset) self->config_.on_reset();
+        self->restart_halted();
+    });
+    asio::post(self->device_loop_, [devices] { devices->perform(); });
+    co_await devices->performed();
     for (const auto& vcpu : self->vcpus_) {
-        if (vcpu->alive()) {
-            std::function<void(Cpu&)> work = [vcpu = vcpu.get()](Cpu&) { vcpu->reset_registers(); };
-            co_await call(self, vcpu->index(), std::move(work));
-        } else {
-            // It has halted.
-            vcpu->join();
-            vcpu->reset_registers();
-            self->start_vcpu(*vcpu);
-        }
+        if (!vcpu->alive()) continue;
+        std::function<void(Cpu&)> work = [vcpu = vcpu.get()](Cpu&) { vcpu->reset_registers(); };
+        co_await call(self, vcpu->index(), std::move(work));
+    }
+}
+
+/// In a pause, on the device loop: run() looks there whether a vCPU is left.
+void MachineCore::restart_halted() {
+    if (running_.load() == 0 || has_outcome()) return;
+    for (const auto& vcpu : vcpus_) {
+        if (vcpu->alive()) continue;
+        vcpu->join();
+        start_vcpu(*vcpu);
     }
 }
 
 awaitable<void> MachineCore::call(std::shared_ptr<MachineCore> self, unsigned index, std::function<void(Cpu&)> work) {
     if (!self->accelerator_) self->adopt_prepared();
     Vcpu& vcpu = *self->vcpus_.at(index);
-    struct Call {
-        std::function<void(Cpu&)> work;
-        std::exception_ptr failure{};
-        const std::shared_ptr<OneShot> done = std::make_shared<OneShot>();
-        void operator()(Cpu& cpu) {
-            try {
-                work(cpu);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            done->complete();
-        }
-    };
-    const auto made = std::make_shared<Call>();
-    made->work = std::move(work);
-    const bool taken = vcpu.call([made](Cpu& cpu) { (*made)(cpu); });
-    if (taken) {
-        co_await made->done->wait();
-    } else {
-        (*made)(vcpu.cpu());
-    }
-    if (made->failure) std::rethrow_exception(made->failure);
+    const auto made = std::make_shared<Work>([work = std::move(work), &vcpu] { work(vcpu.cpu()); });
+    const bool taken = vcpu.call([made](Cpu&) { made->perform(); });
+    if (!taken) made->perform();
+    co_await made->performed();
 }
 
 }  // namespace asyncvm

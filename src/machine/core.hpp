@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async/async_mutex.hpp"
 #include "bus/device_slot.hpp"
 #include "bus/io_bus.hpp"
 #include "machine/background.hpp"
@@ -77,6 +78,7 @@ private:
     void start_recorder();
     void start_vcpus();
     void start_vcpu(Vcpu& vcpu);
+    void restart_halted();
     void begin_rest() noexcept;
     void end_rest() noexcept;
     void report_stuck();
@@ -88,6 +90,7 @@ private:
     static awaitable<Outcome> run_guest(std::shared_ptr<MachineCore> self);
     static awaitable<void> wait_for_vcpus(std::shared_ptr<MachineCore> self);
     static awaitable<void> come_to_rest(std::shared_ptr<MachineCore> self, bool all);
+    static awaitable<void> reset_at_rest(std::shared_ptr<MachineCore> self);
     static awaitable<void> drain_posted(std::shared_ptr<MachineCore> self);
 
     // The order of destruction: vCPUs (with abandoned accesses, which still hold device slots of a bus), interrupt pins,
@@ -106,6 +109,7 @@ private:
     std::shared_ptr<CoalescedWrites> coalesced_;
     std::mutex mutex_;
     Lifecycle lifecycle_;
+    AsyncMutex reset_mutex_;  ///< of reset()
     std::optional<Outcome> outcome_;
     std::atomic<unsigned> running_ = 0;
     // Shared, because the last vCPU's thread still notifies while run() is on its way out.

@@ -103,17 +103,30 @@ void Vcpu::serve_calls() {
 }
 
 void Vcpu::join() {
-    if (thread_.joinable()) thread_.join();
+    if (!thread_.joinable()) return;
+    ended_.acquire();
+    thread_.join();
 }
 
 bool Vcpu::join_within(std::chrono::milliseconds limit) {
-    if (!thread_.joinable()) return true;
+    if (!thread_.joinable()) return !left_behind_;
     if (!ended_.try_acquire_for(limit)) return false;
     thread_.join();
     return true;
 }
 
-void Vcpu::detach() { thread_.detach(); }
+void Vcpu::end_cancelled_access() {
+    // One that keeps itself busy must not keep the caller busy.
+    constexpr int steps = 100;
+    context_.restart();
+    for (int step = 0; suspended_ && step < steps && context_.poll_one() != 0; ++step) {
+    }
+}
+
+void Vcpu::leave_behind() {
+    thread_.detach();
+    left_behind_ = true;
+}
 
 void Vcpu::thread_main() {
     pthread_setname_np(pthread_self(), fmt::format("vcpu{}", index_).c_str());

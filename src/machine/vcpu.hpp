@@ -98,14 +98,18 @@ public:
     /// Whether the thread has work left. Any thread.
     [[nodiscard]] bool alive() const noexcept { return alive_.load(); }
 
+    /// After join(): an access that has been cancelled, and had no time to see that, ends.
+    void end_cancelled_access();
+
     /// Whether the coroutine of an access was left behind, after join().
     [[nodiscard]] bool has_abandoned_access() const noexcept { return suspended_; }
 
     void join();
     /// False: the thread has not ended within `limit`.
     [[nodiscard]] bool join_within(std::chrono::milliseconds limit);
-    /// Gives the thread up: it may end at any time, or never. The object must live for ever then.
-    void detach();
+    /// Gives the thread up, once: it may end at any time, or never. The object must live for ever then.
+    void leave_behind();
+    [[nodiscard]] bool left_behind() const noexcept { return left_behind_; }
 
 private:
     enum Request : unsigned { stop_request = 1, pause_request = 2, call_request = 4, cancel_request = 8 };
@@ -146,6 +150,7 @@ private:
     std::binary_semaphore ended_{0};
     asio::io_context context_{1};
     std::thread thread_;
+    bool left_behind_ = false;
 };
 
 }  // namespace asyncvm

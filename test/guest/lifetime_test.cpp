@@ -219,6 +219,9 @@ BOOST_DATA_TEST_CASE(the_loop_goes_on_and_run_returns, boost::unit_test::data::m
     loop.restart();
     loop.run_for(patience);
     BOOST_TEST(loop.stopped());
+    situation.held.reset();
+    // All is freed, but for the coroutine of an access in place that did not react: nobody runs its io_context any more.
+    if (sample != Point::deaf_in_place) BOOST_TEST(situation.device.use_count() == 1);
 }
 
 BOOST_DATA_TEST_CASE(the_loop_never_runs_again, boost::unit_test::data::make(points)) {
@@ -243,6 +246,20 @@ BOOST_AUTO_TEST_CASE(while_the_accelerator_is_being_made) {
     loop.poll();
     test.reset();
     run_until(loop, [&] { return ended; });
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_does_not_react_is_named_with_its_vcpu_and_its_port) {
+    asio::io_context loop{1};
+    Situation situation(loop, Point::deaf_in_place);
+    situation.reach();
+    situation.machine->machine.stop();
+    run_until(loop, [&] { return *situation.ended; });
+    BOOST_REQUIRE(situation.machine->told.size() == 1u);
+    const auto& line = situation.machine->told.front();
+    for (const char* const part : {"vCPU 0", "10 ms", "device touchy", "port 0x10", "abandoned"}) {
+        BOOST_TEST(line.find(part) != line.npos, line << " has no " << part);
+    }
+    situation.device->released.notify();
 }
 
 BOOST_AUTO_TEST_CASE(cancelling_a_run_that_winds_down_gives_the_outcome_and_ends_the_background_work) {

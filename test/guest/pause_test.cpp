@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "../unit/bus/devices.hpp"
 #include "accelerator_under_test.hpp"
@@ -38,13 +39,17 @@ public:
             stepped.notify();
         }
     }
-    void reset() override { ++resets; }
+    void reset() override {
+        reset_on = std::this_thread::get_id();
+        ++resets;
+    }
     [[nodiscard]] MachineClock& clock() { return context_->clock; }
 
     std::atomic<unsigned> writes = 0;
     std::atomic<std::uint64_t> last = 0;
     std::atomic<unsigned> steps = 0;
     std::atomic<unsigned> resets = 0;
+    std::thread::id reset_on;
     Event written;
     Event stepped;
 
@@ -316,6 +321,46 @@ BOOST_AUTO_TEST_CASE(the_answer_to_an_access_from_before_is_dropped) {
         inner.until([&] { return inner.device->writes == 1; });
         inner.stop();
     }
+}
+
+BOOST_AUTO_TEST_CASE(resets_of_several_threads_come_one_after_the_other_on_the_device_loop) {
+    test.load({0xfe, 0xc0, 0xe6, 0x10, 0xeb, 0xfa});
+    test.start();
+    until([&] { return device->writes > 3; });
+    std::atomic<int> done = 0;
+    std::vector<std::thread> others;
+    for (int other = 0; other < 3; ++other) {
+        others.emplace_back([&] {
+            asio::io_context own{1};
+            asio::co_spawn(own, test.machine.reset(), [](std::exception_ptr e) { BOOST_TEST(!e); });
+            own.run();
+            ++done;
+        });
+    }
+    until([&] { return done == 3; });
+    for (auto& other : others) other.join();
+    BOOST_TEST(device->resets == 3u);
+    BOOST_CHECK(device->reset_on == std::this_thread::get_id());
+    stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_that_is_cancelled_on_its_way_is_done_all_the_same) {
+    const auto slow = std::make_shared<Slow>();
+    test.machine.ports().attach({0x11, 1}, slow);
+    test.load({0xe4, 0x11, 0xe6, 0x10, 0xeb, 0xfe});
+    test.start();
+    until([&] { return slow->arrived.generation() == 1; });
+    asio::cancellation_signal cancel;
+    bool ended = false;
+    asio::co_spawn(loop, test.machine.reset(), asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr e) {
+                       BOOST_TEST(!e);
+                       ended = true;
+                   }));
+    // The device is reset in the midst of it.
+    until([&] { return device->resets == 1; });
+    cancel.emit(asio::cancellation_type::terminal);
+    until([&] { return ended && slow->arrived.generation() == 2; });
+    stop();
 }
 
 BOOST_AUTO_TEST_CASE(a_vcpu_that_has_halted_runs_again) {
