@@ -1,17 +1,12 @@
 #include <chardev/descriptor.hpp>
 
 #include <unistd.h>
-#include <cctype>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
 #include <system_error>
 
 namespace asyncvm {
-
-UniqueFd::~UniqueFd() {
-    if (fd_ >= 0) ::close(fd_);
-}
 
 awaitable<void> wait_for(Watched& descriptor, Watched::wait_type what) {
     std::error_code ignored;
@@ -36,15 +31,6 @@ long write_quietly(int fd, std::span<const std::byte> data) noexcept {
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return result;
-}
-
-std::string reason(int error) {
-    auto text = std::generic_category().message(error);
-    // An acronym stays as it is.
-    if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])) != 0) {
-        text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
-    }
-    return text;
 }
 
 }  // namespace asyncvm

@@ -1,36 +1,16 @@
-/// File descriptors: owning them, waiting for them, and writing without signals.
+/// File descriptors of chardevs: to wait for them, and to write without signals.
 #pragma once
+
+#include "os/unique_fd.hpp"
+#include "text/errno_text.hpp"
 
 #include <asyncvm/asio.hpp>
 
 #include <asio/posix/stream_descriptor.hpp>
 #include <cstddef>
 #include <span>
-#include <string>
-#include <utility>
 
 namespace asyncvm {
-
-/// Owns a file descriptor.
-class UniqueFd {
-public:
-    UniqueFd() noexcept = default;
-    explicit UniqueFd(int fd) noexcept : fd_(fd) {}
-    UniqueFd(UniqueFd&& other) noexcept : fd_(other.release()) {}
-    UniqueFd& operator=(UniqueFd&& other) noexcept {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~UniqueFd();
-
-    [[nodiscard]] int get() const noexcept { return fd_; }
-    [[nodiscard]] bool valid() const noexcept { return fd_ >= 0; }
-    [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-    void reset() noexcept { *this = UniqueFd(); }
-
-private:
-    int fd_ = -1;
-};
 
 using Watched = asio::posix::stream_descriptor;
 
@@ -39,8 +19,5 @@ using Watched = asio::posix::stream_descriptor;
 
 /// What write(2) gives, in bytes or as -errno; a pipe without a reader gives -EPIPE and no SIGPIPE.
 [[nodiscard]] long write_quietly(int fd, std::span<const std::byte> data) noexcept;
-
-/// "address already in use": the text for an errno, as the project's messages have it.
-[[nodiscard]] std::string reason(int error);
 
 }  // namespace asyncvm

@@ -1,9 +1,11 @@
+#include "text/parse.hpp"
+
 #include <fmt/format.h>
 #include <asyncvm/error.hpp>
 #include <asyncvm/open_chardev.hpp>
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -29,58 +31,18 @@ private:
     std::string_view text_;
 };
 
-/// Splits at single commas; a doubled comma is a comma.
-std::vector<std::string> split(std::string_view text) {
-    std::vector<std::string> words(1);
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != ',') {
-            words.back() += text[i];
-        } else if (i + 1 < text.size() && text[i + 1] == ',') {
-            words.back() += text[i++];
-        } else {
-            words.emplace_back();
-        }
-    }
-    return words;
-}
-
-template <typename Number>
-bool parse_number(std::string_view text, Number& number) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    return error == std::errc{} && end == text.data() + text.size();
-}
-
 std::uint64_t parse_size(const Complaint& complain, std::string_view name, std::string_view value, std::uint64_t least) {
     constexpr std::uint64_t most = std::uint64_t{1} << 40;
     auto digits = value;
-    unsigned shift = 0;
-    if (!digits.empty()) {
-        switch (digits.back()) {
-            case 'k':
-            case 'K':
-                shift = 10;
-                break;
-            case 'm':
-            case 'M':
-                shift = 20;
-                break;
-            case 'g':
-            case 'G':
-                shift = 30;
-                break;
-            default:
-                break;
-        }
-        if (shift != 0) digits.remove_suffix(1);
-    }
-    std::uint64_t size = 0;
-    if (!parse_number(digits, size)) {
+    const unsigned shift = take_unit(digits);
+    const auto size = parse_number(digits);
+    if (!size) {
         complain("{}={} is not a size (a number of bytes, or one with K, M or G; for example {}=64K)", name, value, name);
     }
-    if (size > (most >> shift) || (size << shift) < least) {
+    if (*size > (most >> shift) || (*size << shift) < least) {
         complain("{}={} is out of range ({} to 1024G bytes; for example {}=64K)", name, value, least, name);
     }
-    return size << shift;
+    return *size << shift;
 }
 
 /// Without from_chars for floating point, which brings the mathematical library along to each start of the program.
@@ -90,9 +52,9 @@ std::chrono::milliseconds parse_seconds(const Complaint& complain, std::string_v
     const auto whole = value.substr(0, point);
     const auto fraction = value.substr(std::min(point + 1, value.size()));
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-    std::uint64_t seconds = 0;
-    if (whole.size() + fraction.size() == 0 || !std::ranges::all_of(fraction, is_digit) ||
-        (!whole.empty() && !parse_number(whole, seconds)) || seconds > most) {
+    const auto seconds = whole.empty() ? std::optional<std::uint64_t>(0) : parse_number(whole);
+    if (whole.size() + fraction.size() == 0 || !std::ranges::all_of(whole, is_digit) ||
+        !std::ranges::all_of(fraction, is_digit) || !seconds || *seconds > most) {
         complain("{}={} is not a time (seconds, 0 or more, fractions allowed; for example {}=0.5)", name, value, name);
     }
     std::uint64_t milliseconds = 0;
@@ -101,7 +63,7 @@ std::chrono::milliseconds parse_seconds(const Complaint& complain, std::string_v
     }
     // Rounded up: only 0 itself means "not at all".
     if (fraction.find_first_not_of('0', 3) != std::string_view::npos) ++milliseconds;
-    return std::chrono::seconds(seconds) + std::chrono::milliseconds(milliseconds);
+    return std::chrono::seconds(*seconds) + std::chrono::milliseconds(milliseconds);
 }
 
 void parse_address(const Complaint& complain, std::string_view address, ChardevSpec& spec) {
@@ -119,11 +81,11 @@ void parse_address(const Complaint& complain, std::string_view address, ChardevS
         port = address.substr(colon + 1);
     }
     if (port.empty()) complain("the port is missing (for example tcp:4444, or tcp:0 to have one picked)");
-    unsigned number = 0;
-    if (!parse_number(port, number) || number > 65535) {
+    const auto number = parse_number(port);
+    if (!number || *number > 65535) {
         complain("port {} is not a number from 0 to 65535 (for example tcp:4444)", port);
     }
-    spec.port = static_cast<std::uint16_t>(number);
+    spec.port = static_cast<std::uint16_t>(*number);
 }
 
 void parse_head(const Complaint& complain, std::string_view head, ChardevSpec& spec) {
@@ -242,7 +204,7 @@ void parse_option(const Complaint& complain, std::string_view word, std::string_
 
 ChardevSpec parse_chardev_spec(std::string_view text) {
     const Complaint complain(text);
-    const auto words = split(text);
+    const auto words = split_at_commas(text);
     const std::string_view head = words.front();
     if (head.empty()) complain("empty; one of {}", kinds);
     ChardevSpec spec;

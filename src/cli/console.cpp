@@ -37,7 +37,7 @@ void print(std::string_view line) noexcept {
     }
 }
 
-// An error here has nobody left to be told to.
+// There is no stream left to report an error of the standard error to.
 void print_plain(std::string_view text) noexcept { static_cast<void>(write_all(STDERR_FILENO, text)); }
 
 Log make_log() { return &print; }

@@ -20,7 +20,7 @@ void print_plain(std::string_view text) noexcept;
 void print_out(std::string_view text);
 
 /// Opens /dev/null in place of a standard stream that was closed when the program started: a socket that got its number
-/// would receive what is meant for it.
+/// would receive the output that is meant for the stream.
 void fill_standard_streams() noexcept;
 
 }  // namespace asyncvm::cli

@@ -6,7 +6,7 @@
 
 namespace asyncvm::cli {
 
-/// For every outcome but `stopped`, whose code depends on who stopped it.
+/// For every outcome but `stopped`, whose code depends on the reason for the stop.
 [[nodiscard]] constexpr int exit_status(const Outcome& outcome) noexcept {
     switch (outcome.kind) {
         case Outcome::Kind::halted:

@@ -51,17 +51,17 @@ Where bytes go and come from:
 SPEC is one of these, with options after commas (a comma in a path is doubled):
   stdio                   this terminal: Ctrl-A x ends, Ctrl-A c shows help
   tcp:[HOST:]PORT         listen, on loopback unless HOST says otherwise; for an IPv6
-                          address tcp:[::1]:4444; port 0 picks one and tells it
+                          address tcp:[::1]:4444; port 0 picks one and prints it
   unix:PATH               listen on a socket file
-  pty                     a new pseudo-terminal; its name is told
+  pty                     a new pseudo-terminal; its name is printed
   file:PATH               write to a file
   null                    nowhere
 and the options are:
   client                  connect instead of listening, again and again
                           (reconnect=SECONDS, default 1)
-  wait                    start the guest when somebody has connected
+  wait                    start the guest when a client has connected
   telnet                  speak telnet (tcp only); leave it off for netcat
-  backlog=SIZE            how much output is kept for who is slow or not there (1M)
+  backlog=SIZE            how much output is kept for a slow or absent client (1M)
   full=wait|drop          when that is full: the guest waits (default), or the oldest
                           output is dropped
   history=SIZE            show each new client that much of the last output again
@@ -71,17 +71,17 @@ and the options are:
   append                  add to the file, keep what is in it (file only)
 
 Other options:
-  --probe                 try what this host's KVM can do, tell, and end: with code 72
+  --probe                 try what this host's KVM can do, print it and end: with code 72
                           where there is no usable KVM; needs no GUEST
   --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY
   --stats                 count the guest's exits, device by device, and their times;
-                          tell at the end and at each SIGUSR1
-  -v, --verbose           tell at the end how the guest ended, and how many accesses
+                          print at the end and at each SIGUSR1
+  -v, --verbose           print at the end how the guest ended, and how many accesses
                           found no device
   -h, --help              show this text
   --version               show the version
 
-SIZE and ADDR are numbers, 0x... in hexadecimal, and may end in K, M or G.
+SIZE and ADDR are numbers (42, 0x2a, 0b101010, 0o52) and may end in K, M or G.
 An option that can't be repeated counts as it was given last.
 
 Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the guest and ends in

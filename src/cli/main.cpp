@@ -1,20 +1,46 @@
 #include "cli/console.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
-#include "cli/probe.hpp"
 #include "cli/session.hpp"
+#include "probe/feature.hpp"
+#include "probe/table.hpp"
+
+#include <asyncvm/accelerator.hpp>
 
 #include <fmt/format.h>
 #include <malloc.h>
 
 #include <exception>
 #include <new>
+#include <string>
 #include <system_error>
+#include <vector>
+
+namespace asyncvm::cli {
+namespace {
+
+/// Tries what the KVM of this host can do and prints it. Returns the exit code: host (72) if KVM can't be used.
+int run_probe(ProbeReport report) {
+    std::vector<probe::Finding> findings;
+    std::string unusable;
+    try {
+        static_cast<void>(make_kvm_accelerator());
+        findings = probe::probe_all();
+    } catch (const Error& error) {
+        unusable = error.what();
+    }
+    print_out(report == ProbeReport::lines ? probe::format_lines(findings, unusable)
+                                           : probe::format_table(probe::describe_host(), findings, unusable));
+    return unusable.empty() ? exit_code::success : exit_code::host;
+}
+
+}  // namespace
+}  // namespace asyncvm::cli
 
 int main(int argc, char** argv) {
     using namespace asyncvm;
     using namespace asyncvm::cli;
-    // Threads that share the heap start sooner than threads that get one each, and nobody allocates on the way of an exit.
+    // Threads that share the heap start sooner than threads that get one each, and an exit allocates nothing.
     static_cast<void>(mallopt(M_ARENA_MAX, 1));
     fill_standard_streams();
     try {

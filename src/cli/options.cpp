@@ -1,10 +1,10 @@
 #include "cli/options.hpp"
 
 #include "accel/kvm/cpu_features.hpp"
+#include "cli/option_values.hpp"
 #include "cli/raw_options.hpp"
 #include "devices/catalogue.hpp"
-#include "loader/size_option.hpp"
-#include "text/number.hpp"
+#include "text/parse.hpp"
 
 #include <asyncvm/error.hpp>
 

@@ -1,8 +1,8 @@
 /// What the command line asks for.
 #pragma once
 
+#include "cli/option_values.hpp"
 #include "devices/device_request.hpp"
-#include "loader/registers_option.hpp"
 
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/loader.hpp>

@@ -28,7 +28,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Who ended the run before the guest did, or while its output was still being delivered.
+/// The signal or key that ended the run before the guest did, or while its output was still being delivered.
 struct Interruption {
     std::string by;  ///< "SIGTERM"
     int code;        ///< the program's exit code for it
@@ -83,11 +83,11 @@ private:
 
     const Options& options_;
     asio::io_context loop_{1};
-    std::string accelerator_note_;  ///< written while the machine is made; told when it is there
+    std::string accelerator_note_;  ///< written while the machine is made; printed when it exists
     Machine machine_;
     Streams streams_;
     std::optional<Interruption> interruption_;
-    Group terminal_{loop_};  ///< what is being waited for on the standard streams
+    Group terminal_{loop_};  ///< the waits for the standard streams
     Group others_{loop_};    ///< and on the other chardevs
 };
 
@@ -130,7 +130,7 @@ void Session::cancel_waits() {
 /// From the first client on, if there has to be one.
 awaitable<Outcome> Session::run_guest() {
     for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
-    // That there is no machine to be had is told without a client.
+    // If no machine can be made, the error is printed without waiting for a client.
     co_await machine_.prepared();
     if (!accelerator_note_.empty()) print(accelerator_note_);
     co_await others_.wait();
@@ -140,7 +140,7 @@ awaitable<Outcome> Session::run_guest() {
     co_return outcome;
 }
 
-/// What the guest has printed. Who interrupted the guest does not want to wait, but what can be delivered at once should be.
+/// Delivers the guest's output. After an interrupt it does not wait, but delivers what it can at once.
 awaitable<void> Session::deliver(const Outcome& outcome) {
     // Less than what makes a chardev say that it waits.
     constexpr auto patience = 80ms;
@@ -155,7 +155,7 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
         if (interruption_ && !chardev->connected()) continue;
         (standard ? terminal_ : others_).start(drain(chardev));
     }
-    // On a terminal the guest's last words come before what is said about it.
+    // On a terminal the guest's last output comes before the messages about it.
     co_await terminal_.wait();
     print_outcome(outcome);
     co_await others_.wait();

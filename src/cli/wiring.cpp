@@ -13,7 +13,7 @@ namespace asyncvm::cli {
 
 namespace {
 
-/// Where GuestMemory puts so much RAM.
+/// If GuestMemory puts RAM of that size at `address`.
 bool is_ram(std::uint64_t address, std::uint64_t memory_size) {
     if (address < GuestMemory::low_limit) return address < memory_size;
     return memory_size > GuestMemory::low_limit && address >= GuestMemory::high_base &&

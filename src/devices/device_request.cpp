@@ -2,7 +2,7 @@
 
 #include <asyncvm/error.hpp>
 
-#include "text/number.hpp"
+#include "text/parse.hpp"
 #include "text/suggest.hpp"
 
 #include <fmt/format.h>
@@ -11,26 +11,6 @@
 #include <algorithm>
 
 namespace asyncvm {
-
-namespace {
-
-/// Parts at single commas; a double comma is a comma inside a part.
-std::vector<std::string> split_at_commas(std::string_view text) {
-    std::vector<std::string> parts(1);
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != ',') {
-            parts.back() += text[i];
-        } else if (i + 1 < text.size() && text[i + 1] == ',') {
-            parts.back() += ',';
-            ++i;
-        } else {
-            parts.emplace_back();
-        }
-    }
-    return parts;
-}
-
-}  // namespace
 
 DeviceRequest parse_device_request(std::string_view text) {
     auto parts = split_at_commas(text);

@@ -1,5 +1,8 @@
 #include "loader/image.hpp"
 
+#include "os/unique_fd.hpp"
+#include "text/errno_text.hpp"
+
 #include <asyncvm/error.hpp>
 
 #include <fcntl.h>
@@ -8,36 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cctype>
 #include <cerrno>
-#include <system_error>
 
 namespace asyncvm {
 namespace {
-
-class Descriptor {
-public:
-    Descriptor(int fd, bool owned) noexcept : fd_(fd), owned_(owned) {}
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor() {
-        if (owned_ && fd_ >= 0) ::close(fd_);
-    }
-    [[nodiscard]] int get() const noexcept { return fd_; }
-
-private:
-    int fd_;
-    bool owned_;
-};
-
-std::string error_text(int error) {
-    std::string text = std::generic_category().message(error);
-    // "No such file": a sentence's beginning; "RPC ...": a name.
-    if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])) != 0) {
-        text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
-    }
-    return text;
-}
 
 [[noreturn]] void fail(const char* what, const std::string& path, const std::string& why) {
     throw Error(ErrorKind::guest_image, fmt::format("cannot {} {}: {}", what, image_name(path), why));
@@ -52,7 +29,7 @@ std::size_t read_some(int fd, std::span<std::byte> to, const std::string& path) 
             pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
             ::poll(&ready, 1, -1);
         } else if (errno != EINTR) {
-            fail("read", path, error_text(errno));
+            fail("read", path, reason(errno));
         }
     }
 }
@@ -62,7 +39,7 @@ int open_image(const std::string& path) {
     int fd = -1;
     do fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
     while (fd < 0 && errno == EINTR);
-    if (fd < 0) fail("open", path, error_text(errno));
+    if (fd < 0) fail("open", path, reason(errno));
     return fd;
 }
 
@@ -78,24 +55,25 @@ void throw_does_not_fit(const std::string& path, std::uint64_t size, std::uint64
 }
 
 std::size_t read_image(const std::string& path, std::span<std::byte> room, std::uint64_t load) {
-    const Descriptor file(open_image(path), path != "-");
+    const int file = open_image(path);
+    const UniqueFd owner(path == "-" ? -1 : file);
     struct stat status {};
-    if (::fstat(file.get(), &status) != 0) fail("read", path, error_text(errno));
+    if (::fstat(file, &status) != 0) fail("read", path, reason(errno));
     if (S_ISDIR(status.st_mode)) fail("read", path, "it is a directory, not a guest's file");
-    if (::isatty(file.get()) == 1) fail("read", path, "it is a terminal (name a file, or send one through a pipe)");
+    if (::isatty(file) == 1) fail("read", path, "it is a terminal (name a file, or send one through a pipe)");
     // Checked before gigabytes are read in vain. Files in /proc and /sys have more bytes than their size says.
     if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) > room.size()) {
         throw_does_not_fit(path, static_cast<std::uint64_t>(status.st_size), room.size(), load);
     }
     std::size_t size = 0;
     while (size < room.size()) {
-        const std::size_t count = read_some(file.get(), room.subspan(size), path);
+        const std::size_t count = read_some(file, room.subspan(size), path);
         if (count == 0) break;
         size += count;
     }
     if (size == room.size()) {
         std::byte one_more{};
-        if (read_some(file.get(), {&one_more, 1}, path) != 0) throw_does_not_fit(path, 0, room.size(), load);
+        if (read_some(file, {&one_more, 1}, path) != 0) throw_does_not_fit(path, 0, room.size(), load);
     }
     if (size == 0)
         throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", image_name(path)));

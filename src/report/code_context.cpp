@@ -16,7 +16,7 @@ bool is_reset(const CrashContext& crash) noexcept {
            registers.cs.base == 0xffff'0000 && (registers.cr0 & cr0_pe) == 0;
 }
 
-/// The last exit that tells where the guest was.
+/// The last exit whose record shows where the guest was.
 std::optional<ExitHistory::Record> last_access(const ExitHistory& history) noexcept {
     for (std::size_t i = history.size(); i-- > 0;) {
         const auto record = history[i];

@@ -1,4 +1,4 @@
-/// The last exits of one vCPU, for the report about a guest that died.
+/// The last exits of one vCPU, for the report about a guest that crashed.
 #pragma once
 
 #include <asyncvm/exit.hpp>

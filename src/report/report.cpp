@@ -69,7 +69,7 @@ std::string posted_writes(const CrashContext& crash) {
 
 std::string last_exits(const CrashContext& crash) {
     const ExitHistory& history = crash.history;
-    // The crash itself is the newest record, and has been told.
+    // The crash itself is the newest record, and has been printed.
     const auto is_death = [](ExitHistory::Kind kind) {
         return kind != ExitHistory::Kind::port && kind != ExitHistory::Kind::mmio && kind != ExitHistory::Kind::halted;
     };

@@ -1,4 +1,4 @@
-/// What a person is told about a guest that died. docs/reports.md shows one.
+/// The report about a guest that crashed. docs/reports.md shows one.
 #pragma once
 
 #include "report/exit_history.hpp"

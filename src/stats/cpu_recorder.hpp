@@ -1,4 +1,4 @@
-/// What one vCPU does and how long it takes: told by the vCPU's thread, read by any.
+/// What one vCPU does and how long it takes: written by the vCPU's thread, read by any.
 #pragma once
 
 #include <asyncvm/exit.hpp>

@@ -1,38 +1,25 @@
 /// File descriptors of the kvm API and what is mapped from them.
 #pragma once
 
+#include "os/unique_fd.hpp"
+
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
-#include <utility>
 
 namespace asyncvm::kvm {
 
-class Fd {
+class Fd : public UniqueFd {
 public:
-    explicit Fd(int fd = -1) noexcept : fd_(fd) {}
-    Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Fd& operator=(Fd&& other) noexcept {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~Fd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-
-    [[nodiscard]] int get() const noexcept { return fd_; }
+    using UniqueFd::UniqueFd;
 
     /// As ioctl(2): negative on failure, errno tells why.
     template <typename Argument>
     int control(unsigned long request, Argument argument) const noexcept {
-        return ::ioctl(fd_, request, argument);
+        return ::ioctl(get(), request, argument);
     }
-
-private:
-    int fd_;
 };
 
 /// A shared mapping of a descriptor's bytes from `offset` on, a multiple of the page size; get() is null where it failed.

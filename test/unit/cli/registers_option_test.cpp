@@ -1,4 +1,4 @@
-#include "loader/registers_option.hpp"
+#include "cli/option_values.hpp"
 
 #include "throws.hpp"
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 using namespace asyncvm;
+using namespace asyncvm::cli;
 using asyncvm::test::contains;
 using asyncvm::test::message_of;
 

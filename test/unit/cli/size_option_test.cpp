@@ -1,6 +1,5 @@
-#include "loader/size_option.hpp"
+#include "cli/option_values.hpp"
 
-#include "text/number.hpp"
 #include "throws.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -8,6 +7,7 @@
 #include <random>
 
 using namespace asyncvm;
+using namespace asyncvm::cli;
 using asyncvm::test::contains;
 using asyncvm::test::message_of;
 
@@ -22,21 +22,6 @@ std::string memory_error(std::uint64_t bytes) {
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_CASE(numbers_come_in_four_bases) {
-    BOOST_TEST((parse_number("0") == 0u));
-    BOOST_TEST((parse_number("42") == 42u));
-    BOOST_TEST((parse_number("0x2A") == 42u));
-    BOOST_TEST((parse_number("0X2a") == 42u));
-    BOOST_TEST((parse_number("0b101010") == 42u));
-    BOOST_TEST((parse_number("0o52") == 42u));
-    BOOST_TEST((parse_number("010") == 10u));
-    BOOST_TEST((parse_number("18446744073709551615") == ~std::uint64_t{0}));
-    for (const char* const wrong : {"", "0x", "x", "-1", "+1", " 1", "1 ", "1.5", "0b2", "0o8", "0x1g",
-                                    "18446744073709551616", "0x10000000000000000", "0x-1", "1_000"}) {
-        BOOST_TEST(!parse_number(wrong), wrong);
-    }
-}
 
 BOOST_AUTO_TEST_CASE(sizes_have_units_of_1024) {
     BOOST_TEST(parse_size("4096", "-x") == 4096u);

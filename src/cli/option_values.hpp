@@ -1,4 +1,4 @@
-/// --reg NAME=VALUE and --reg CPU:NAME=VALUE: registers that a guest starts with.
+/// Values of options: sizes and addresses (--memory, --load, --entry), and registers (--reg).
 #pragma once
 
 #include <asyncvm/loader.hpp>
@@ -10,7 +10,23 @@
 #include <string>
 #include <string_view>
 
-namespace asyncvm {
+namespace asyncvm::cli {
+
+/// The limits of --memory, in bytes.
+inline constexpr std::uint64_t smallest_memory = 64 << 10;
+inline constexpr std::uint64_t largest_memory = std::uint64_t{512} << 30;
+
+/// `128M`, `64K`, `2G`, `4096`, `0x10000`: a number as parse_number() takes it and perhaps a unit (powers of 1024; capital
+/// or small letter). In bytes. `option` names the option in the message. Throws Error(usage).
+[[nodiscard]] std::uint64_t parse_size(std::string_view text, std::string_view option);
+
+/// `0x10000`, `65536`, `64K`, `1M`. Throws Error(usage).
+[[nodiscard]] std::uint64_t parse_address(std::string_view text, std::string_view option);
+
+/// Throws Error(usage) unless `bytes` is a multiple of 4096 between the limits.
+void check_memory_size(std::uint64_t bytes, std::string_view option = "--memory");
+
+// --reg NAME=VALUE and --reg CPU:NAME=VALUE: registers that a guest starts with.
 
 struct RegisterSetting {
     std::optional<unsigned> cpu{};  ///< not given: every vCPU that starts at the guest's entry
@@ -34,4 +50,4 @@ void apply_all(Registers& registers, unsigned cpu, std::span<const RegisterSetti
 /// Throws Error(usage) where a setting is for a vCPU that the machine does not have.
 void check_cpus(std::span<const RegisterSetting> settings, unsigned cpus);
 
-}  // namespace asyncvm
+}  // namespace asyncvm::cli
