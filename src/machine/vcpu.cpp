@@ -173,7 +173,7 @@ awaitable<void> Vcpu::run() {
             // The access is dropped, and with it the guest's instruction: who cancelled it sets the registers.
             co_await asio::this_coro::reset_cancellation_state();
             bus_ = nullptr;
-            place_.store(0, std::memory_order_relaxed);
+            be_at(0);
             cpu_->complete_exit();
             co_await rest();
         } else if (!goes_on) {
@@ -190,12 +190,12 @@ awaitable<bool> Vcpu::run_until_cancelled() {
         co_await answer_each(*this);
         // What the guest has written before it asks for anything else.
         if (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending()) {
-            place_.store(posted_place, std::memory_order_relaxed);
+            be_at(posted_place);
             co_await surroundings_.coalesced->drain();
-            place_.store(0, std::memory_order_relaxed);
+            be_at(0);
         }
         if (bus_ != nullptr) {
-            place_.store(place_of(*transaction_), std::memory_order_relaxed);
+            be_at(place_of(*transaction_));
             co_await bus_->perform(*transaction_, index_);
         } else if (std::holds_alternative<Interrupted>(exit_)) {
             if (asked_for(stop_request)) break;
@@ -219,7 +219,7 @@ IoBus::DeviceAccess Vcpu::next() {
     }
     take_exit();
     if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
-    place_.store(place_of(*transaction_), std::memory_order_relaxed);
+    be_at(place_of(*transaction_));
     return bus_->try_access(*transaction_, index_, bus_ == &surroundings_.ports ? port_hint_ : mmio_hint_);
 }
 
@@ -243,7 +243,7 @@ void Vcpu::answered() noexcept {
     if (bus_ == nullptr) return;
     history_.answered(*transaction_);
     bus_ = nullptr;
-    place_.store(0, std::memory_order_relaxed);
+    be_at(0);
 }
 
 /// Until nobody wants the pause any more. Calls are served meanwhile.
@@ -260,7 +260,7 @@ awaitable<void> Vcpu::rest() {
 }
 
 VcpuPlace Vcpu::place() const noexcept {
-    const auto value = place_.load(std::memory_order_relaxed);
+    const auto value = __atomic_load_n(&place_, __ATOMIC_RELAXED);
     if (value == 0) return {};
     if (value == posted_place) return {.kind = VcpuPlace::Kind::posted};
     return {.kind = VcpuPlace::Kind::access,

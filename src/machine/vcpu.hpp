@@ -124,6 +124,8 @@ private:
     void thread_main();
     void serve();
     [[nodiscard]] std::optional<Outcome> describe_end(const Exit& exit);
+    /// The builtin, because an unoptimised std::atomic stores with a locked instruction whatever the order.
+    void be_at(std::uint64_t place) noexcept { __atomic_store_n(&place_, place, __ATOMIC_RELAXED); }
     [[nodiscard]] bool asked_for(unsigned requests) const noexcept { return (requests_.load() & requests) != 0; }
 
     const unsigned index_;
@@ -138,7 +140,7 @@ private:
     Transaction* transaction_ = nullptr;      ///< that access
     stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read
     std::atomic<unsigned> requests_ = 0;      ///< Request
-    std::atomic<std::uint64_t> place_ = 0;    ///< VcpuPlace in one word; see place()
+    std::uint64_t place_ = 0;                 ///< VcpuPlace in one word; see place()
     std::atomic<bool> alive_ = false;
     std::atomic<bool> resting_ = false;
     Event wake_;  ///< requests_ has changed while the vCPU rests
