@@ -312,7 +312,7 @@ BOOST_AUTO_TEST_CASE(a_guest_that_spins) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_vcpu_that_is_suspended_in_place_and_others_that_wait_for_their_turn) {
+BOOST_AUTO_TEST_CASE(a_vcpu_that_is_suspended_in_place_and_others_that_wait_for_the_device) {
     TestMachine test(loop, 3);
     const auto device = std::make_shared<Slow>();
     test.machine.ports().attach({0x10, 1}, device);

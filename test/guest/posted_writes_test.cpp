@@ -269,7 +269,7 @@ BOOST_FIXTURE_TEST_CASE(a_device_that_no_longer_posts_is_left_alone, Fixture, RE
     BOOST_TEST(test.machine.posted_writes() < 20'000U);
 }
 
-BOOST_FIXTURE_TEST_CASE(the_report_about_a_guest_that_dies_says_how_many_it_does_not_list, Fixture,
+BOOST_FIXTURE_TEST_CASE(the_report_about_a_guest_that_crashes_says_how_many_it_does_not_list, Fixture,
                         REQUIRES("coalesced-pio")) {
     test.machine.ports().attach({0x100, 8}, sequence);
     test.load(writing_and_dying, Mode::protected32);

@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(a_server_that_drops_the_connection_between_blocks_loses_not
     vm.check_end();
 }
 
-BOOST_AUTO_TEST_CASE(what_a_server_had_not_got_when_it_died_goes_to_the_next_connection) {
+BOOST_AUTO_TEST_CASE(what_a_server_had_not_got_when_it_crashed_goes_to_the_next_connection) {
     Server server;
     SerialVm vm(connecting_to(server) + ",backlog=8K", printing_blocks(100));
     auto first = server.accept();

@@ -49,7 +49,7 @@ awaitable<void> take_and_give(AsyncMutex& mutex, unsigned& counter) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_turn_is_one_s_at_a_time) {
+BOOST_AUTO_TEST_CASE(one_coroutine_holds_the_mutex_at_a_time) {
     AsyncMutex mutex;
     BOOST_TEST(mutex.try_lock());
     BOOST_TEST(!mutex.try_lock());

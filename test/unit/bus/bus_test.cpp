@@ -237,7 +237,7 @@ BOOST_AUTO_TEST_CASE(accesses_to_one_device_wait_for_each_other_in_order) {
     BOOST_TEST(device->began == in_order, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_cancelled_access_gives_its_turn_to_the_next) {
+BOOST_AUTO_TEST_CASE(a_cancelled_access_leaves_the_device_to_the_next) {
     asio::io_context loop{1};
     std::vector<std::string> told;
     IoBus bus{Space::port, loop, [&told](std::string_view line) { told.emplace_back(line); }};

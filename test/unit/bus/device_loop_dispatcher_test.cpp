@@ -83,7 +83,7 @@ using Cpus = std::vector<unsigned>;
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(visits_are_made_one_after_the_other) {
+BOOST_AUTO_TEST_CASE(accesses_are_made_one_after_the_other) {
     Fixture<Slow> fixture;
     for (unsigned cpu = 0; cpu < 3; ++cpu) fixture.read(cpu);
     fixture.poll();
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(visits_are_made_one_after_the_other) {
     BOOST_TEST(fixture.answered == (Cpus{0, 1, 2}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_takes_nothing_from_the_next) {
+BOOST_AUTO_TEST_CASE(an_access_that_is_cancelled_takes_nothing_from_the_next) {
     Fixture<Slow> fixture;
     fixture.read(0);
     fixture.poll();
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_takes_nothing_from_the_next) {
     BOOST_TEST(fixture.answered == Cpus{1}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_before_its_turn_never_reaches_the_device) {
+BOOST_AUTO_TEST_CASE(an_access_that_is_cancelled_while_it_waits_never_reaches_the_device) {
     Fixture<Slow> fixture;
     for (unsigned cpu = 0; cpu < 3; ++cpu) fixture.read(cpu);
     fixture.poll();
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_before_its_turn_never_reaches_the
     BOOST_TEST(fixture.answered == (Cpus{0, 2}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_visit_that_is_cancelled_before_the_loop_has_seen_it_never_reaches_the_device) {
+BOOST_AUTO_TEST_CASE(an_access_that_is_cancelled_before_the_loop_has_seen_it_never_reaches_the_device) {
     Fixture<Plain> fixture;
     fixture.read(0);
     fixture.vcpu.poll();
@@ -160,7 +160,7 @@ BOOST_AUTO_TEST_CASE(a_lane_that_is_closed_leaves_the_loop_without_work) {
     BOOST_TEST(fixture.device_loop.stopped());
 }
 
-BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_its_visits_with_it) {
+BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_takes_its_accesses_with_it) {
     std::shared_ptr<Slow> device;
     {
         Fixture<Slow> fixture;

@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(a_listening_side_keeps_a_client_that_ends_its_output) {
     BOOST_TEST(!open.fsm.may_be_put_out());
 }
 
-BOOST_AUTO_TEST_CASE(a_hang_up_while_the_last_bytes_are_under_way_is_no_death_on_tcp) {
+BOOST_AUTO_TEST_CASE(a_hang_up_while_the_last_bytes_are_under_way_is_no_loss_of_the_client_on_tcp) {
     Open open(false, true);
     open.fsm.input_ended(start);
     BOOST_CHECK(open.fsm.output() == Fsm::Output::stop);
@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(the_last_rest_is_left_to_the_kernel) {
     BOOST_CHECK(open.fsm.ending(start) == Fsm::Ending::close);
 }
 
-BOOST_AUTO_TEST_CASE(a_hang_up_that_this_side_has_no_part_in_is_death_on_tcp) {
+BOOST_AUTO_TEST_CASE(a_hang_up_that_this_side_has_no_part_in_is_the_loss_of_the_client_on_tcp) {
     Open open;
     open.fsm.hung_up(start);
     BOOST_CHECK(open.fsm.ending(start) == Fsm::Ending::hand_over);

@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(clients_that_leave_between_blocks_lose_and_repeat_nothing) 
     BOOST_TEST(done(drained));
 }
 
-BOOST_AUTO_TEST_CASE(a_second_client_waits_for_its_turn) {
+BOOST_AUTO_TEST_CASE(a_second_client_waits_for_the_first_to_go) {
     Fixture fixture;
     const auto serial = fixture.open("tcp:0");
     Client first(serial->description());

@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(without_memory_at_rip_there_is_no_instruction_to_name) {
     BOOST_TEST(summary(guest) == "KVM cannot emulate the instruction at 0x80000000: there is no memory");
 }
 
-BOOST_AUTO_TEST_CASE(the_death_is_no_exit_before_it) {
+BOOST_AUTO_TEST_CASE(the_exit_that_ended_the_guest_is_not_listed_before_it) {
     HelloAndDie guest;
     guest.history.record(guest.exit, guest.registers.rip);
     const std::string report = format_report(guest.crash());

@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(a_vcpu_that_waits_in_a_loop_for_another_gets_there) {
     BOOST_TEST(other_halted);
 }
 
-BOOST_AUTO_TEST_CASE(a_vcpu_that_waits_for_its_turn_can_be_kicked) {
+BOOST_AUTO_TEST_CASE(a_vcpu_that_waits_for_the_lock_can_be_kicked) {
     unicorn::VcpuLock vcpu_lock;
     std::atomic<bool> first = false, second = false, taken = true;
     BOOST_TEST(vcpu_lock.lock(first));
