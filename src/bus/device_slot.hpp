@@ -92,11 +92,10 @@ inline void store_data(const Access& access, Transaction& transaction) noexcept 
 /// The device's own coroutine for a transaction: a single access or a string. `access` has everything but its data. After a
 /// single read store_data() is due.
 [[nodiscard]] inline awaitable<void> answer(Device& device, Access& access, Transaction& transaction) {
-    const bool string = transaction.data.size() > access.size;
-    if (transaction.direction == Direction::read) {
-        return string ? device.read_string(access, transaction.data) : device.read(access);
-    }
-    if (string) return device.write_string(access, transaction.data);
+    const bool read = transaction.direction == Direction::read;
+    if (transaction.data.size() != access.size) [[unlikely]]
+        return read ? device.read_string(access, transaction.data) : device.write_string(access, transaction.data);
+    if (read) return device.read(access);
     std::memcpy(&access.data, transaction.data.data(), access.size);
     return device.write(access);
 }

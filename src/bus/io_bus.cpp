@@ -102,14 +102,7 @@ inline bool IoBus::suits(const Mapping& mapping, const Transaction& transaction)
            (transaction.size <= mapping.range.size - offset || mapping.range.whole);
 }
 
-IoBus::DeviceAccess IoBus::try_access(Transaction& transaction, unsigned cpu, Hint& hint) noexcept {
-    const Mapping* mapping = hint.last_;
-    if (mapping == nullptr || !covers(*mapping, transaction.address)) mapping = hint.last_ = find(transaction.address);
-    if (mapping == nullptr || !mapping->ioevents.empty() || !suits(*mapping, transaction)) return {};
-    return {*this, *mapping, transaction, cpu};
-}
-
-IoBus::DeviceAccess::DeviceAccess(IoBus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept
+inline IoBus::DeviceAccess::DeviceAccess(IoBus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept
     : bus_(&bus), mapping_(&mapping), transaction_(&transaction) {
     access_.space = bus.space_;
     access_.size = transaction.size;
@@ -118,6 +111,13 @@ IoBus::DeviceAccess::DeviceAccess(IoBus& bus, const Mapping& mapping, Transactio
     access_.offset = transaction.address - mapping.range.first;
     AsyncMutex& mutex = mapping.slot->mutex;
     locked_ = mutex.try_lock() || mutex.try_lock_spinning();
+}
+
+IoBus::DeviceAccess IoBus::try_access(Transaction& transaction, unsigned cpu, Hint& hint) noexcept {
+    const Mapping* mapping = hint.last_;
+    if (mapping == nullptr || !covers(*mapping, transaction.address)) mapping = hint.last_ = find(transaction.address);
+    if (mapping == nullptr || !mapping->ioevents.empty() || !suits(*mapping, transaction)) return {};
+    return {*this, *mapping, transaction, cpu};
 }
 
 IoBus::DeviceAccess::~DeviceAccess() {

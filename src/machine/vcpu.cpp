@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include <exception>
+#include <new>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -226,7 +227,7 @@ IoBus::DeviceAccess Vcpu::next() {
 void Vcpu::take_exit() {
     if (recorder_ != nullptr) [[unlikely]]
         recorder_->entering(stats::Clock::now());
-    exit_ = cpu_->run();
+    ::new (&exit_) Exit(cpu_->run());  // made in its place instead of copied
     if (recorder_ != nullptr) [[unlikely]]
         recorder_->exited(exit_, stats::Clock::now());
     history_.record(exit_, cpu_->exit_rip());

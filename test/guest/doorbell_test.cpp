@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <stdexcept>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -73,6 +74,21 @@ public:
     Event first;
     Event second;
     std::thread::id rung_thread;
+};
+
+/// Reads give 0 as long as it is there.
+class FailingBell : public Device {
+public:
+    std::string_view name() const noexcept override { return "failing"; }
+    std::vector<Doorbell> doorbells() const override { return {{0, 2, {}}}; }
+    awaitable<void> write(const Access&) override { co_return; }
+    awaitable<void> read(Access&) override { co_return; }
+    awaitable<void> rung(std::size_t) override {
+        ++rings;
+        throw std::runtime_error("no clapper");
+        co_return;
+    }
+    int rings = 0;
 };
 
 /// Posts, and shares the order of what it sees with a doorbell.
@@ -149,6 +165,16 @@ BOOST_FIXTURE_TEST_CASE(other_values_and_sizes_are_ordinary_writes, Fixture) {
     BOOST_TEST(device->accesses[0].size == 1U);
     BOOST_TEST(device->accesses[0].data == 7U);
     BOOST_TEST(device->accesses[1].data == 8U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_device_whose_doorbell_handler_throws_is_reported_and_detached, Fixture) {
+    const auto failing = std::make_shared<FailingBell>();
+    test.machine.ports().attach({0x100, 8}, failing);
+    // mov $0x100, %dx; out %ax, (%dx); 1: in (%dx), %al; cmp $0xff, %al; jne 1b; out %ax, (%dx); hlt
+    BOOST_TEST((run({0xba, 0x00, 0x01, 0xef, 0xec, 0x3c, 0xff, 0x75, 0xfb, 0xef, 0xf4}).kind == Outcome::Kind::halted));
+    BOOST_TEST(failing->rings == 1);
+    BOOST_REQUIRE(test.told.size() == 1U);
+    BOOST_TEST(test.told[0] == "device failing failed at its doorbell, port 0x100 and is detached: no clapper");
 }
 
 BOOST_FIXTURE_TEST_CASE(strings_ring_too, Fixture) {

@@ -31,9 +31,13 @@ public:
         zones.push_back(zone);
         return true;
     }
+    /// As Linux does: it leaves every zone that contains this one.
     void leave(const CoalescedZone& zone) noexcept override {
         const std::lock_guard lock(mutex_);
-        std::erase(zones, zone);
+        std::erase_if(zones, [&](const CoalescedZone& other) {
+            return other.space == zone.space && other.address <= zone.address &&
+                   zone.address + zone.size <= other.address + other.size;
+        });
     }
     bool pending() const noexcept override {
         const std::lock_guard lock(mutex_);
@@ -179,6 +183,17 @@ BOOST_AUTO_TEST_CASE(a_zone_is_left_when_its_device_no_longer_posts) {
     device->coalesced = false;
     run_until([&] { return coalesced->zones() == 0; });
     BOOST_TEST(ring.zones.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_wider_zone_replaces_those_inside) {
+    ports.attach({0x100, 8}, device);
+    start(CoalescedWrites::run(coalesced));
+    burst_until(0x100, 1, [&] { return coalesced->zones() == 1; });
+    const auto changes = coalesced->zones_changed().generation();
+    burst_until(0x100, 2, [&] { return coalesced->zones_changed().generation() > changes; });
+    // The first may have been idle for too long meanwhile.
+    BOOST_TEST(coalesced->zones() <= 1U);
+    run_until([&] { return ring.zones.size() == coalesced->zones(); });
 }
 
 BOOST_AUTO_TEST_CASE(what_does_not_post_is_not_collected) {
