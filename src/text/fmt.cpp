@@ -11,5 +11,8 @@ template FMT_API auto dragonbox::to_decimal(double) noexcept -> dragonbox::decim
 template FMT_API auto thousands_sep_impl(locale_ref) -> thousands_sep_result<char>;
 template FMT_API auto decimal_point_impl(locale_ref) -> char;
 
+// What they compile again in each file that formats into something of its own; src/precompiled/room.hpp says that it is here.
+template void vformat_to<char>(buffer<char>&, string_view, basic_format_args<buffer_context<char>>, locale_ref);
+
 }  // namespace detail
 FMT_END_NAMESPACE
