@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +32,8 @@ class Configuration:
     nested: bool = False  # its tests also run on kvm-amd, in emulated machines
     hide_kvm: bool = False
     build_of: str = ""  # the configuration whose build directory this one uses
+    targets: tuple = ("program", "meson-test-prereq")
+    build_only: bool = False
 
     def directory(self):
         return ROOT / "build-check" / (self.build_of or self.name)
@@ -38,29 +42,27 @@ class Configuration:
         return self.name if self.build_of else "testlog"
 
 
-# Line numbers are enough debug information for stack traces: the rest costs a tenth of the time of a build.
-LINES = "-Dcpp_args=-gline-tables-only"
-# The files of a target compiled as one: a build takes a third of the time. That each file stands alone is gcc's to show.
-TOGETHER = ["-Dunity=on", "-Dunity_size=100"]
-SANITIZER_OPTIONS = [LINES, *TOGETHER, "-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
+SANITIZER_OPTIONS = ["-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's sanitizers leave their symbols undefined
+# What each proves is in docs/building.md. In this order: what fails most often comes first, and while the tests of one run the
+# next is built.
 CONFIGURATIONS = [
-    Configuration("gcc", "g++", ["g++"], ["-Dcpp_args=-g1"], 2, nested=True),
-    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], ["-Dcpp_args=-g1"], 2, hide_kvm=True, build_of="gcc"),
-    Configuration("clang", "clang++", CLANG, [LINES, *TOGETHER], 2),
+    Configuration("gcc", "g++, as it is shipped", ["g++"], [], 2, nested=True,
+                  targets=("program", "meson-test-prereq", "benchmark-programs")),
+    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], [], 2, hide_kvm=True, build_of="gcc"),
+    Configuration("clang", "clang++, each file by itself: compiled, not run", CLANG,
+                  ["-Dunity=off", "-Db_pch=false", "-Doptimization=0", "-Ddebug=false"], 2, targets=("program",), build_only=True),
     Configuration(
         "asan", "clang++, AddressSanitizer and UndefinedBehaviorSanitizer", CLANG,
         # Not vptr: its check opens a pipe, and takes it for a broken object when a test has used up all descriptors.
-        ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS, f"{LINES} -fno-sanitize=vptr"], 5,
+        ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS, "-Dcpp_args=-fno-sanitize=vptr"], 5,
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
          "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}),
     Configuration(
         "tsan", "clang++, ThreadSanitizer", CLANG, ["-Db_sanitize=thread", *SANITIZER_OPTIONS], 5,
         {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"}),
 ]
-# For a short wait: nothing that is not in the others as well. g++ takes the frame of a coroutine for a class of a header, with
-# members that are a file's own, as soon as one file includes others.
-QUICK = Configuration("quick", "g++, the files of a target together", ["g++"],
-                      ["-Dcpp_args=-Wno-subobject-linkage", "-Doptimization=0", "-Ddebug=false", *TOGETHER], 2)
+# For a short wait: nothing that is not in the others as well.
+QUICK = Configuration("quick", "g++ without optimisation", ["g++"], ["-Doptimization=0", "-Ddebug=false"], 2)
 WITHOUT_KVM = f"{ROOT}/tools/without-kvm"
 
 # Boost.Test must tell which cases it ran and why it skipped some.
@@ -158,20 +160,42 @@ class Step:
         say(f"[{self.name}] {text} ({time.monotonic() - self.start:.0f} s)")
 
 
+# The next configuration is built while one is tested. What runs then, to end it when the check ends early.
+spawning, given_up, children = threading.Lock(), threading.Event(), []
+
+
+def give_up():
+    with spawning:
+        given_up.set()
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+
+
 def run_logged(command, log, environment, step, follow):
     """Runs a command, its output in a file; `follow` finds progress in its lines. Returns its exit code."""
     with open(log, "w") as file:
-        child = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, text=True, errors="replace")
+        with spawning:
+            if given_up.is_set():
+                raise Stop("not built, after a failure elsewhere")
+            child = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, text=True, errors="replace")
+            children.append(child)
         for line in child.stdout:
             file.write(line)
             if found := follow.search(line):
                 step.progress(found.group(0).strip())
-        return child.wait()
+        code = child.wait()
+    if given_up.is_set():
+        raise Stop("ended, after a failure elsewhere")
+    return code
 
 
-def build(configuration, directory, environment):
-    """Configures where needed, and builds. Raises Stop where that fails."""
+def build(configuration, first):
+    """Configures where needed, and builds. Raises Stop where that fails. But for the first, tests run at the same time: a build
+    takes the processors that they leave."""
+    directory, environment = configuration.directory(), dict(os.environ)
+    niceness = [] if first else ["nice", "-n", "19"]
     compiler = next((name for name in configuration.compilers if shutil.which(name)), None)
     if compiler is None:
         raise Stop(f"none of these compilers is installed: {', '.join(configuration.compilers)}")
@@ -182,21 +206,22 @@ def build(configuration, directory, environment):
     if not stamp.exists() or stamp.read_text() != wanted or not (directory / "build.ninja").exists():
         step = Step(f"{configuration.name}: configure")
         shutil.rmtree(directory, ignore_errors=True)
-        if run_logged(setup, log, environment, step, re.compile("^$")) != 0:
+        if run_logged([*niceness, *setup], log, environment, step, re.compile("^$")) != 0:
             say(tail(log, 40))
             raise Stop(f"meson setup failed; its last lines are above, all of it is in {log}")
         stamp.write_text(wanted)
         step.end()
     step = Step(f"{configuration.name}: build")
-    if run_logged(["ninja", "-C", str(directory)], log, environment, step, re.compile(r"^\[\d+/\d+\]")) != 0:
+    ninja = [*niceness, "ninja", "-C", str(directory), *configuration.targets]
+    if run_logged(ninja, log, environment, step, re.compile(r"^\[\d+/\d+\]")) != 0:
         say(tail(log, 60))
         raise Stop(f"the build failed; its last lines are above, all of it is in {log}")
     step.end()
 
 
-def test(configuration, directory, environment, keep_going, nested):
+def test(configuration, keep_going):
     """Runs the tests of one configuration and returns their Tally."""
-    environment.update(BOOST_TEST, **configuration.environment)
+    directory, environment = configuration.directory(), {**os.environ, **BOOST_TEST, **configuration.environment}
     logbase = configuration.logbase()
     results, log = directory / "meson-logs" / f"{logbase}.json", directory.with_name(f"{configuration.name}.log")
     results.unlink(missing_ok=True)
@@ -207,7 +232,7 @@ def test(configuration, directory, environment, keep_going, nested):
             return Tally(skipped=1, reasons=[("all tests", "", possible.stderr.strip())])
     command = [*([WITHOUT_KVM] if configuration.hide_kvm else []), "meson", "test", "-C", str(directory), "--no-rebuild",
                "--logbase", logbase, f"--timeout-multiplier={configuration.timeout_multiplier}",
-               *([] if nested else ["--no-suite", "nested"])]
+               *([] if configuration.nested else ["--no-suite", "nested"])]
     step = Step(f"{configuration.name}: test")
     code = run_logged(command if keep_going else [*command, "--maxfail=1"], log, environment, step,
                       re.compile(r"^ *\d+/\d+ .*"))
@@ -268,7 +293,7 @@ def main():
         + ". Build directories are kept in build-check/ and used again.",
         epilog="Counts test cases, one for each configuration. The last line is: N passed, N failed, N skipped. "
         "Exit code 0 if nothing failed.")
-    parser.add_argument("--quick", action="store_true", help="only g++, with the files of a target compiled together, and on this host only")
+    parser.add_argument("--quick", action="store_true", help="only g++, without optimisation, and on this host only")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("configuration", nargs="*", help="only these configurations")
     arguments = parser.parse_args()
@@ -282,12 +307,14 @@ def main():
     describe_machine()
     (ROOT / "build-check").mkdir(exist_ok=True)
     start, table, total = time.monotonic(), [], Tally()
+    builder, builds = ThreadPoolExecutor(1), {}
     for configuration in chosen:
-        environment = dict(os.environ)
-        directory = configuration.directory()
+        if configuration.directory() not in builds:
+            builds[configuration.directory()] = builder.submit(build, configuration, not builds)
+    for configuration in chosen:
         try:
-            build(configuration, directory, environment)
-            tally = test(configuration, directory, environment, arguments.keep_going, configuration.nested)
+            builds[configuration.directory()].result()
+            tally = Tally() if configuration.build_only else test(configuration, arguments.keep_going)
         except Stop as reason:
             say(f"\ncheck: {configuration.name}: {reason}")
             tally = Tally(failed=1)
@@ -295,7 +322,10 @@ def main():
         total.add(tally)
         show_failures(configuration, tally)
         if tally.failed and not arguments.keep_going:
+            builder.shutdown(wait=False, cancel_futures=True)
+            give_up()
             break
+    builder.shutdown()
 
     skipped = {}
     for configuration, tally in table:
@@ -323,5 +353,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
+        give_up()
         say("check: interrupted")
         sys.exit(130)
