@@ -10,8 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "bus/device_loop_dispatcher.hpp"
-#include "bus/ioevent.hpp"
 #include "machine/abandoned.hpp"
 
 namespace asyncvm {
@@ -26,32 +24,6 @@ Outcome stopped() {
     outcome.summary = "stopped";
     return outcome;
 }
-
-/// Something that is done on another thread while a coroutine waits for it.
-class Work {
-public:
-    explicit Work(std::function<void()> work) : work_(std::move(work)) {}
-
-    void perform() noexcept {
-        try {
-            work_();
-        } catch (...) {
-            failure_ = std::current_exception();
-        }
-        done_->complete();
-    }
-
-    /// Throws what the work has thrown.
-    [[nodiscard]] awaitable<void> performed() {
-        co_await done_->wait();
-        if (failure_) std::rethrow_exception(failure_);
-    }
-
-private:
-    const std::function<void()> work_;
-    std::exception_ptr failure_;
-    const std::shared_ptr<OneShot> done_ = std::make_shared<OneShot>();
-};
 
 /// Silent as soon as the handle is gone: what `log` refers to may have gone with it.
 MachineConfig with_log_of_handle(MachineConfig config, const std::shared_ptr<std::atomic<bool>>& heard) {
@@ -246,7 +218,7 @@ awaitable<void> MachineCore::prepared(std::shared_ptr<MachineCore> self) {
         }
         if (cancelled) {
             co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-            self->finish(stopped());
+            self->stop();
         }
     }
 }
@@ -310,7 +282,7 @@ void MachineCore::keep_abandoned() {
 }
 
 void MachineCore::let_go() noexcept {
-    finish(stopped());
+    stop();
     {
         // Nobody may run the device loop for these vCPUs any more: what they await there may never come.
         const std::lock_guard lock(mutex_);
@@ -328,284 +300,6 @@ void MachineCore::let_go() noexcept {
     }
     heard_->store(false);
     change_->notify();
-}
-
-/// Until no vCPU runs, or one is left behind. A cancellation stops the machine.
-awaitable<void> MachineCore::wait_for_vcpus(std::shared_ptr<MachineCore> self) {
-    enum class Patience : std::uint8_t { cancellation, stop, none };
-    auto patience = Patience::cancellation;
-    for (;;) {
-        const auto seen = self->change_->generation();
-        if (self->running_.load() == 0) co_return;
-        auto limit = Event::no_limit;
-        if (self->has_outcome()) {
-            if (patience == Patience::cancellation) limit = self->config_.cancellation_patience;
-            if (patience == Patience::stop) limit = self->config_.stop_limit;
-        }
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
-        bool changed = true;
-        try {
-            if (!cancelled) changed = co_await self->change_->wait(seen, limit);
-        } catch (const std::system_error&) {
-            cancelled = true;
-        }
-        if (cancelled) {
-            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-            self->finish(stopped());
-        } else if (!changed && patience == Patience::cancellation) {
-            patience = Patience::stop;
-            self->report_stuck();
-            for (const auto& vcpu : self->vcpus_) {
-                vcpu->stop();
-                vcpu->abandon();
-            }
-        } else if (!changed) {
-            co_return;
-        }
-    }
-}
-
-awaitable<Outcome> MachineCore::run(std::shared_ptr<MachineCore> self) {
-    {
-        const std::lock_guard lock(self->mutex_);
-        if (self->lifecycle_.run() == Lifecycle::Run::forbidden) {
-            throw Error(ErrorKind::usage, "Machine::run() is for once: this machine runs or has run already");
-        }
-    }
-    Outcome outcome;
-    std::exception_ptr failure;
-    try {
-        outcome = co_await run_guest(self);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    {
-        const std::lock_guard lock(self->mutex_);
-        self->lifecycle_.end();
-    }
-    self->change_->notify();
-    co_await asio::this_coro::reset_cancellation_state();
-    co_await asio::this_coro::throw_if_cancelled(true);
-    if (failure) std::rethrow_exception(failure);
-    co_return outcome;
-}
-
-awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
-    co_await prepared(self);
-    // From here on a cancellation stops the machine, and what must follow follows.
-    co_await asio::this_coro::throw_if_cancelled(false);
-    if (!self->mapped_) self->accelerator_->map(self->memory_);
-    Background background(self->device_loop_, self->config_.log, self);
-    self->introduce_devices();
-    for (const auto& slot : self->slots_->all())
-        background.start(fmt::format("device {}", slot->device->name()), DeviceSlot::run(slot));
-    self->start_recorder();
-    auto ioevents = self->ports_.ioevents();
-    for (auto& ioevent : self->mmio_.ioevents()) ioevents.push_back(std::move(ioevent));
-    Doorbells doorbells(*self->accelerator_, std::move(ioevents), self->coalesced_);
-    doorbells.start(background);
-    if (self->coalesced_) background.start("posted writes", CoalescedWrites::run(self->coalesced_));
-    std::exception_ptr failure;
-    try {
-        self->start_vcpus();
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    if (failure) self->finish(stopped());
-    co_await wait_for_vcpus(self);
-    // What follows is short and must not be cut: without it background work would go on for ever.
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    const bool joined = self->join_within(self->running_.load() == 0 ? self->config_.stop_limit : 0ms);
-    if (joined) {
-        self->preparation_.reset();
-        self->keep_abandoned();
-    } else {
-        self->leave_behind();
-    }
-    self->end_rest();
-    // Without an outcome of the guest's own nobody may be there who takes its output.
-    if (self->coalesced_) co_await self->coalesced_->finish(100ms);
-    co_await doorbells.finish(100ms);
-    self->slots_->close();
-    if (self->recorder_) self->recorder_->finish(stats::Clock::now());
-    co_await background.finish();
-    if (failure) std::rethrow_exception(failure);
-    Outcome outcome;
-    {
-        const std::lock_guard lock(self->mutex_);
-        outcome = self->outcome_.value_or(Outcome{});
-    }
-    if (!joined) {
-        outcome.kind = Outcome::Kind::failed;
-        outcome.summary =
-            fmt::format("a vCPU does not leave accelerator {}: its thread is left behind", self->accelerator_->name());
-    }
-    co_return outcome;
-}
-
-/// At rest, if somebody wants a pause from the first instruction on.
-void MachineCore::start_vcpus() {
-    {
-        const std::lock_guard lock(mutex_);
-        if (lifecycle_.state() == Lifecycle::State::pausing) begin_rest();
-    }
-    for (const auto& vcpu : vcpus_) vcpu->remember_registers();
-    for (const auto& vcpu : vcpus_) start_vcpu(*vcpu);
-}
-
-void MachineCore::begin_rest() noexcept {
-    gate_->close();
-    if (own_clock_) own_clock_->stand();
-    for (const auto& vcpu : vcpus_) vcpu->pause();
-}
-
-void MachineCore::end_rest() noexcept {
-    if (own_clock_) own_clock_->go_on();
-    gate_->open();
-    for (const auto& vcpu : vcpus_) vcpu->resume();
-}
-
-/// Until all vCPUs rest, but for those whose accesses devices hold open longer than the patience; `all`: their accesses are
-/// cancelled. Throws Error(host) for a vCPU that can't be brought to rest.
-awaitable<void> MachineCore::come_to_rest(std::shared_ptr<MachineCore> self, bool all) {
-    const auto begin = std::chrono::steady_clock::now();
-    auto limit = begin + self->config_.cancellation_patience;
-    bool patient = true;
-    for (;;) {
-        const auto seen = self->change_->generation();
-        std::vector<Vcpu*> awake;
-        for (const auto& vcpu : self->vcpus_) {
-            if (!vcpu->at_rest()) awake.push_back(vcpu.get());
-        }
-        if (awake.empty() || self->has_outcome()) co_return;
-        if (!patient && !all &&
-            std::ranges::none_of(awake, [](const Vcpu* vcpu) { return vcpu->place().kind == VcpuPlace::Kind::guest; })) {
-            co_return;
-        }
-        const auto now = std::chrono::steady_clock::now();
-        const bool late = now >= limit;
-        if (late && !patient) {
-            throw Error(ErrorKind::host, fmt::format("vCPU {} does not come to rest: it is still in {}",
-                                                     awake.front()->index(), self->describe(awake.front()->place())));
-        }
-        if (late) {
-            patient = false;
-            limit = now + self->config_.stop_limit;
-            continue;
-        }
-        co_await self->change_->wait(seen, limit - now);
-    }
-}
-
-/// What is in the ring, unless a device holds it up: then it stays there.
-awaitable<void> MachineCore::drain_posted(std::shared_ptr<MachineCore> self) {
-    if (!self->coalesced_ || !self->coalesced_->pending()) co_return;
-    const auto done = std::make_shared<Event>();
-    const auto seen = done->generation();
-    const auto executor = co_await asio::this_coro::executor;
-    auto work = self->coalesced_->drain();
-    auto ended = [self, done](std::exception_ptr) { done->notify(); };
-    asio::co_spawn(executor, std::move(work), std::move(ended));
-    co_await done->wait(seen, self->config_.cancellation_patience);
-}
-
-awaitable<Pause> MachineCore::pause(std::shared_ptr<MachineCore> self) {
-    Lifecycle::Pause verdict{};
-    {
-        const std::lock_guard lock(self->mutex_);
-        verdict = self->lifecycle_.pause();
-        if (verdict == Lifecycle::Pause::begins) self->begin_rest();
-    }
-    Pause held(self);
-    while (verdict != Lifecycle::Pause::at_rest) {
-        const auto seen = self->change_->generation();
-        if (self->state() == Lifecycle::State::pausing) {
-            // Who joins does the same: the one who began may be cancelled.
-            co_await come_to_rest(self, false);
-            co_await drain_posted(self);
-            // Device code that is running on the device loop gets to its next suspension.
-            co_await asio::post(self->device_loop_, use_awaitable);
-            const std::lock_guard lock(self->mutex_);
-            self->lifecycle_.paused();
-        }
-        bool moving = false;
-        {
-            const std::lock_guard lock(self->mutex_);
-            moving = self->lifecycle_.moving();
-        }
-        if (!moving) break;
-        co_await self->change_->wait(seen);
-    }
-    co_return held;
-}
-
-void MachineCore::release_pause() noexcept {
-    bool goes_on = false;
-    {
-        const std::lock_guard lock(mutex_);
-        goes_on = lifecycle_.resume();
-        if (goes_on) end_rest();
-    }
-    if (goes_on) change_->notify();
-}
-
-/// One at a time, and not cut in the middle.
-awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
-    if (!self->reset_mutex_.try_lock()) co_await self->reset_mutex_.lock();
-    const AsyncLock alone(self->reset_mutex_);
-    const Pause held = co_await pause(self);
-    {
-        const std::lock_guard lock(self->mutex_);
-        if (!self->lifecycle_.reset()) throw Error(ErrorKind::usage, "there is no guest that runs: nothing to reset");
-    }
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    std::exception_ptr failure;
-    try {
-        co_await reset_at_rest(self);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    co_await asio::this_coro::reset_cancellation_state();
-    if (failure) std::rethrow_exception(failure);
-}
-
-awaitable<void> MachineCore::reset_at_rest(std::shared_ptr<MachineCore> self) {
-    for (const auto& vcpu : self->vcpus_) {
-        if (!vcpu->at_rest()) vcpu->cancel_access();
-    }
-    co_await come_to_rest(self, true);
-    const auto devices = std::make_shared<Work>([self] {
-        for (const auto& slot : self->slots_->all()) slot->device->reset();
-        if (self->config_.on_reset) self->config_.on_reset();
-        self->restart_halted();
-    });
-    asio::post(self->device_loop_, [devices] { devices->perform(); });
-    co_await devices->performed();
-    for (const auto& vcpu : self->vcpus_) {
-        if (!vcpu->alive()) continue;
-        std::function<void(Cpu&)> work = [vcpu = vcpu.get()](Cpu&) { vcpu->reset_registers(); };
-        co_await call(self, vcpu->index(), std::move(work));
-    }
-}
-
-/// In a pause, on the device loop: run() looks there whether a vCPU is left.
-void MachineCore::restart_halted() {
-    if (running_.load() == 0 || has_outcome()) return;
-    for (const auto& vcpu : vcpus_) {
-        if (vcpu->alive()) continue;
-        vcpu->join();
-        start_vcpu(*vcpu);
-    }
-}
-
-awaitable<void> MachineCore::call(std::shared_ptr<MachineCore> self, unsigned index, std::function<void(Cpu&)> work) {
-    if (!self->accelerator_) self->adopt_prepared();
-    Vcpu& vcpu = *self->vcpus_.at(index);
-    const auto made = std::make_shared<Work>([work = std::move(work), &vcpu] { work(vcpu.cpu()); });
-    const bool taken = vcpu.call([made](Cpu&) { made->perform(); });
-    if (!taken) made->perform();
-    co_await made->performed();
 }
 
 }  // namespace asyncvm

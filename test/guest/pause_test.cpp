@@ -306,7 +306,6 @@ BOOST_AUTO_TEST_CASE(the_guest_begins_again_with_its_first_registers) {
 
 BOOST_AUTO_TEST_CASE(the_answer_to_an_access_from_before_is_dropped) {
     for (const Affinity affinity : {Affinity::in_place, Affinity::device_loop}) {
-        asio::io_context own{1};
         const auto slow = std::make_shared<Slow>(affinity);
         Fixture inner;
         inner.test.machine.ports().attach({0x11, 1}, slow);
@@ -364,7 +363,6 @@ BOOST_AUTO_TEST_CASE(a_reset_that_is_cancelled_on_its_way_is_done_all_the_same) 
 }
 
 BOOST_AUTO_TEST_CASE(a_vcpu_that_has_halted_runs_again) {
-    Fixture inner;
     TestMachine two(loop, 2);
     const auto counting = std::make_shared<Counting>();
     two.machine.ports().attach({0x10, 1}, counting);
