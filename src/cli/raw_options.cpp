@@ -18,7 +18,7 @@ struct Flag {
     bool RawOptions::*given;
 };
 
-constexpr Flag flags[] = {
+constexpr Flag flag_options[] = {
     {"-h,--help", &RawOptions::help},
     {"--version", &RawOptions::version},
     {"-v,--verbose", &RawOptions::verbose},
@@ -94,7 +94,7 @@ RawOptions split_command_line(int argc, const char* const* argv) {
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
-    for (const auto& flag : flags) app.add_flag(flag.names, raw.*flag.given)->disable_flag_override();
+    for (const auto& flag : flag_options) app.add_flag(flag.names, raw.*flag.given)->disable_flag_override();
     for (const auto& value : values) {
         // Neither a list for each time that the option is given (what follows it may be the guest), nor brackets or quotes
         // that mean something: the words are taken as they are.
@@ -109,7 +109,7 @@ RawOptions split_command_line(int argc, const char* const* argv) {
         app.parse(argc, argv);
     } catch (const CLI::ArgumentMismatch& error) {
         const auto option = option_in(error.what());
-        const bool is_flag = std::ranges::any_of(flags, [&option](const Flag& flag) {
+        const bool is_flag = std::ranges::any_of(flag_options, [&option](const Flag& flag) {
             return std::string_view(flag.names).starts_with(option) || std::string_view(flag.names).ends_with(option);
         });
         refuse(fmt::format("{} {} a value", option, is_flag ? "can't have" : "needs"));

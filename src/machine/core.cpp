@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "bus/device_loop_dispatcher.hpp"
 #include "machine/abandoned.hpp"
 
 namespace asyncvm {

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "bus/device_loop_dispatcher.hpp"
 #include "bus/ioevent.hpp"
 
 namespace asyncvm {

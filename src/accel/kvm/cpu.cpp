@@ -11,16 +11,11 @@
 
 #include "accel/kvm/decode.hpp"
 #include "accel/kvm/state.hpp"
+#include "text/errno_text.hpp"
 
 namespace asyncvm::kvm {
 
-namespace {
-
-[[noreturn]] void fail(const char* what) {
-    throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, std::generic_category().message(errno)));
-}
-
-}  // namespace
+void ioctl_failed(std::string_view what) { throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, reason(errno))); }
 
 KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
     : fd_(std::move(fd)),
@@ -30,7 +25,7 @@ KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
       run_(reinterpret_cast<kvm_run*>(mapping_.get())),
       sync_regs_(common.sync_regs),
       kick_target_(std::make_shared<KickTarget>(common.kick_signal)) {
-    if (run_ == nullptr) fail("mapping a vCPU's shared page");
+    if (run_ == nullptr) ioctl_failed("mapping a vCPU's shared page");
     if (sync_regs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS;
 }
 
@@ -79,18 +74,18 @@ void KvmCpu::kick() noexcept {
 Registers KvmCpu::registers() {
     kvm_regs regs{};
     kvm_sregs sregs{};
-    if (fd_.control(KVM_GET_REGS, &regs) != 0) fail("KVM_GET_REGS");
-    if (fd_.control(KVM_GET_SREGS, &sregs) != 0) fail("KVM_GET_SREGS");
+    if (fd_.control(KVM_GET_REGS, &regs) != 0) ioctl_failed("KVM_GET_REGS");
+    if (fd_.control(KVM_GET_SREGS, &sregs) != 0) ioctl_failed("KVM_GET_SREGS");
     return to_registers(regs, sregs);
 }
 
 void KvmCpu::set_registers(const Registers& registers) {
     kvm_sregs sregs{};
-    if (fd_.control(KVM_GET_SREGS, &sregs) != 0) fail("KVM_GET_SREGS");
+    if (fd_.control(KVM_GET_SREGS, &sregs) != 0) ioctl_failed("KVM_GET_SREGS");
     apply_to_sregs(registers, sregs);
     const kvm_regs regs = to_regs(registers);
-    if (fd_.control(KVM_SET_SREGS, &sregs) != 0) fail("KVM_SET_SREGS");
-    if (fd_.control(KVM_SET_REGS, &regs) != 0) fail("KVM_SET_REGS");
+    if (fd_.control(KVM_SET_SREGS, &sregs) != 0) ioctl_failed("KVM_SET_SREGS");
+    if (fd_.control(KVM_SET_REGS, &regs) != 0) ioctl_failed("KVM_SET_REGS");
     // Without a local APIC in the kernel each KVM_RUN begins with CR8 from here.
     run_->cr8 = registers.cr8;
 }

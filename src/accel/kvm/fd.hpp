@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <string_view>
 
 namespace asyncvm::kvm {
 
@@ -21,6 +22,9 @@ public:
         return ::ioctl(get(), request, argument);
     }
 };
+
+/// Throws Error(host): `what`, which ioctl it was, and errno.
+[[noreturn]] void ioctl_failed(std::string_view what);
 
 /// A shared mapping of a descriptor's bytes from `offset` on, a multiple of the page size; get() is null where it failed.
 class Mapping {

@@ -40,10 +40,6 @@ constexpr std::size_t room_for_xsave2 = 64 << 10;  ///< bytes; AMX, the largest 
 constexpr std::uint32_t msr_tsc = 0x10;
 constexpr std::uint32_t msr_tsc_deadline = 0x6e0;
 
-[[noreturn]] void fail(std::string_view what) {
-    throw Error(ErrorKind::host, fmt::format("{} failed: {}", what, std::generic_category().message(errno)));
-}
-
 /// Sections are the kernel's own structures, which are part of its interface.
 template <typename T>
 void put(AcceleratorState& state, std::string name, const T* from, std::size_t count = 1) {
@@ -54,7 +50,7 @@ void put(AcceleratorState& state, std::string name, const T* from, std::size_t c
 template <typename T>
 void save(AcceleratorState& state, const Fd& fd, unsigned long request, const char* what, std::string name) {
     T value{};
-    if (fd.control(request, &value) != 0) fail(what);
+    if (fd.control(request, &value) != 0) ioctl_failed(what);
     put(state, std::move(name), &value);
 }
 
@@ -92,7 +88,7 @@ std::vector<T> values_of(const Section& section) {
 template <typename T>
 void restore(const AcceleratorState& state, const Fd& fd, unsigned long request, const char* what, std::string_view name) {
     auto value = value_of<T>(find(state, name));
-    if (fd.control(request, &value) != 0) fail(what);
+    if (fd.control(request, &value) != 0) ioctl_failed(what);
 }
 
 void check_origin(const AcceleratorState& state) {
@@ -107,7 +103,7 @@ std::vector<kvm_msr_entry> read_msrs(const Fd& cpu, std::span<const std::uint32_
         const MsrList list(indices.size());
         for (std::size_t i = 0; i < indices.size(); ++i) list.entries()[i].index = indices[i];
         const int count = cpu.control(get_msrs, list.header());
-        if (count < 0) fail("KVM_GET_MSRS");
+        if (count < 0) ioctl_failed("KVM_GET_MSRS");
         const auto done = std::min(static_cast<std::size_t>(count), indices.size());
         const auto entries = list.entries().first(done);
         read.insert(read.end(), entries.begin(), entries.end());
@@ -122,7 +118,7 @@ void write_msrs(const Fd& cpu, std::span<const kvm_msr_entry> entries) {
     while (!entries.empty()) {
         const MsrList list(entries);
         const int count = cpu.control(set_msrs, list.header());
-        if (count < 0) fail("KVM_SET_MSRS");
+        if (count < 0) ioctl_failed("KVM_SET_MSRS");
         const auto done = static_cast<std::size_t>(count);
         if (done >= entries.size()) return;
         const kvm_msr_entry& refused = entries[done];
@@ -186,7 +182,7 @@ const StateIo::Host& StateIo::host() {
                 host_.msrs.assign(list.entries().begin(), list.entries().end());
                 break;
             }
-            if (errno != E2BIG || room > 1 << 16) fail("KVM_GET_MSR_INDEX_LIST");
+            if (errno != E2BIG || room > 1 << 16) ioctl_failed("KVM_GET_MSR_INDEX_LIST");
         }
         std::erase(host_.msrs, msr_tsc);
         std::erase(host_.msrs, msr_tsc_deadline);
@@ -208,7 +204,7 @@ CpuState StateIo::save_cpu(const Fd& cpu) {
     if (host.xsave_size != 0) {
         std::vector<std::byte> xsave(host.xsave_size);
         const unsigned long request = host.xsave_size > sizeof(Xsave) ? get_xsave2 : get_xsave;
-        if (cpu.control(request, xsave.data()) != 0) fail("KVM_GET_XSAVE");
+        if (cpu.control(request, xsave.data()) != 0) ioctl_failed("KVM_GET_XSAVE");
         while (xsave.size() > sizeof(Xsave) && xsave.back() == std::byte{0}) xsave.pop_back();
         state.sections.push_back({"xsave", 1, std::move(xsave)});
     } else {
@@ -262,7 +258,7 @@ void StateIo::restore_tsc(const Fd& cpu, unsigned index, const Section& section)
     }
     std::uint64_t offset = saved.offset + shift;
     const auto attribute = tsc_offset_attribute(&offset);
-    if (cpu.control(KVM_SET_DEVICE_ATTR, &attribute) != 0) fail("setting KVM_VCPU_TSC_OFFSET");
+    if (cpu.control(KVM_SET_DEVICE_ATTR, &attribute) != 0) ioctl_failed("setting KVM_VCPU_TSC_OFFSET");
 }
 
 void StateIo::restore_cpu(const Fd& cpu, unsigned index, const CpuState& state) {
@@ -293,7 +289,7 @@ void StateIo::restore_cpu(const Fd& cpu, unsigned index, const CpuState& state) 
                     auto xsave = find(state, "xsave").bytes;
                     // The kernel reads as much as this host's processor has; what the other one had not is zero.
                     xsave.resize(std::max(xsave.size(), host.xsave_size));
-                    if (cpu.control(set_xsave, xsave.data()) != 0) fail("KVM_SET_XSAVE");
+                    if (cpu.control(set_xsave, xsave.data()) != 0) ioctl_failed("KVM_SET_XSAVE");
                 }
                 break;
             case StateStep::debugregs:
@@ -339,7 +335,7 @@ VmState StateIo::save_vm() {
         std::array<kvm_irqchip, irqchips.size()> chips{};
         for (std::size_t i = 0; i < chips.size(); ++i) {
             chips[i].chip_id = irqchips[i];
-            if (vm_.control(KVM_GET_IRQCHIP, &chips[i]) != 0) fail("KVM_GET_IRQCHIP");
+            if (vm_.control(KVM_GET_IRQCHIP, &chips[i]) != 0) ioctl_failed("KVM_GET_IRQCHIP");
         }
         put(state, "irqchip", chips.data(), chips.size());
     }
@@ -353,14 +349,14 @@ void StateIo::restore_vm(const VmState& state) {
     for (const StateStep step : vm_restore_order) {
         if (step == StateStep::irqchip && irqchip_) {
             for (auto& chip : values_of<kvm_irqchip>(find(state, "irqchip"))) {
-                if (vm_.control(KVM_SET_IRQCHIP, &chip) != 0) fail("KVM_SET_IRQCHIP");
+                if (vm_.control(KVM_SET_IRQCHIP, &chip) != 0) ioctl_failed("KVM_SET_IRQCHIP");
             }
         } else if (step == StateStep::pit && pit_) {
             restore<kvm_pit_state2>(state, vm_, KVM_SET_PIT2, "KVM_SET_PIT2", "pit");
         } else if (step == StateStep::clock && state.find("clock") != nullptr) {
             auto clock = value_of<kvm_clock_data>(find(state, "clock"));
             clock.flags = 0;  // otherwise the kernel adds the time that has passed meanwhile
-            if (vm_.control(KVM_SET_CLOCK, &clock) != 0) fail("KVM_SET_CLOCK");
+            if (vm_.control(KVM_SET_CLOCK, &clock) != 0) ioctl_failed("KVM_SET_CLOCK");
         }
     }
 }
