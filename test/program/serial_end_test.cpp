@@ -44,7 +44,7 @@ BOOST_AUTO_TEST_CASE(with_nothing_to_deliver_nothing_is_waited_for) {
 }
 
 BOOST_AUTO_TEST_CASE(a_client_that_reads_only_after_the_program_has_half_closed_gets_the_tail) {
-    SerialVm vm("tcp:0", blocks_on_request());
+    SerialVm vm("tcp:0,linger=1", blocks_on_request());
     auto client = vm.connect();
     client.write(std::string(30, '.') + std::string(no_more_blocks));
     // All of it lies in this side's kernel, and the program has gone.

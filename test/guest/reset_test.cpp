@@ -1,0 +1,132 @@
+// Resetting a machine, with real guests.
+#define BOOST_TEST_MODULE reset
+#include <thread>
+
+#include "../unit/bus/devices.hpp"
+#include "accelerator_under_test.hpp"
+#include "pause_fixture.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+BOOST_TEST_GLOBAL_FIXTURE(AcceleratorOrSkip);
+
+BOOST_FIXTURE_TEST_SUITE(resetting, Fixture)
+
+BOOST_AUTO_TEST_CASE(the_guest_begins_again_with_its_first_registers) {
+    test.load({0xfe, 0xc0, 0xe6, 0x10, 0xeb, 0xfa});
+    test.start();
+    until([&] { return device->writes > 3; });
+    const auto work = [](Machine& machine, Counting& counting, bool& fresh) -> awaitable<void> {
+        const Pause held = co_await machine.pause();
+        co_await machine.reset();
+        std::function<void(Cpu&)> look = [&fresh](Cpu& cpu) { fresh = (cpu.registers().rax & 0xff) == 0; };
+        co_await machine.call(0, std::move(look));
+        counting.writes = 0;
+    };
+    bool fresh = false;
+    await(work(test.machine, *device, fresh));
+    BOOST_TEST(fresh);
+    BOOST_TEST(device->resets == 1u);
+    until([&] { return device->writes > 3; });
+    {
+        const auto held = pause();
+        BOOST_TEST(device->last == (device->writes & 0xff));
+    }
+    stop();
+}
+
+BOOST_AUTO_TEST_CASE(the_answer_to_an_access_from_before_is_dropped) {
+    for (const Affinity affinity : {Affinity::in_place, Affinity::device_loop}) {
+        const auto slow = std::make_shared<Slow>(affinity);
+        Impatient inner;
+        inner.test.machine.ports().attach({0x11, 1}, slow);
+        inner.test.load({0xe4, 0x11, 0xe6, 0x10, 0xeb, 0xfe});
+        inner.test.start();
+        inner.until([&] { return slow->arrived.generation() == 1; });
+        inner.await(inner.test.machine.reset());
+        inner.until([&] { return slow->arrived.generation() == 2; });
+        BOOST_TEST(inner.device->writes == 0u);
+        slow->released.notify();
+        slow->released.notify();
+        inner.until([&] { return inner.device->writes == 1; });
+        inner.stop();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(resets_of_several_threads_come_one_after_the_other_on_the_device_loop) {
+    test.load({0xfe, 0xc0, 0xe6, 0x10, 0xeb, 0xfa});
+    test.start();
+    until([&] { return device->writes > 3; });
+    std::atomic<int> done = 0;
+    std::vector<std::thread> others;
+    for (int other = 0; other < 3; ++other) {
+        others.emplace_back([&] {
+            asio::io_context own{1};
+            asio::co_spawn(own, test.machine.reset(), [](std::exception_ptr e) { BOOST_TEST(!e); });
+            own.run();
+            ++done;
+        });
+    }
+    until([&] { return done == 3; });
+    for (auto& other : others) other.join();
+    BOOST_TEST(device->resets == 3u);
+    BOOST_CHECK(device->reset_on == std::this_thread::get_id());
+    stop();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_reset_that_is_cancelled_on_its_way_is_done_all_the_same, Impatient) {
+    const auto slow = std::make_shared<Slow>();
+    test.machine.ports().attach({0x11, 1}, slow);
+    test.load({0xe4, 0x11, 0xe6, 0x10, 0xeb, 0xfe});
+    test.start();
+    until([&] { return slow->arrived.generation() == 1; });
+    asio::cancellation_signal cancel;
+    bool ended = false;
+    asio::co_spawn(loop, test.machine.reset(), asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr e) {
+                       BOOST_TEST(!e);
+                       ended = true;
+                   }));
+    // The device is reset in the midst of it.
+    until([&] { return device->resets == 1; });
+    cancel.emit(asio::cancellation_type::terminal);
+    until([&] { return ended && slow->arrived.generation() == 2; });
+    stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_vcpu_that_has_halted_runs_again) {
+    TestMachine two(loop, 2);
+    const auto counting = std::make_shared<Counting>();
+    two.machine.ports().attach({0x10, 1}, counting);
+    // test %bl, %bl; jz 1f; jmp .; 1: out %al, $0x10; hlt
+    two.load({0x84, 0xdb, 0x74, 0x02, 0xeb, 0xfe, 0xe6, 0x10, 0xf4});
+    auto spins = two.registers;
+    spins.rbx = 1;
+    two.machine.set_registers(1, spins);
+    two.start();
+    until([&] { return counting->writes == 1; });
+    await(two.machine.reset());
+    until([&] { return counting->writes == 2; });
+    two.machine.stop();
+    until([&] { return two.outcome.has_value(); });
+}
+
+BOOST_AUTO_TEST_CASE(the_embedder_loads_the_image_again) {
+    TestMachine own(loop, 1, make_accelerator_under_test(),
+                    [this](MachineConfig& config) { config.on_reset = [this] { device->last = 99; }; });
+    own.load({0xeb, 0xfe});
+    own.start();
+    await(own.machine.reset());
+    BOOST_TEST(device->last == 99u);
+    own.machine.stop();
+    until([&] { return own.outcome.has_value(); });
+}
+
+BOOST_AUTO_TEST_CASE(without_a_guest_that_runs_there_is_nothing_to_reset) {
+    test.load({0xf4});
+    BOOST_CHECK_THROW(await(test.machine.reset()), Error);
+    test.run();
+    BOOST_CHECK_THROW(await(test.machine.reset()), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
