@@ -126,7 +126,10 @@ public:
     [[nodiscard]] bool come_to_rest() {
         constexpr int enough = 400;
         for (int steps = 0; steps < enough; ++steps) {
-            const bool moved = output_step() | input_step() | watch_step() | ending_step();
+            bool moved = output_step();
+            moved |= input_step();
+            moved |= watch_step();
+            moved |= ending_step();
             if (!moved) return true;
         }
         return false;
