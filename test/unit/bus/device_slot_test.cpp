@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <array>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <stdexcept>
@@ -69,6 +70,7 @@ struct Fixture {
     std::exception_ptr failure;
 
     void spawn(awaitable<void> work) {
+        auto& cancel = cancels.emplace_back();  // a signal is for one coroutine
         asio::co_spawn(loop, std::move(work), asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e) {
                            failure = std::move(e);
                        }));
@@ -89,7 +91,7 @@ struct Fixture {
         answers.push_back(std::to_integer<std::uint64_t>(data[0]));
     }
 
-    asio::cancellation_signal cancel;
+    std::deque<asio::cancellation_signal> cancels;
 };
 
 }  // namespace
@@ -209,7 +211,7 @@ BOOST_AUTO_TEST_CASE(because_its_caller_was_cancelled_stays) {
     for (const bool doorbell : {false, true}) {
         failure = nullptr;
         spawn(doorbell ? ioevent->answer() : DeviceSlot::run(slot));
-        cancel.emit(asio::cancellation_type::terminal);
+        cancels.back().emit(asio::cancellation_type::terminal);
         poll();
         BOOST_CHECK_THROW(std::rethrow_exception(failure), std::system_error);
     }

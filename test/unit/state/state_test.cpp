@@ -249,7 +249,7 @@ BOOST_AUTO_TEST_CASE(a_field_too_many_or_too_few_is_refused) {
 
 BOOST_AUTO_TEST_CASE(what_is_no_saved_state_is_refused) {
     for (const std::string_view text : {"", "AVM", "ELF\x7f\x01", "AVMS", "AVMS\x02"}) {
-        BOOST_CHECK_THROW(StateReader(std::as_bytes(std::span(text))), Error);
+        BOOST_CHECK_THROW(StateReader{std::as_bytes(std::span(text))}, Error);
     }
 }
 
