@@ -31,7 +31,7 @@ struct ChardevSpec {
     bool client = false;  ///< tcp, unix_socket: connect (and reconnect) instead of listening
     bool telnet = false;  ///< tcp: speak telnet
     bool wait = false;    ///< Chardev::ready() completes when the first client is there
-    bool append = false;  ///< file: keep what is in it
+    bool append = false;  ///< file, log: keep what is in them
     Full full = Full::wait;
     std::uint64_t backlog = 1 << 20;                  ///< bytes of output that are kept for the other side; at least 1
     std::uint64_t history = 0;                        ///< bytes of delivered output that each new client is shown again

@@ -61,7 +61,7 @@ std::string bytes_wait(std::uint64_t bytes) { return bytes == 1 ? "1 byte waits"
 
 Backend::Backend(const ChardevSpec& spec, ChardevEnvironment environment, bool client)
     : spec_(spec), environment_(std::move(environment)), queue_(log_options(spec, client)) {
-    if (!spec_.log.empty()) copy_.emplace(spec_.log, false, Queue::Reader::copy);
+    if (!spec_.log.empty()) copy_.emplace(spec_.log, spec_.append, Queue::Reader::copy);
 }
 
 void Backend::start() {
@@ -77,8 +77,7 @@ void Backend::release() noexcept {
 void Backend::close() noexcept {
     if (std::exchange(closed_, true)) return;
     // What has been accepted is in the copy even when nobody drained.
-    while (copy_ && copy_->flush(queue_) == EINTR) {
-    }
+    if (copy_) copy_->close(queue_);
     shut();
     report_lost(true);
     queue_.close();

@@ -40,10 +40,7 @@ private:
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override {
         return fmt::format("{} to be written to {} (Ctrl-C gives up)", bytes_wait(bytes), file_.path());
     }
-    void shut() noexcept override {
-        while (file_.flush(queue()) == EINTR) {
-        }
-    }
+    void shut() noexcept override { file_.close(queue()); }
 
     FileSink file_;
 };

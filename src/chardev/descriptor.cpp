@@ -1,7 +1,16 @@
+#include <fmt/format.h>
+#include <asyncvm/sleep.hpp>
 #include <chardev/descriptor.hpp>
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <ctime>
 #include <system_error>
@@ -14,7 +23,7 @@ awaitable<void> wait_for(Watched& descriptor, Watched::wait_type what) {
 }
 
 long write_quietly(int fd, std::span<const std::byte> data) noexcept {
-    // SIGPIPE goes to the thread that writes: hold it back, and take away the one that this write has caused.
+    // The thread that writes gets the SIGPIPE: it is held back, and the one that this write has caused is taken away.
     sigset_t pipe_signal;
     sigset_t before;
     sigset_t pending;
@@ -31,6 +40,89 @@ long write_quietly(int fd, std::span<const std::byte> data) noexcept {
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return result;
+}
+
+SharedDescriptor::SharedDescriptor(int fd, bool writing) : fd_(fd), writing_(writing), kind_(classify()) {}
+
+SharedDescriptor::Kind SharedDescriptor::classify() {
+    struct stat status {};
+    if (::fstat(fd_, &status) != 0) return Kind::closed;
+    if (S_ISREG(status.st_mode)) return Kind::always;
+    if (S_ISSOCK(status.st_mode)) return Kind::socket;
+    terminal_ = ::isatty(fd_) == 1;
+    if (terminal_ || S_ISFIFO(status.st_mode)) {
+        const auto path = fmt::format("/proc/self/fd/{}", fd_);
+        again_ = UniqueFd(::open(path.c_str(), (writing_ ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+        if (again_.valid()) return Kind::own;
+    }
+    return Kind::borrowed;
+}
+
+bool SharedDescriptor::ready() const noexcept {
+    pollfd entry{fd_, static_cast<short>(writing_ ? POLLOUT : POLLIN), 0};
+    return ::poll(&entry, 1, 0) == 1;
+}
+
+long SharedDescriptor::read(std::span<std::byte> data) noexcept {
+    long got = -EAGAIN;
+    switch (kind_) {
+        case Kind::closed:
+            return 0;
+        case Kind::own:
+            got = ::read(again_.get(), data.data(), data.size());
+            break;
+        case Kind::socket:
+            got = ::recv(fd_, data.data(), data.size(), MSG_DONTWAIT);
+            break;
+        case Kind::borrowed:
+            if (!ready()) return -EAGAIN;
+            [[fallthrough]];
+        case Kind::always:
+            got = ::read(fd_, data.data(), data.size());
+            break;
+    }
+    return got < 0 ? -errno : got;
+}
+
+long SharedDescriptor::write(std::span<const std::byte> data) noexcept {
+    // What a terminal or a pipe that says it is ready takes without blocking.
+    constexpr std::size_t careful = 256;
+    long put = 0;
+    switch (kind_) {
+        case Kind::closed:
+            return -EBADF;
+        case Kind::own:
+            return write_quietly(again_.get(), data);
+        case Kind::socket:
+            put = ::send(fd_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+            break;
+        case Kind::borrowed:
+            if (!ready()) return -EAGAIN;
+            return write_quietly(fd_, data.first(std::min(data.size(), careful)));
+        case Kind::always:
+            return write_quietly(fd_, data);
+    }
+    return put < 0 ? -errno : put;
+}
+
+StdStream::StdStream(asio::io_context& loop, int fd, bool writing) : descriptor_(fd, writing) {
+    // Asio makes what it watches non-blocking: that is the epoll descriptor here, not what is shared.
+    UniqueFd watcher(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event event{};
+    event.events = writing ? EPOLLOUT : EPOLLIN;
+    if (!watcher.valid() || ::epoll_ctl(watcher.get(), EPOLL_CTL_ADD, descriptor_.native_handle(), &event) != 0) return;
+    watched_.emplace(loop, watcher.get());
+    (void)watcher.release();
+}
+
+awaitable<void> StdStream::wait() {
+    if (!watched_) {
+        // Nothing tells when it goes on: a pause, so that the one who tries again does not spin.
+        constexpr auto pause = std::chrono::milliseconds(10);
+        co_await sleep_for(pause);
+        co_return;
+    }
+    co_await wait_for(*watched_, Watched::wait_read);
 }
 
 }  // namespace asyncvm

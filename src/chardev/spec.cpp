@@ -141,7 +141,6 @@ constexpr Option options[] = {
     {"client", sockets, Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.client = on; }},
     {"wait", sockets | bit(Kind::pty), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.wait = on; }},
     {"telnet", bit(Kind::tcp), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.telnet = on; }},
-    {"append", bit(Kind::file), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.append = on; }},
     {"backlog", queued, Takes::value,
      [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.backlog = parse_size(c, name, value, 1); }},
     {"full", queued, Takes::value,
@@ -154,6 +153,7 @@ constexpr Option options[] = {
          if (value.empty()) c("log= needs a file (for example log=out.txt)");
          s.log = value;
      }},
+    {"append", queued | bit(Kind::null), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.append = on; }},
     {"history", sockets, Takes::value,
      [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.history = parse_size(c, name, value, 0); }},
     {"linger", queued, Takes::value,
@@ -218,6 +218,9 @@ ChardevSpec parse_chardev_spec(std::string_view text) {
     }
     if (reconnects && !spec.client)
         complain("reconnect= is for a client (for example tcp:localhost:4444,client,reconnect=5)");
+    if (spec.append && spec.kind != Kind::file && spec.log.empty()) {
+        complain("append is for a file; here that would be the copy (for example {},log=out.txt,append)", head);
+    }
     if (spec.client && spec.kind == Kind::tcp && spec.port == 0) {
         complain("port 0 is for listening; a client needs the port of its server (for example tcp:localhost:4444,client)");
     }

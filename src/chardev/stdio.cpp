@@ -1,13 +1,7 @@
 #include <fmt/format.h>
 #include <asyncvm/error.hpp>
-#include <asyncvm/sleep.hpp>
 #include <chardev/stdio.hpp>
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
@@ -25,95 +19,6 @@ std::mutex registry_mutex;
 std::weak_ptr<StdioBackend> registry;
 
 }  // namespace
-
-StdStream::StdStream(asio::io_context& loop, int fd, bool writing) : fd_(fd), writing_(writing), kind_(classify()) {
-    if (kind_ == Kind::own) {
-        watched_.emplace(loop, again_.get());
-        (void)again_.release();
-    } else if (kind_ == Kind::socket || kind_ == Kind::borrowed) {
-        // Asio makes what it watches non-blocking: that is the epoll descriptor here, not what is shared.
-        UniqueFd watcher(::epoll_create1(EPOLL_CLOEXEC));
-        epoll_event event{};
-        event.events = writing ? EPOLLOUT : EPOLLIN;
-        if (!watcher.valid() || ::epoll_ctl(watcher.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-            kind_ = Kind::always;  // EPERM: nothing that one could wait for
-        } else {
-            watched_.emplace(loop, watcher.release());
-        }
-    }
-}
-
-StdStream::Kind StdStream::classify() {
-    struct stat status {};
-    if (::fstat(fd_, &status) != 0) return Kind::closed;
-    if (S_ISREG(status.st_mode)) return Kind::always;
-    if (S_ISSOCK(status.st_mode)) return Kind::socket;
-    terminal_ = ::isatty(fd_) == 1;
-    if (terminal_ || S_ISFIFO(status.st_mode)) {
-        const auto path = fmt::format("/proc/self/fd/{}", fd_);
-        again_ = UniqueFd(::open(path.c_str(), (writing_ ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-        if (again_.valid()) return Kind::own;
-    }
-    return Kind::borrowed;
-}
-
-bool StdStream::ready() const {
-    pollfd entry{fd_, static_cast<short>(writing_ ? POLLOUT : POLLIN), 0};
-    return ::poll(&entry, 1, 0) == 1;
-}
-
-long StdStream::read(std::span<std::byte> data) {
-    long got = -EAGAIN;
-    switch (kind_) {
-        case Kind::closed:
-            return 0;
-        case Kind::own:
-            got = ::read(watched_->native_handle(), data.data(), data.size());
-            break;
-        case Kind::socket:
-            got = ::recv(fd_, data.data(), data.size(), MSG_DONTWAIT);
-            break;
-        case Kind::borrowed:
-            if (!ready()) return -EAGAIN;
-            [[fallthrough]];
-        case Kind::always:
-            got = ::read(fd_, data.data(), data.size());
-            break;
-    }
-    return got < 0 ? -errno : got;
-}
-
-long StdStream::write(std::span<const std::byte> data) {
-    // What a terminal or a pipe that says it is ready takes without blocking.
-    constexpr std::size_t careful = 256;
-    long put = 0;
-    switch (kind_) {
-        case Kind::closed:
-            return -EBADF;
-        case Kind::own:
-            return write_quietly(watched_->native_handle(), data);
-        case Kind::socket:
-            put = ::send(fd_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-            break;
-        case Kind::borrowed:
-            if (!ready()) return -EAGAIN;
-            return write_quietly(fd_, data.first(std::min(data.size(), careful)));
-        case Kind::always:
-            return write_quietly(fd_, data);
-    }
-    return put < 0 ? -errno : put;
-}
-
-awaitable<void> StdStream::wait() {
-    if (!watched_) {
-        // Nothing tells when it goes on: a pause, so that whoever tries again does not spin.
-        constexpr auto pause = std::chrono::milliseconds(10);
-        co_await sleep_for(pause);
-        co_return;
-    }
-    const bool for_room = writing_ && kind_ == Kind::own;
-    co_await wait_for(*watched_, for_room ? Watched::wait_write : Watched::wait_read);
-}
 
 StdioBackend::StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
     out_.emplace(loop(), STDOUT_FILENO, true);
@@ -147,7 +52,7 @@ void StdioBackend::start_input(const ChardevEnvironment& environment) {
     on_quit_ = environment.on_quit;
     escape_ = Escape();
     in_.emplace(loop(), STDIN_FILENO, false);
-    if (in_->terminal() && RawTerminal::foreground(STDIN_FILENO)) {
+    if (in_->descriptor().terminal() && RawTerminal::foreground(STDIN_FILENO)) {
         raw_.emplace(STDIN_FILENO);
         environment.log(fmt::format("{} is this terminal: Ctrl-A x ends, Ctrl-A h helps", input_label_));
     }
@@ -168,7 +73,7 @@ void StdioBackend::help() const {
 }
 
 void StdioBackend::take_input(std::span<const std::byte> data) {
-    if (!in_->terminal()) {
+    if (!in_->descriptor().terminal()) {
         queue().push_input(data);
         return;
     }
@@ -188,7 +93,7 @@ awaitable<void> StdioBackend::receive(std::shared_ptr<StdioBackend> self) {
     for (;;) {
         const auto seen = self->queue().input().generation();
         if (self->closed() || !self->in_) co_return;
-        if (self->in_->terminal()) {
+        if (self->in_->descriptor().terminal()) {
             // Reading would stop a background process; after `fg` the terminal is ours.
             const bool ours = RawTerminal::foreground(STDIN_FILENO);
             if (ours && !self->raw_) self->raw_.emplace(STDIN_FILENO);
@@ -202,7 +107,7 @@ awaitable<void> StdioBackend::receive(std::shared_ptr<StdioBackend> self) {
             co_await self->queue().input().wait(seen);
             continue;
         }
-        const auto got = self->in_->read(std::span(buffer).first(room));
+        const auto got = self->in_->descriptor().read(std::span(buffer).first(room));
         if (got > 0) {
             self->take_input(std::span(buffer).first(static_cast<std::size_t>(got)));
             co_await yield();
@@ -219,7 +124,7 @@ int StdioBackend::flush() {
     for (int turn = 0; turn < turns && out_; ++turn) {
         queue().next(Queue::Reader::client, OutputLog::block_size, batch_);
         if (batch_.size == 0) return 0;
-        const auto put = out_->write(batch_.pieces.front().bytes);
+        const auto put = out_->descriptor().write(batch_.pieces.front().bytes);
         if (put == -EINTR) continue;
         if (put <= 0) return put == 0 ? EAGAIN : static_cast<int>(-put);
         const auto position = batch_.position + static_cast<std::uint64_t>(put);

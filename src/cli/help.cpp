@@ -68,7 +68,7 @@ and the options are:
   linger=SECONDS          how long to wait at the end until all is delivered
                           (default: until it is; 0: not at all)
   log=FILE                copy all output to a file
-  append                  add to the file, keep what is in it (file only)
+  append                  add to the file (file:, log=), keep what is in it
 
 Other options:
   --probe                 try what this host's KVM can do, print it and end: with code 72

@@ -193,22 +193,3 @@ BOOST_AUTO_TEST_CASE(a_unix_client_connects_as_soon_as_there_is_a_server) {
     const auto server = fixture.open(where);
     BOOST_TEST(get(*server, 5) == "early");
 }
-
-BOOST_AUTO_TEST_CASE(the_log_gets_a_copy_of_everything) {
-    Fixture fixture;
-    const Directory directory;
-    const auto path = directory / "log";
-    const auto serial = fixture.open("tcp:0,log=" + path);
-    put(*serial, "one ");
-    BOOST_TEST(eventually([&] { return contents(path) == "one "; }));
-    Client client(serial->description());
-    BOOST_TEST(client.receive(4) == "one ");
-    put(*serial, "two");
-    BOOST_TEST(client.receive(3) == "two");
-    fixture.close(serial);
-    BOOST_TEST(contents(path) == "one two");
-    BOOST_CHECK_EXCEPTION(fixture.open("tcp:0,log=/nonexistent/log"), Error, [](const Error& e) {
-        return e.kind() == ErrorKind::host &&
-               std::string(e.what()) == "cannot open /nonexistent/log for writing: no such file or directory";
-    });
-}

@@ -91,6 +91,8 @@ BOOST_AUTO_TEST_CASE(options_are_read) {
     BOOST_TEST(parse("tcp:1,linger=3.").linger.value().count() == 3000);
     BOOST_TEST(parse("pty,backlog=1G").backlog == 1u << 30);
     BOOST_TEST(parse("null,log=x").log == "x");
+    BOOST_TEST(!parse("null,log=x").append);
+    BOOST_TEST(parse("pty,append,log=x").append);
 }
 
 BOOST_AUTO_TEST_CASE(the_habits_of_qemu_are_understood) {
@@ -123,9 +125,9 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named_with_an_example) {
     check_refused("file", "needs a path");
     check_refused("pty:x", "nothing after it");
     check_refused("tcp:1,", "missing after a comma");
-    check_refused("tcp:1,bogus", "tcp has no option 'bogus'; it has client, wait, telnet, backlog=, full=, log=, history=");
-    check_refused("file:a,wait", "file has no option 'wait'; it has append, backlog=, full=, log=, linger=");
-    check_refused("null,linger=1", "null has no option 'linger'; it has log=");
+    check_refused("tcp:1,bogus", "tcp has no option 'bogus'; it has client, wait, telnet, backlog=, full=, log=, append, history=");
+    check_refused("file:a,wait", "file has no option 'wait'; it has backlog=, full=, log=, append, linger=");
+    check_refused("null,linger=1", "null has no option 'linger'; it has log=, append");
     check_refused("tcp:1,backlog", "needs a value");
     check_refused("tcp:1,backlog=", "not a size");
     check_refused("tcp:1,backlog=K", "not a size");
@@ -142,6 +144,7 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named_with_an_example) {
     check_refused("tcp:1,linger=1.5.5", "not a time");
     check_refused("tcp:1,linger=1000000001", "not a time");
     check_refused("tcp:1,log=", "needs a file");
+    check_refused("tcp:1,append", "for example tcp:1,log=out.txt,append");
     check_refused("tcp:1,reconnect=1", "for a client");
     check_refused("tcp:h:1,client,reconnect=0", "never rest");
 }

@@ -241,42 +241,6 @@ BOOST_AUTO_TEST_CASE(a_pty_is_drained_when_all_has_been_read) {
     fixture.close(serial);
 }
 
-BOOST_AUTO_TEST_CASE(a_file_gets_everything) {
-    const std::string path = "/tmp/chardev-file-" + std::to_string(::getpid());
-    std::ofstream(path) << "old";
-    for (const bool append : {false, true}) {
-        Fixture fixture;
-        const auto serial = fixture.open("file:" + path + (append ? ",append,backlog=1K" : ",backlog=1K"));
-        BOOST_TEST(serial->connected());
-        const std::string text(100'000, append ? 'b' : 'a');
-        auto written = fixture.write(serial, text);
-        BOOST_TEST(done(written));
-        auto drained = fixture.drain(serial);
-        BOOST_TEST_REQUIRE(done(drained));
-        BOOST_TEST(drained.get() == 0u);
-    }
-    BOOST_TEST((contents(path) == std::string(100'000, 'a') + std::string(100'000, 'b')));
-    ::unlink(path.c_str());
-    Fixture fixture;
-    BOOST_CHECK_EXCEPTION(fixture.open("file:/nonexistent/x"), Error,
-                          [](const Error& error) { return error.kind() == ErrorKind::host; });
-}
-
-BOOST_AUTO_TEST_CASE(a_full_disk_is_told_once_and_loses_nothing) {
-    Fixture fixture;
-    const auto serial = fixture.open("file:/dev/full");
-    put(*serial, "kept");
-    BOOST_TEST(!fixture.lines.await("serial0: cannot write /dev/full: no space left on device").empty());
-    put(*serial, "kept");
-    auto drained = fixture.drain(serial);
-    BOOST_TEST(!fixture.lines.await("8 bytes wait to be written to /dev/full").empty());
-    fixture.close(serial);
-    BOOST_TEST_REQUIRE(done(drained));
-    BOOST_TEST(drained.get() == 8u);
-    BOOST_TEST(fixture.lines.count("no space left") == 1u);
-    BOOST_TEST(fixture.lines.count("8 bytes wait") == 1u);
-}
-
 BOOST_AUTO_TEST_CASE(null_takes_everything) {
     Fixture fixture;
     const auto serial = fixture.open("null");
