@@ -38,6 +38,8 @@ struct ChardevSpec {
     std::string log;                                  ///< a file that gets a copy of all output; empty: none
     std::optional<std::chrono::milliseconds> linger;  ///< how long drain() may take; empty: as long as it needs
     std::chrono::milliseconds reconnect{1000};        ///< client: from one attempt to the next; more than 0
+
+    bool operator==(const ChardevSpec&) const = default;
 };
 
 /// Parses `tcp:[HOST:]PORT`, `telnet:[HOST:]PORT`, `unix:PATH`, `file:PATH`, `pty`, `stdio` or `null`, each with
@@ -63,10 +65,10 @@ struct ChardevEnvironment {
 /// longer runs).
 ///
 /// All stdio chardevs of a process share one queue, so that the order of their output is kept; one of them may have `input`.
-/// The options of the first one that is opened count.
+/// The options of the first one that is opened hold for all; a later one has the same, or none.
 ///
 /// Throws Error(host) if something can't be opened, with the reason and a remedy in its text; Error(usage) for a second
-/// stdio with input, or a path that is too long for a socket.
+/// stdio with input or with other options, or a path that is too long for a socket.
 [[nodiscard]] std::shared_ptr<Chardev> open_chardev(const ChardevSpec& spec, ChardevEnvironment environment);
 
 /// The same from a text: `open_chardev("tcp:4444", {.loop = loop})`. Also throws what parse_chardev_spec() throws.

@@ -35,6 +35,14 @@ std::shared_ptr<StdioBackend> StdioBackend::get(const ChardevSpec& spec, const C
     } else if (&backend->loop() != &environment.loop) {
         throw Error(ErrorKind::host, "stdio is in use on another device loop (machines that share stdio share a loop)");
     }
+    ChardevSpec plain;
+    plain.kind = ChardevSpec::Kind::stdio;
+    if (spec != backend->spec() && spec != plain) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("{}: stdio: {} is on it too, and its options hold for both (give this one no "
+                                "options)",
+                                environment.label, backend->environment().label));
+    }
     if (environment.input) backend->start_input(environment);
     return backend;
 }

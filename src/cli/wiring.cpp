@@ -2,6 +2,7 @@
 
 #include <asyncvm/open_chardev.hpp>
 #include "bus/io_bus.hpp"
+#include "cli/stream_check.hpp"
 #include "devices/catalogue.hpp"
 
 #include <asyncvm/error.hpp>
@@ -18,16 +19,6 @@ bool is_ram(std::uint64_t address, std::uint64_t memory_size) {
     if (address < GuestMemory::low_limit) return address < memory_size;
     return memory_size > GuestMemory::low_limit && address >= GuestMemory::high_base &&
            address - GuestMemory::high_base < memory_size - GuestMemory::low_limit;
-}
-
-void check_spec(const StreamRequest& request) {
-    try {
-        static_cast<void>(parse_chardev_spec(request.spec));
-    } catch (const Error& error) {
-        const bool serial = request.label.starts_with("serial");
-        throw Error(error.kind(), serial ? fmt::format("--serial {}", error.what())
-                                         : fmt::format("device {}, chardev {}", request.label, error.what()));
-    }
 }
 
 }  // namespace
@@ -58,8 +49,9 @@ void dry_run(const Options& options, asio::io_context& loop) {
     const auto slots = std::make_shared<DeviceSlots>(loop, Log());
     IoBus ports(Space::port, slots);
     IoBus mmio(Space::memory, slots);
-    const auto open_nothing = [&loop](const StreamRequest& request) {
-        check_spec(request);
+    StreamCheck streams(options);
+    const auto open_nothing = [&loop, &streams](const StreamRequest& request) {
+        streams.check(request);
         return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop});
     };
     attach_devices(options, {.ports = ports, .mmio = mmio, .open_stream = open_nothing, .finish = [](const Outcome&) {}});

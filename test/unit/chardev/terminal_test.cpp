@@ -132,6 +132,10 @@ BOOST_AUTO_TEST_CASE(several_devices_share_standard_output_in_order) {
         return error.kind() == ErrorKind::usage &&
                std::string(error.what()).find("serial1 reads standard input already") != std::string::npos;
     });
+    BOOST_CHECK_EXCEPTION(fixture.open("stdio,full=drop", false), Error, [](const Error& error) {
+        return error.kind() == ErrorKind::usage &&
+               std::string(error.what()).find("serial0 is on it too, and its options hold for both") != std::string::npos;
+    });
     std::string expected;
     for (int i = 0; i < 100; ++i) {
         put(i % 2 == 0 ? *counter : *serial, std::to_string(i));

@@ -6,6 +6,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -103,6 +109,52 @@ BOOST_AUTO_TEST_CASE(a_rehearsal_finds_what_is_wrong) {
         const auto error = dry_run_error(arguments);
         BOOST_TEST(contains(error, message), "expected '" << message << "' in '" << error << "'");
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_the_program_reads_is_not_written) {
+    namespace fs = std::filesystem;
+    std::string name = "/tmp/wiring-test-XXXXXX";
+    const fs::path directory = ::mkdtemp(name.data());
+    const auto path = [&](const char* file) { return (directory / file).string(); };
+    std::ofstream(path("guest")) << "\xf4";
+    std::ofstream(path("list")) << "guest";
+    fs::create_hard_link(path("guest"), path("hard"));
+    fs::create_symlink("guest", path("soft"));
+    for (const auto* other : {"guest", "hard", "soft"}) {
+        for (const std::string before : {"file:", "null,log=", "file:/dev/null,log="}) {
+            for (const std::string option : {"--serial", "--debugcon"}) {
+                const auto error = dry_run_error({option, before + path(other), path("guest")});
+                BOOST_TEST(contains(error, path(other) + " is also the guest's file"), error);
+            }
+        }
+    }
+    BOOST_TEST(dry_run_error({"--serial", "file:" + path("new"), "--debugcon", "file:" + path("list"), path("guest")}) ==
+               "(no error)");
+
+    const int saved = ::dup(0);
+    const int list = ::open(path("list").c_str(), O_RDONLY | O_CLOEXEC);
+    ::dup2(list, 0);
+    const auto as_input = dry_run_error({"--serial", "null,log=" + path("list"), path("guest")});
+    const auto as_guest = dry_run_error({"--serial", "file:" + path("list"), "-"});
+    ::dup2(saved, 0);
+    ::close(saved);
+    ::close(list);
+    BOOST_TEST(contains(as_input, "is also standard input"), as_input);
+    BOOST_TEST(contains(as_guest, "is also the guest, from standard input"), as_guest);
+    fs::remove_all(directory);
+}
+
+BOOST_AUTO_TEST_CASE(a_second_stdio_with_other_options_is_refused) {
+    for (const auto* option : {"log=f", "backlog=2K", "full=drop", "linger=1"}) {
+        const auto spec = std::string("stdio,") + option;
+        BOOST_TEST(dry_run_error({"--serial", spec, "g"}) == "(no error)");
+        BOOST_TEST(dry_run_error({"--serial", spec, "--serial", spec, "g"}) == "(no error)");
+        const auto error = dry_run_error({"--serial", "stdio", "--serial", spec, "g"});
+        BOOST_TEST(contains(error, "serial0 is on stdio too"), error);
+        const auto device = dry_run_error({"--debugcon", spec, "g"});
+        BOOST_TEST(contains(device, "serial0 is on stdio too"), device);
+    }
+    BOOST_TEST(contains(dry_run_error({"--serial", "stdio,full=drop", "--serial", "stdio,full=wait", "g"}), "serial0"));
 }
 
 BOOST_AUTO_TEST_CASE(two_devices_in_one_place_are_both_named) {

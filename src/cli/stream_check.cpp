@@ -1,0 +1,72 @@
+#include "cli/stream_check.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+namespace asyncvm::cli {
+
+namespace {
+
+std::string where(const StreamRequest& request) {
+    const bool serial = request.label.starts_with("serial");
+    return serial ? "--serial " : fmt::format("device {}, chardev ", request.label);
+}
+
+[[noreturn]] void refuse(const StreamRequest& request, const std::string& why) {
+    throw Error(ErrorKind::usage, fmt::format("{}'{}': {}", where(request), request.spec, why));
+}
+
+}  // namespace
+
+StreamCheck::StreamCheck(const Options& options) {
+    if (options.guest != "-") add_input(options.guest, "the guest's file");
+    add_input("/dev/stdin", options.guest == "-" ? "the guest, from standard input" : "standard input");
+}
+
+/// Only what writing would change: a terminal or a pipe may be both.
+void StreamCheck::add_input(const std::string& path, std::string name) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))) return;
+    inputs_.push_back({status.st_dev, status.st_ino, std::move(name)});
+}
+
+void StreamCheck::check(const StreamRequest& request) {
+    ChardevSpec spec;
+    try {
+        spec = parse_chardev_spec(request.spec);
+    } catch (const Error& error) {
+        throw Error(error.kind(), where(request) + error.what());
+    }
+    if (spec.kind == ChardevSpec::Kind::file) check_output(request, spec.path);
+    if (!spec.log.empty()) check_output(request, spec.log);
+    if (spec.kind == ChardevSpec::Kind::stdio) check_stdio(request, spec);
+}
+
+/// By device and inode: a file has many paths.
+void StreamCheck::check_output(const StreamRequest& request, const std::string& path) const {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) return;
+    for (const auto& input : inputs_) {
+        if (status.st_dev != input.device || status.st_ino != input.inode) continue;
+        refuse(request,
+               fmt::format("{} is also {}, which would be overwritten (give the output another file)", path, input.name));
+    }
+}
+
+/// All stdio chardevs share one queue, so they have one set of options.
+void StreamCheck::check_stdio(const StreamRequest& request, const ChardevSpec& spec) {
+    if (!stdio_) {
+        stdio_ = spec;
+        stdio_label_ = request.label;
+    } else if (request.spec != "stdio" && spec != *stdio_) {
+        refuse(request, fmt::format("{} is on stdio too, and they share one set of options (give these to {}, and only "
+                                    "stdio here)",
+                                    stdio_label_, stdio_label_));
+    }
+}
+
+}  // namespace asyncvm::cli
