@@ -21,8 +21,11 @@
 namespace asyncvm {
 
 /// A 16550A serial port: 8 addresses. What the guest transmits goes to `chardev`, what `chardev` has read is what the guest
-/// receives; `chardev` is not null. `irq` is its interrupt line, 0 to 23; nothing: it has none. docs/devices/uart16550.md
-[[nodiscard]] std::shared_ptr<Device> make_uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq = {});
+/// receives; `chardev` is not null. `irq` is its interrupt line, 0 to 23; nothing: it has none. With a `stride` of 2, 4 or 8
+/// bytes from one register to the next it has 8 times as many addresses; other numbers throw Error(usage).
+/// docs/devices/uart16550.md
+[[nodiscard]] std::shared_ptr<Device> make_uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq = {},
+                                                     unsigned stride = 1);
 
 /// A serial port of a PC.
 struct ComPort {
@@ -71,8 +74,10 @@ struct DeviceHost {
     /// same object. What it throws comes out of those functions.
     std::function<std::shared_ptr<Chardev>(std::string_view spec)> open_chardev;
     Log log{};
-    /// Whether RAM is at a guest-physical address: a device there would never be reached. Empty: not checked.
-    std::function<bool(std::uint64_t address)> is_ram{};
+    /// What of the machine lies in the guest-physical addresses from `first` to `last`, as words for a message ("the guest's
+    /// RAM"; GuestMemory::occupant() has them): a device there would never be reached. Empty words: nothing. An empty
+    /// function: not checked.
+    std::function<std::string_view(std::uint64_t first, std::uint64_t last)> occupant{};
 };
 
 /// Attaches a serial port as COM1 to COM4, for `index` 0 to 3, with its interrupt line. Throws Error(usage) for a fifth, and

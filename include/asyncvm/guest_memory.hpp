@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace asyncvm {
@@ -46,6 +47,9 @@ public:
     static constexpr std::uint64_t high_base = 0x1'0000'0000;       ///< and goes on here
     static constexpr std::uint64_t boot_tables_base = 0xfffb'0000;  ///< see boot_tables()
     static constexpr std::uint64_t boot_tables_size = 0x8000;
+    /// The accelerator's own: one page for KVM's identity map, three for its task state segment, or Unicorn's start-up code.
+    static constexpr std::uint64_t accelerator_pages_base = 0xfffb'c000;
+    static constexpr std::uint64_t accelerator_pages_size = 0x4000;
 
     /// `ram_size` in bytes: a multiple of the page size, at least one page. Throws Error(host) if it can't be reserved.
     /// Error(host) says what to do.
@@ -53,6 +57,11 @@ public:
     ~GuestMemory();
     GuestMemory(const GuestMemory&) = delete;
     GuestMemory& operator=(const GuestMemory&) = delete;
+
+    /// What lies in the addresses from `first` to `last` of a machine with `ram_size` bytes of RAM and, if `boot_tables`,
+    /// boot tables: words for a message ("the guest's RAM"), or an empty text. Pure.
+    [[nodiscard]] static std::string_view occupant(std::uint64_t first, std::uint64_t last, std::uint64_t ram_size,
+                                                   bool boot_tables) noexcept;
 
     /// Bytes of RAM, without the boot tables.
     [[nodiscard]] std::uint64_t ram_size() const noexcept { return ram_size_; }

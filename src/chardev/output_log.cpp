@@ -16,6 +16,9 @@ std::uint64_t OutputLog::used() const noexcept {
     return most;
 }
 
+/// A log that is too small for it has none but for the one byte that makes it full.
+std::uint64_t OutputLog::reserve() const noexcept { return options_.capacity < 2 * burst ? 1 : burst; }
+
 std::uint64_t OutputLog::room() const noexcept {
     if (options_.drop || (!options_.client && !options_.copy)) return unlimited;
     return stalled_ ? 0 : options_.capacity - std::min(options_.capacity, used());
@@ -41,6 +44,7 @@ std::size_t OutputLog::append(std::span<const std::byte> data) {
     copy_in(part);
     if (abandoned_) lost_ += part.size();
     stalled_ = part.size() == free;
+    if (free - part.size() < reserve()) low_ = true;
     return part.size();
 }
 
@@ -135,7 +139,7 @@ void OutputLog::settle() {
         blocks_.pop_front();
         first_block_ += block_size;
     }
-    if (stalled_ && used() <= options_.capacity / 2) stalled_ = false;
+    if (low_ && used() <= options_.capacity / 2) stalled_ = low_ = false;
 }
 
 }  // namespace asyncvm

@@ -58,8 +58,12 @@ public:
     /// How many bytes append() takes now; `unlimited` where nothing is kept, or the oldest bytes make room.
     [[nodiscard]] std::uint64_t room() const noexcept;
 
-    /// Whether append() takes something. Once full, not before half of the capacity is free.
-    [[nodiscard]] bool writable() const noexcept { return !stalled_; }
+    /// As many bytes as a UART's driver sends without another look at the UART.
+    static constexpr std::uint64_t burst = 16;
+
+    /// Whether append() takes a whole burst (one byte, if the capacity is below two bursts). Once false, not before half of
+    /// the capacity is free.
+    [[nodiscard]] bool writable() const noexcept { return !low_; }
 
     /// Up to `limit` bytes and 64 pieces, without taking them. Reuses the memory of `batch`.
     void next(Reader reader, std::size_t limit, Batch& batch);
@@ -96,6 +100,7 @@ private:
     }
     [[nodiscard]] std::uint64_t unsent_from() const noexcept;
     [[nodiscard]] std::uint64_t used() const noexcept;
+    [[nodiscard]] std::uint64_t reserve() const noexcept;
     void copy_in(std::span<const std::byte> data);
     void note_lost();
     void settle();
@@ -110,7 +115,8 @@ private:
     std::uint64_t copy_ = 0;
     std::uint64_t lost_ = 0;
     bool abandoned_ = false;
-    bool stalled_ = false;
+    bool stalled_ = false;  ///< append() takes nothing
+    bool low_ = false;      ///< not writable()
 };
 
 }  // namespace asyncvm

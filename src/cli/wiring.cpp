@@ -12,17 +12,6 @@
 
 namespace asyncvm::cli {
 
-namespace {
-
-/// If GuestMemory puts RAM of that size at `address`.
-bool is_ram(std::uint64_t address, std::uint64_t memory_size) {
-    if (address < GuestMemory::low_limit) return address < memory_size;
-    return memory_size > GuestMemory::low_limit && address >= GuestMemory::high_base &&
-           address - GuestMemory::high_base < memory_size - GuestMemory::low_limit;
-}
-
-}  // namespace
-
 void attach_devices(const Options& options, const Wiring& wiring) {
     const DeviceRequest* current = nullptr;
     DeviceHost host{
@@ -34,7 +23,10 @@ void attach_devices(const Options& options, const Wiring& wiring) {
                 return wiring.open_stream({spec, current->name, current->name == "uart16550"});
             },
         .log = wiring.log,
-        .is_ram = [size = options.memory_size](std::uint64_t address) { return is_ram(address, size); },
+        .occupant =
+            [&options](std::uint64_t first, std::uint64_t last) {
+                return GuestMemory::occupant(first, last, options.memory_size, options.mode != Mode::real16);
+            },
     };
     for (unsigned index = 0; index < options.serials.size(); ++index) {
         add_serial_port(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));

@@ -48,6 +48,22 @@ void append_keys(std::string& text, std::span<const DeviceKey> keys) {
     }
 }
 
+/// Throws if a guest never reaches a device at `range` of its memory.
+void check_place(const DeviceHost& host, std::string_view name, AddressRange range) {
+    constexpr std::uint64_t last_address = (std::uint64_t{1} << 52) - 1;  // a processor's physical addresses have 52 bits
+    if (range.first > last_address - (range.size - 1)) {
+        throw Error(ErrorKind::usage, fmt::format("device {}: mmio={:#x} leaves no room for its {} bytes: the last address "
+                                                  "of a guest's memory is {:#x}",
+                                                  name, range.first, range.size, last_address));
+    }
+    if (!host.occupant) return;
+    const std::string_view occupant = host.occupant(range.first, range.first + (range.size - 1));
+    if (occupant.empty()) return;
+    throw Error(ErrorKind::usage,
+                fmt::format("device {}: mmio={:#x} is in {} (choose an address outside, such as 0xd0000000)", name,
+                            range.first, occupant));
+}
+
 }  // namespace
 
 std::span<const DeviceKind* const> device_kinds() noexcept { return kinds; }
@@ -80,16 +96,11 @@ void add_device(const DeviceHost& host, const DeviceRequest& request) {
     if (port && address) {
         throw Error(ErrorKind::usage, fmt::format("device {}: port and mmio exclude each other", request.name));
     }
-    const auto in_ram = [&host](std::uint64_t at) { return host.is_ram && host.is_ram(at); };
-    if (address && (in_ram(*address) || in_ram(*address + (kind.size - 1)))) {
-        throw Error(
-            ErrorKind::usage,
-            fmt::format("device {}: mmio={:#x} is in the guest's RAM (choose an address outside, such as 0xd0000000)",
-                        request.name, *address));
-    }
+    const std::uint64_t size = kind.size * options.stride();
+    if (address) check_place(host, request.name, {*address, size});
     const auto device = kind.make(options, host);
     if (address) {
-        host.mmio.attach({*address, kind.size}, device);
+        host.mmio.attach({*address, size}, device);
     } else if (port) {
         AddressRange range = kind.ports.front();
         range.first = *port;

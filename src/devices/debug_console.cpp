@@ -1,6 +1,4 @@
 /// The debug console: a port that takes bytes.
-#include <asyncvm/state.hpp>
-
 #include "devices/device_kind.hpp"
 
 #include <array>
@@ -15,7 +13,7 @@ constexpr std::string_view debug_console_name = "debugcon";
 
 /// Each byte that is written goes to a chardev, the lowest byte of a wide access first. Every byte that is read is 0xe9, as
 /// on Bochs and QEMU: firmware looks for that value before it uses the port.
-class DebugConsole final : public Device {
+class DebugConsole final : public StatelessDevice {
 public:
     explicit DebugConsole(std::shared_ptr<Chardev> output) : output_(std::move(output)) {}
 
@@ -37,16 +35,6 @@ public:
     [[nodiscard]] awaitable<void> read(Access& access) override {
         access.data = 0xe9e9'e9e9'e9e9'e9e9 & all_ones(access.size);
         co_return;
-    }
-
-    void save(StateWriter& writer) override {
-        NoState nothing;
-        save_state(writer, name(), nothing);
-    }
-
-    void restore(StateReader& reader) override {
-        NoState nothing;
-        restore_state(reader, name(), nothing);
     }
 
 private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asyncvm/devices.hpp>
+#include <asyncvm/state.hpp>
 
 #include "devices/device_request.hpp"
 
@@ -35,6 +36,20 @@ extern const DeviceKind debug_console_kind;
 extern const DeviceKind exit_port_kind;
 extern const DeviceKind post_port_kind;
 extern const DeviceKind sleep_port_kind;
+
+/// A device that a guest can't tell from a new one: its saved state has no fields.
+class StatelessDevice : public Device {
+public:
+    void save(StateWriter& writer) override {
+        NoState nothing;
+        save_state(writer, name(), nothing);
+    }
+
+    void restore(StateReader& reader) override {
+        NoState nothing;
+        restore_state(reader, name(), nothing);
+    }
+};
 
 /// One port that takes accesses of any width.
 constexpr AddressRange whole_port(std::uint64_t port) { return {.first = port, .size = 1, .whole = true}; }

@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 
 namespace asyncvm {
 
@@ -63,6 +64,16 @@ std::optional<std::uint64_t> DeviceOptions::number(std::string_view key, std::ui
                         request_.name, key, *value, largest));
     }
     return parsed;
+}
+
+unsigned DeviceOptions::stride() const {
+    constexpr std::array<std::string_view, 4> strides{"1", "2", "4", "8"};
+    const auto stride = 1U << choice("stride", strides);
+    if (text("stride") && !text("mmio")) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("device {}: stride goes with mmio=ADDRESS only: ports are one byte apart", request_.name));
+    }
+    return stride;
 }
 
 std::size_t DeviceOptions::choice(std::string_view key, std::span<const std::string_view> choices) const {

@@ -35,6 +35,9 @@ public:
     /// As parse_number() takes it, from 0 to `largest`.
     [[nodiscard]] std::optional<std::uint64_t> number(std::string_view key, std::uint64_t largest) const;
 
+    /// The distance from one register to the next, in bytes: 1 unless stride= says 2, 4 or 8. Throws without mmio=.
+    [[nodiscard]] unsigned stride() const;
+
     /// The index of the value in `choices`; 0, the default, if the key is not there.
     [[nodiscard]] std::size_t choice(std::string_view key, std::span<const std::string_view> choices) const;
 

@@ -1,6 +1,4 @@
 /// The exit port: how a guest ends its machine with a code of its own.
-#include <asyncvm/state.hpp>
-
 #include "devices/device_kind.hpp"
 
 #include <fmt/format.h>
@@ -22,7 +20,7 @@ constexpr int exit_code_of(std::uint64_t value, ExitCoding coding) noexcept {
 }
 
 /// A write ends the run. Reads give 0.
-class ExitPort final : public Device {
+class ExitPort final : public StatelessDevice {
 public:
     ExitPort(std::function<void(Outcome)> finish, ExitCoding coding) : finish_(std::move(finish)), coding_(coding) {}
 
@@ -41,16 +39,6 @@ public:
     [[nodiscard]] awaitable<void> read(Access& access) override {
         access.data = 0;
         co_return;
-    }
-
-    void save(StateWriter& writer) override {
-        NoState nothing;
-        save_state(writer, name(), nothing);
-    }
-
-    void restore(StateReader& reader) override {
-        NoState nothing;
-        restore_state(reader, name(), nothing);
     }
 
 private:

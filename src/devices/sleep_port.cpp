@@ -1,6 +1,5 @@
 /// The sleep port: the smallest example of a device that waits.
 #include <asyncvm/device_context.hpp>
-#include <asyncvm/state.hpp>
 
 #include "devices/device_kind.hpp"
 
@@ -16,7 +15,7 @@ constexpr std::string_view sleep_port_name = "sleep";
 
 /// OUT of n answers after n microseconds of the machine's time. Only the vCPU that wrote waits, and its wait uses no other
 /// thread; stopping the machine cancels it.
-class SleepPort final : public Device {
+class SleepPort final : public StatelessDevice {
 public:
     [[nodiscard]] std::string_view name() const noexcept override { return sleep_port_name; }
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 4; }
@@ -31,16 +30,6 @@ public:
     [[nodiscard]] awaitable<void> read(Access& access) override {
         access.data = 0;
         co_return;
-    }
-
-    void save(StateWriter& writer) override {
-        NoState nothing;
-        save_state(writer, name(), nothing);
-    }
-
-    void restore(StateReader& reader) override {
-        NoState nothing;
-        restore_state(reader, name(), nothing);
     }
 
 private:

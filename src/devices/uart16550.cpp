@@ -1,11 +1,15 @@
 #include "devices/uart16550.hpp"
 
+#include <asyncvm/error.hpp>
 #include <asyncvm/state.hpp>
 
 #include "devices/device_kind.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <utility>
 
 namespace asyncvm {
@@ -15,6 +19,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::string_view uart16550_name = "uart16550";
+constexpr int timeout_characters = 4;  // 8.11
 
 }  // namespace
 
@@ -35,21 +40,26 @@ private:
     Uart16550& uart_;
 };
 
-/// The state beside the registers is how long the character timeout has still to run.
+/// The state beside the registers: what the guest has cleared unread, and how long the character timeout has still to run.
 struct Uart16550::Saved {
-    static constexpr unsigned state_version = 1;
+    static constexpr unsigned state_version = Uart16550Registers::state_version;
     Uart16550Registers registers{};
+    UartInput input{};
     std::optional<MachineClock::duration> timeout_left{};
 
     template <class Archive>
     void fields(Archive& archive) {
         archive.field("registers", registers);
+        if (archive.version() >= 2) archive.field("input", input);
         archive.field("timeout left", timeout_left);
     }
 };
 
-Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq)
-    : chardev_(std::move(chardev)), irq_(irq) {
+Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq, unsigned stride)
+    : chardev_(std::move(chardev)), irq_(irq), stride_shift_(static_cast<unsigned>(std::countr_zero(stride))) {
+    if (!std::has_single_bit(stride) || stride > 8) {
+        throw Error(ErrorKind::usage, fmt::format("a UART's registers can't be {} bytes apart (1, 2, 4 or 8)", stride));
+    }
     follow_chardev();
     registers_.reset();  // a client that is there already is not a change of the modem lines
 }
@@ -62,17 +72,25 @@ void Uart16550::attached(const DeviceContext& context) {
     publish();
 }
 
+std::optional<Uart16550::Place> Uart16550::place_of(const Access& access) const noexcept {
+    const auto index = (access.offset + (1U << stride_shift_) - 1) >> stride_shift_;
+    const auto skipped = (index << stride_shift_) - access.offset;
+    if (skipped >= access.size) return std::nullopt;
+    return Place{static_cast<unsigned>(index) & 7U, static_cast<unsigned>(8 * skipped)};
+}
+
 awaitable<void> Uart16550::write(const Access& access) {
-    const auto character = static_cast<std::byte>(access.data);
+    const auto place = place_of(access);
+    if (!place) co_return;
+    const auto character = static_cast<std::byte>(access.data >> place->shift);
     std::span<const std::byte> unsent;
     {
         const std::lock_guard lock(mutex_);
-        const bool sends =
-            registers_.write(static_cast<unsigned>(access.offset), std::to_integer<std::uint8_t>(character)).has_value();
+        const bool sends = write_register(place->offset, std::to_integer<std::uint8_t>(character));
         // An edge-triggered interrupt controller must see that the transmitter was not empty for a moment.
         line_.set(registers_.interrupt_pending());
         if (sends) unsent = hand_over(std::span(&character, 1));
-        take_input(false);
+        take_input(Look::none);
         follow_chardev();
         publish();
     }
@@ -84,13 +102,14 @@ awaitable<void> Uart16550::write_string(const Access& first, std::span<const std
     std::span<const std::byte> unsent;
     {
         const std::lock_guard lock(mutex_);
-        sends = (first.offset & 7U) == Uart16550Registers::data && first.size == 1 && registers_.sends() && !data.empty();
+        const auto place = place_of(first);
+        sends = place && place->offset == Uart16550Registers::data && first.size == 1 && registers_.sends() && !data.empty();
         if (sends) {
             // The registers see the last one only: all characters leave together.
             static_cast<void>(registers_.write(Uart16550Registers::data, std::to_integer<std::uint8_t>(data.back())));
             line_.set(registers_.interrupt_pending());
             unsent = hand_over(data);
-            take_input(false);
+            take_input(Look::none);
             follow_chardev();
             publish();
         }
@@ -103,15 +122,18 @@ awaitable<void> Uart16550::write_string(const Access& first, std::span<const std
 }
 
 awaitable<void> Uart16550::read(Access& access) {
-    const auto offset = static_cast<unsigned>(access.offset);
+    const auto place = place_of(access);
+    access.data = 0;
+    if (!place) co_return;
     const auto seen = chardev_->changed().generation();
-    const bool pause = polls_a_full_queue(offset);
+    const bool pause = polls_a_full_queue(place->offset);
     if (pause) co_await clock_->wait(chardev_->changed(), seen, clock_->now() + full_queue_pause);
-    access.data = read_register(offset);
+    access.data = std::uint64_t{read_register(place->offset)} << place->shift;
 }
 
 bool Uart16550::posts(std::uint64_t offset) const noexcept {
-    if ((offset & 7U) != Uart16550Registers::data || !room_to_post(*chardev_)) return false;
+    const auto place = place_of({.offset = offset});
+    if (!place || place->offset != Uart16550Registers::data || !room_to_post(*chardev_)) return false;
     const std::lock_guard lock(mutex_);
     return registers_.sends() && !registers_.transmitter_interrupt_enabled();
 }
@@ -131,6 +153,7 @@ awaitable<void> Uart16550::run() {
 
 void Uart16550::reset() {
     const std::lock_guard lock(mutex_);
+    put_back_unread();
     registers_.reset();
     follow_chardev();
     publish();
@@ -138,7 +161,7 @@ void Uart16550::reset() {
 
 void Uart16550::save(StateWriter& writer) {
     const std::lock_guard lock(mutex_);
-    Saved saved{registers_, timeout_left()};
+    Saved saved{registers_, input_, timeout_left()};
     save_state(writer, name(), saved);
 }
 
@@ -147,17 +170,29 @@ void Uart16550::restore(StateReader& reader) {
     restore_state(reader, name(), saved);
     const std::lock_guard lock(mutex_);
     registers_ = saved.registers;
+    input_ = saved.input;
     timed_activity_ = registers_.receiver_activity();
-    const auto longest = 4 * registers_.character_time();
-    deadline_ = TimePoint::min();
-    if (clock_ != nullptr) deadline_ = clock_->now() + std::clamp(saved.timeout_left.value_or(longest), 0ns, longest);
+    const auto longest = timeout_characters * registers_.character_time();
+    const auto passed = longest - std::clamp(saved.timeout_left.value_or(longest), 0ns, longest);
+    if (clock_ != nullptr) timed_since_ = clock_->now() - passed;
     follow_chardev();
     publish();
 }
 
+/// Of the character timeout. It follows the divisor and the format: a driver may set them while characters wait.
+Uart16550::TimePoint Uart16550::deadline() const noexcept {
+    return timed_since_ + timeout_characters * registers_.character_time();
+}
+
 std::optional<MachineClock::duration> Uart16550::timeout_left() const noexcept {
     if (clock_ == nullptr || !registers_.timeout_running()) return std::nullopt;
-    return std::max(deadline_ - clock_->now(), MachineClock::duration::zero());
+    return std::max(deadline() - clock_->now(), MachineClock::duration::zero());
+}
+
+/// Returns whether a character leaves.
+bool Uart16550::write_register(unsigned offset, std::uint8_t value) noexcept {
+    if (offset == Uart16550Registers::identification && registers_.clears_receiver(value)) put_back_unread();
+    return registers_.write(offset, value).has_value();
 }
 
 std::span<const std::byte> Uart16550::hand_over(std::span<const std::byte> characters) noexcept {
@@ -172,41 +207,59 @@ awaitable<void> Uart16550::send(std::span<const std::byte> characters) {
 }
 
 bool Uart16550::polls_a_full_queue(unsigned offset) {
-    if ((offset & 7U) != Uart16550Registers::line_status || clock_ == nullptr) return false;
+    const bool shows_room = offset == Uart16550Registers::line_status || offset == Uart16550Registers::modem_status;
+    if (!shows_room || clock_ == nullptr) return false;
     const std::lock_guard lock(mutex_);
-    take_input(true);
     follow_chardev();
     publish();
-    return !registers_.data_ready() && !registers_.transmitter_empty();
+    const bool has_input = registers_.data_ready() || input_.waiting() || chardev_->readable();
+    return !has_input && !registers_.transmitter_empty();
 }
 
 std::uint8_t Uart16550::read_register(unsigned offset) {
     const std::lock_guard lock(mutex_);
-    take_input(registers_.shows_input(offset));
+    take_input(look_of(offset));
     follow_chardev();
     const std::uint8_t value = registers_.read(offset);
     // What this read has cleared must be seen as low before more input raises the line again: see wanted().
     publish();
-    take_input(false);
+    take_input(Look::none);
     publish();
     return value;
 }
 
-/// Input stays in the chardev until the guest enables the interrupt or reads: otherwise the bytes that a client sends while
-/// the guest sets the UART up would be lost when the guest enables and clears the FIFOs.
-void Uart16550::take_input(bool guest_looks) noexcept {
-    if (!guest_looks && !registers_.received_data_interrupt_enabled()) return;
-    std::array<std::byte, Uart16550Registers::fifo_size> buffer;
-    const std::size_t wanted = registers_.wanted();
+Uart16550::Look Uart16550::look_of(unsigned offset) const noexcept {
+    if (!registers_.shows_input(offset)) return Look::none;
+    return offset == Uart16550Registers::data ? Look::data : Look::status;
+}
+
+/// Input stays in the chardev until the guest enables the interrupt or reads: it gets what it has asked for, and no more is
+/// here when the guest sets the UART up.
+void Uart16550::take_input(Look look) noexcept {
+    const bool polls = !registers_.received_data_interrupt_enabled();
+    if (!polls) input_.end_polling();
+    if (polls && look == Look::none) return;
+    std::size_t wanted = registers_.wanted();
     if (wanted == 0) return;
-    const std::size_t taken = chardev_->read_some(std::span(buffer).first(wanted));
-    for (std::size_t i = 0; i < taken; ++i) registers_.receive(std::to_integer<std::uint8_t>(buffer[i]));
+    if (polls) wanted = std::min(wanted, input_.allowance(look == Look::data, !registers_.data_ready()));
+    std::array<std::uint8_t, Uart16550Registers::fifo_size> buffer;
+    const auto room = std::span(buffer).first(wanted);
+    std::size_t taken = input_.take(room);
+    taken += chardev_->read_some(std::as_writable_bytes(room.subspan(taken)));
+    if (polls) input_.spend(taken);
+    for (const std::uint8_t character : room.first(taken)) registers_.receive(character);
+}
+
+void Uart16550::put_back_unread() noexcept {
+    std::array<std::uint8_t, Uart16550Registers::fifo_size> unread;
+    input_.put_back(std::span(unread).first(registers_.copy_unread(unread)));
 }
 
 void Uart16550::follow_chardev() noexcept {
-    const bool connected = chardev_->connected();
-    registers_.set_modem_lines({.cts = connected, .dsr = connected, .ri = false, .dcd = connected});
-    registers_.set_transmitter_ready(!sending_ && chardev_->writable());
+    // CTS and DSR are flow control: a guest that honours them prints to the backlog also while nobody is connected.
+    const bool room = !sending_ && chardev_->writable();
+    registers_.set_modem_lines({.cts = room, .dsr = room, .ri = false, .dcd = chardev_->connected()});
+    registers_.set_transmitter_ready(room);
 }
 
 /// Sets the interrupt line, and wakes run() if it sleeps longer than the character timeout.
@@ -215,10 +268,10 @@ void Uart16550::publish() noexcept {
     if (!registers_.timeout_running() || clock_ == nullptr) return;
     if (timed_activity_ != registers_.receiver_activity()) {
         timed_activity_ = registers_.receiver_activity();
-        deadline_ = clock_->now() + 4 * registers_.character_time();
+        timed_since_ = clock_->now();
     }
-    if (deadline_ < armed_until_) {
-        armed_until_ = deadline_;
+    if (deadline() < armed_until_) {
+        armed_until_ = deadline();
         chardev_->changed().notify();
     }
 }
@@ -227,14 +280,14 @@ void Uart16550::publish() noexcept {
 Uart16550::TimePoint Uart16550::attend() {
     const std::lock_guard lock(mutex_);
     armed_until_ = TimePoint::min();  // run() is awake: publish() need not wake it
-    take_input(false);
+    take_input(Look::none);
     follow_chardev();
     const bool timed = timed_activity_ == registers_.receiver_activity();
-    if (timed && clock_ != nullptr && registers_.timeout_running() && clock_->now() >= deadline_) {
+    if (timed && clock_ != nullptr && registers_.timeout_running() && clock_->now() >= deadline()) {
         registers_.receive_timeout();
     }
     publish();
-    armed_until_ = clock_ != nullptr && registers_.timeout_running() ? deadline_ : TimePoint::max();
+    armed_until_ = clock_ != nullptr && registers_.timeout_running() ? deadline() : TimePoint::max();
     return armed_until_;
 }
 
@@ -243,6 +296,7 @@ namespace {
 constexpr std::array uart16550_keys{
     DeviceKey{"chardev", "SPEC", "the other end, as for --serial (default stdio; ,, for a comma)"},
     DeviceKey{"irq", "N", "its interrupt line, 0 to 23 (default: 4 or 3 at the ports of COM1 to COM4, else none)"},
+    DeviceKey{"stride", "1|2|4|8", "with mmio: bytes from one register to the next (default 1)"},
 };
 constexpr std::array uart16550_ports{com_ports.front().ports};
 
@@ -256,8 +310,8 @@ std::optional<unsigned> irq_of(const DeviceOptions& options) {
 
 }  // namespace
 
-std::shared_ptr<Device> make_uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq) {
-    return std::make_shared<Uart16550>(std::move(chardev), irq);
+std::shared_ptr<Device> make_uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq, unsigned stride) {
+    return std::make_shared<Uart16550>(std::move(chardev), irq, stride);
 }
 
 constinit const DeviceKind uart16550_kind{
@@ -269,7 +323,7 @@ constinit const DeviceKind uart16550_kind{
     .by_default = false,
     .make = [](const DeviceOptions& options, const DeviceHost& host) -> std::shared_ptr<Device> {
         const auto irq = irq_of(options);
-        return make_uart16550(open_output(options, host), irq);
+        return make_uart16550(open_output(options, host), irq, options.stride());
     },
 };
 

@@ -61,7 +61,7 @@ std::optional<std::uint8_t> Uart16550Registers::transmit(std::uint8_t character)
         transmitter_ready_ = false;
         return character;
     }
-    store(character);
+    store(character, true);
     return std::nullopt;
 }
 
@@ -86,16 +86,15 @@ void Uart16550Registers::write_interrupt_enable(std::uint8_t value) noexcept {
 
 void Uart16550Registers::write_fifo_control(std::uint8_t value) noexcept {
     const bool enable = (value & fcr_enable) != 0;
+    if (clears_receiver(value)) clear_receiver();
     if (enable != fifos_enabled_) {
         fifos_enabled_ = enable;
-        clear_receiver();
         if (holding_empty_) holding_interrupt_ = true;  // 8.11: immediate after changing FCR0
     }
     if (!enable) {
         trigger_bits_ = 0;
         return;  // 8.5: the other bits are not programmed then
     }
-    if ((value & fcr_clear_receiver) != 0) clear_receiver();
     trigger_bits_ = value >> 6U;
 }
 
@@ -129,19 +128,37 @@ void Uart16550Registers::note_modem_change(const ModemLines& before) noexcept {
 }
 
 void Uart16550Registers::receive(std::uint8_t character) noexcept {
-    if (!loopback()) store(character);
+    if (!loopback()) store(character, false);
 }
 
-void Uart16550Registers::store(std::uint8_t character) noexcept {
+void Uart16550Registers::store(std::uint8_t character, bool looped) noexcept {
     ++receiver_activity_;
+    std::size_t place = (received_first_ + received_count_) % fifo_size;
     if (received_count_ >= capacity()) {
         overrun_ = true;
         // 8.4: the new character replaces the unread one in 16450 mode, and is itself lost in FIFO mode.
-        if (!fifos_enabled_) received_[received_first_] = character;
-        return;
+        if (fifos_enabled_) return;
+        place = received_first_;
+    } else {
+        ++received_count_;
     }
-    received_[(received_first_ + received_count_) % fifo_size] = character;
-    ++received_count_;
+    received_[place] = character;
+    const auto bit = static_cast<std::uint16_t>(1U << place);
+    looped_ = static_cast<std::uint16_t>(looped ? looped_ | bit : looped_ & ~unsigned{bit});
+}
+
+bool Uart16550Registers::clears_receiver(std::uint8_t value) const noexcept {
+    const bool enable = (value & fcr_enable) != 0;
+    return enable != fifos_enabled_ || (enable && (value & fcr_clear_receiver) != 0);
+}
+
+std::size_t Uart16550Registers::copy_unread(std::span<std::uint8_t, fifo_size> to) const noexcept {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < received_count_; ++i) {
+        const std::size_t place = (received_first_ + i) % fifo_size;
+        if ((looped_ >> place & 1U) == 0) to[count++] = received_[place];
+    }
+    return count;
 }
 
 std::uint8_t Uart16550Registers::read_received() noexcept {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace asyncvm {
 
@@ -88,6 +89,7 @@ public:
     static constexpr std::uint8_t msr_dcd = 0x80;
 
     static constexpr std::size_t fifo_size = 16;
+    static constexpr unsigned state_version = 2;  ///< 2: "looped"
 
     /// Only the low three bits of `offset` count. Returns the character that leaves, if this write sends one.
     [[nodiscard]] std::optional<std::uint8_t> write(unsigned offset, std::uint8_t value) noexcept;
@@ -95,8 +97,8 @@ public:
     /// Only the low three bits of `offset` count. Has the data sheet's side effects.
     [[nodiscard]] std::uint8_t read(unsigned offset) noexcept;
 
-    /// Whether the other end takes another character. While it does not, the transmitter is not empty and does not interrupt;
-    /// each time that it becomes ready the transmitter interrupt is raised.
+    /// Whether the other end takes another character. While it does not, the transmitter is not empty and does not
+    /// interrupt; each time that it becomes ready the transmitter interrupt is raised.
     void set_transmitter_ready(bool ready) noexcept;
 
     void set_modem_lines(ModemLines lines) noexcept;
@@ -126,6 +128,13 @@ public:
     /// The level of the interrupt output. It is not gated by OUT2, as a PC's board does: guests that run on other monitors
     /// don't all set it.
     [[nodiscard]] bool interrupt_pending() const noexcept { return pending_interrupt() != iir_none; }
+
+    /// A write of `value` to the FIFO control register empties the receiver.
+    [[nodiscard]] bool clears_receiver(std::uint8_t value) const noexcept;
+
+    /// Copies what came from outside and has not been read, oldest first, and returns how much that is. What the guest has
+    /// sent to itself in loopback is not in it.
+    [[nodiscard]] std::size_t copy_unread(std::span<std::uint8_t, fifo_size> to) const noexcept;
 
     /// The receiver has a character (LSR bit 0).
     [[nodiscard]] bool data_ready() const noexcept { return received_count_ > 0; }
@@ -159,6 +168,7 @@ public:
         archive.field("fifos enabled", fifos_enabled_);
         archive.field("trigger", trigger_bits_, 3);
         archive.field("received", received_);
+        if (archive.version() >= 2) archive.field("looped", looped_);
         archive.field("received first", received_first_, fifo_size - 1);
         archive.field("received count", received_count_, fifo_size);
         archive.field("last received", last_received_);
@@ -184,7 +194,7 @@ private:
     void write_interrupt_enable(std::uint8_t value) noexcept;
     void write_fifo_control(std::uint8_t value) noexcept;
     void write_modem_control(std::uint8_t value) noexcept;
-    void store(std::uint8_t character) noexcept;
+    void store(std::uint8_t character, bool looped) noexcept;
     void clear_receiver() noexcept;
     void update_holding_empty() noexcept;
     void note_modem_change(const ModemLines& before) noexcept;
@@ -200,6 +210,7 @@ private:
     bool fifos_enabled_ = false;
     std::uint8_t trigger_bits_ = 0;
     std::array<std::uint8_t, fifo_size> received_{};  // a ring
+    std::uint16_t looped_ = 0;                        // which of its places hold characters of loopback, a bit each
     std::size_t received_first_ = 0;
     std::size_t received_count_ = 0;
     std::uint8_t last_received_ = 0;

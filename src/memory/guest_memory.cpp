@@ -24,8 +24,7 @@ constexpr int huge_2mb = 21 << MAP_HUGE_SHIFT;  ///< MAP_HUGE_2MB, for which the
 std::uint64_t round_up(std::uint64_t size, std::uint64_t to) { return (size + to - 1) / to * to; }
 
 [[noreturn]] void fail(const std::string& what, const std::string& advice) {
-    throw Error(ErrorKind::host,
-                fmt::format("{}: {} ({})", what, std::generic_category().message(errno), advice));
+    throw Error(ErrorKind::host, fmt::format("{}: {} ({})", what, std::generic_category().message(errno), advice));
 }
 
 /// Of a file of /sys whose text is a list of words, the one in brackets.
@@ -39,14 +38,14 @@ std::string chosen_word(const char* path) {
 
 /// Why the kernel gives this memory no huge pages though they were asked for, and what to do; empty if it gives some.
 std::string why_no_huge_pages(bool shared) {
-    const char* const file = shared ? "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-                                    : "/sys/kernel/mm/transparent_hugepage/enabled";
+    const char* const file =
+        shared ? "/sys/kernel/mm/transparent_hugepage/shmem_enabled" : "/sys/kernel/mm/transparent_hugepage/enabled";
     const auto chosen = chosen_word(file);
     if (chosen != "never" && chosen != "deny" && !chosen.empty()) return {};
-    return fmt::format("{}guest memory gets no huge pages on this host ({})", shared ? "shared " : "",
-                       chosen.empty() ? "its kernel has none"
-                                      : fmt::format("echo {} | sudo tee {}, or --hugepages reserved",
-                                                    shared ? "advise" : "madvise", file));
+    return fmt::format(
+        "{}guest memory gets no huge pages on this host ({})", shared ? "shared " : "",
+        chosen.empty() ? "its kernel has none"
+                       : fmt::format("echo {} | sudo tee {}, or --hugepages reserved", shared ? "advise" : "madvise", file));
 }
 
 }  // namespace
@@ -97,8 +96,9 @@ GuestMemory::Mapping GuestMemory::map_host(std::uint64_t size, HugePages huge_pa
     flags |= huge_pages != HugePages::reserved ? MAP_NORESERVE : options_.shared ? 0 : MAP_HUGETLB | huge_2mb;
     // mmap gives any page's address; huge pages need one that is a multiple of theirs. What is too much goes again.
     const std::uint64_t slack = huge_pages == HugePages::on ? huge_page_size : 0;
-    void* const wide = mmap(nullptr, mapping.size + slack, slack != 0 ? PROT_NONE : PROT_READ | PROT_WRITE,
-                            slack != 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : flags, slack != 0 ? -1 : mapping.fd, 0);
+    void* const wide =
+        mmap(nullptr, mapping.size + slack, slack != 0 ? PROT_NONE : PROT_READ | PROT_WRITE,
+             slack != 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : flags, slack != 0 ? -1 : mapping.fd, 0);
     if (wide == MAP_FAILED) refuse("cannot reserve");
     mapping.host = static_cast<std::byte*>(wide);
     if (slack == 0) return mapping;
@@ -126,6 +126,19 @@ void GuestMemory::map(std::uint64_t address, std::uint64_t size, std::string nam
     const auto place = std::upper_bound(regions_.begin(), regions_.end(), address,
                                         [](std::uint64_t value, const Region& region) { return value < region.address; });
     regions_.insert(place, Region{address, {mapping.host, size}, std::move(name), mapping.fd, 0});
+}
+
+std::string_view GuestMemory::occupant(std::uint64_t first, std::uint64_t last, std::uint64_t ram_size,
+                                       bool boot_tables) noexcept {
+    const auto meets = [first, last](std::uint64_t base, std::uint64_t size) {
+        return size != 0 && first <= base + (size - 1) && last >= base;
+    };
+    const std::uint64_t low = std::min(ram_size, low_limit);
+    if (meets(0, low) || meets(high_base, ram_size - low)) return "the guest's RAM";
+    if (boot_tables && meets(boot_tables_base, boot_tables_size))
+        return "the GDT and page tables that modes 32 and 64 start with";
+    if (meets(accelerator_pages_base, accelerator_pages_size)) return "the pages that KVM keeps for itself";
+    return {};
 }
 
 std::span<std::byte> GuestMemory::boot_tables() {

@@ -4,6 +4,7 @@
 #include "serial_blocks.hpp"
 #include "serial_peer.hpp"
 #include "serial_vm.hpp"
+#include "small_guests.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -151,4 +152,15 @@ BOOST_AUTO_TEST_CASE(a_file_gets_everything_and_nobody_waits) {
     SerialVm vm("file:" + path, printing_blocks(50));
     vm.check_end();
     BOOST_TEST(read_file(path) == blocks_text(0, 50 * block_size));
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_that_waits_for_clear_to_send_needs_no_client) {
+    const TemporaryDirectory directory;
+    const auto guest = directory.file("guest.bin");
+    write_file(guest, flow_controlled_guest);
+    for (const std::string& spec : {std::string("tcp:0"), "unix:" + directory.file("socket"), std::string("pty")}) {
+        const auto ended = run_asyncvm({"--serial", spec + ",linger=0", guest});
+        BOOST_TEST(ended.code == 0, spec << ": " << ended.err);
+        BOOST_TEST(ended.err.find("1 byte was not delivered") != std::string::npos, ended.err);
+    }
 }

@@ -29,6 +29,10 @@ inline const std::string posting_guest = guest_code("\xb9\x20\x4e\xe6\x80\xe2\xf
 /// mov dx, 0x3f8; mov al, 'x'; again: out dx, al; jmp again -- never stops printing
 inline const std::string chattering_guest = guest_code("\xba\xf8\x03\xb0x\xee\xeb\xfd");
 
+/// mov dx, 0x3fe; poll: in al, dx; test al, 0x10; jz poll; mov dl, 0xf8; mov al, 'C'; out dx, al; hlt -- prints when CTS is
+/// on
+inline const std::string flow_controlled_guest = guest_code("\xba\xfe\x03\xec\xa8\x10\x74\xfb\xb2\xf8\xb0\x43\xee\xf4");
+
 /// mov dx, 0x3f8; poll: add dx, 5; in al, dx; sub dx, 5; test al, 1; jz poll; in al, dx; out dx, al; jmp poll -- an echo
 inline const std::string echoing_guest =
     guest_code("\xba\xf8\x03\x83\xc2\x05\xec\x83\xea\x05\xa8\x01\x74\xf5\xec\xee\xeb\xf1");

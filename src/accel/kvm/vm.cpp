@@ -25,8 +25,9 @@ namespace asyncvm::kvm {
 
 namespace {
 
-/// Three pages that Intel's processors without unrestricted guests need for real mode; just above GuestMemory's boot tables.
-constexpr unsigned long tss_address = 0xfffbd000;
+/// Three pages that Intel's processors without unrestricted guests need for real mode. KVM's identity map is the page
+/// before.
+constexpr unsigned long tss_address = GuestMemory::accelerator_pages_base + GuestMemory::page_size;
 
 std::string open_advice(int error) {
     switch (error) {

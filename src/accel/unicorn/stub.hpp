@@ -2,6 +2,7 @@
 /// hidden parts of segment registers, and the mode. Pure: what they do depends on their arguments only.
 #pragma once
 
+#include <asyncvm/guest_memory.hpp>
 #include <asyncvm/registers.hpp>
 
 #include <cstddef>
@@ -11,7 +12,7 @@
 namespace asyncvm::unicorn {
 
 /// Where they run: three pages that are the guest's memory only meanwhile. KVM keeps its own three pages there.
-inline constexpr std::uint64_t stub_base = 0xfffb'd000;
+inline constexpr std::uint64_t stub_base = GuestMemory::accelerator_pages_base + GuestMemory::page_size;
 inline constexpr std::uint64_t stub_size = 0x3000;
 
 /// From the state of a new engine (64-bit mode without paging) into the mode and segments of `to`; ends in HLT. Selectors,

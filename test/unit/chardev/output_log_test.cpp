@@ -69,6 +69,21 @@ BOOST_AUTO_TEST_CASE(a_full_log_takes_nothing_until_half_is_free) {
     BOOST_TEST(take(log) == "56789ABCDE");
 }
 
+BOOST_AUTO_TEST_CASE(a_log_that_is_writable_takes_a_whole_burst) {
+    OutputLog log({.capacity = 100});
+    BOOST_TEST(put(log, pattern(84)) == 84u);
+    BOOST_TEST(log.writable());
+    BOOST_TEST(put(log, "x") == 1u);
+    BOOST_TEST(!log.writable());
+    BOOST_TEST(log.room() == 15u);  // for a guest that does not look
+    BOOST_TEST(put(log, pattern(20)) == 15u);
+    BOOST_TEST(take(log, 49).size() == 49u);
+    BOOST_TEST(!log.writable());
+    BOOST_TEST(take(log, 1).size() == 1u);
+    BOOST_TEST(log.writable());
+    BOOST_TEST(put(log, pattern(16)) == 16u);
+}
+
 BOOST_AUTO_TEST_CASE(a_log_of_one_byte_works) {
     OutputLog log({.capacity = 1});
     BOOST_TEST(put(log, "ab") == 1u);

@@ -104,6 +104,13 @@ BOOST_AUTO_TEST_CASE(a_rehearsal_finds_what_is_wrong) {
         {{"--device", "exit,code=maybe", "g"}, "code=maybe"},
         {{"--device", "counter,mmio=0x1000", "g"}, "in the guest's RAM"},
         {{"--memory", "4G", "--device", "counter,mmio=0x100000000", "g"}, "in the guest's RAM"},
+        {{"--memory", "4G", "--device", "counter,mmio=0x13ffffff8", "g"}, "in the guest's RAM"},
+        {{"--mode", "64", "--device", "exit,mmio=0xfffb0000", "g"}, "in the GDT and page tables"},
+        {{"--mode", "32", "--device", "exit,mmio=0xfffb7fff", "g"}, "in the GDT and page tables"},
+        {{"--mode", "32", "--device", "exit,mmio=0xfffafff9", "g"}, "in the GDT and page tables"},
+        {{"--device", "exit,mmio=0xfffbc000", "g"}, "in the pages that KVM keeps for itself"},
+        {{"--device", "exit,mmio=0xfffbfff8", "g"}, "in the pages that KVM keeps for itself"},
+        {{"--device", "exit,mmio=0xffffffffffffffff", "g"}, "leaves no room"},
     };
     for (const auto& [arguments, message] : cases) {
         const auto error = dry_run_error(arguments);
@@ -167,6 +174,9 @@ BOOST_AUTO_TEST_CASE(addresses_beside_the_ram_are_free) {
     BOOST_TEST(dry_run_error({"--device", "counter,mmio=0xd0000000", "g"}) == "(no error)");
     BOOST_TEST(dry_run_error({"--memory", "4G", "--device", "counter,mmio=0x140000000", "g"}) == "(no error)");
     BOOST_TEST(dry_run_error({"--memory", "3G", "--device", "counter,mmio=0x100000000", "g"}) == "(no error)");
+    BOOST_TEST(dry_run_error({"--device", "counter,mmio=0xfffb0000", "g"}) == "(no error)");  // --mode 16 has no tables
+    BOOST_TEST(dry_run_error({"--mode", "64", "--device", "counter,mmio=0xfffb8000", "g"}) == "(no error)");
+    BOOST_TEST(dry_run_error({"--mode", "64", "--device", "counter,mmio=0xfffc0000", "g"}) == "(no error)");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -26,12 +26,13 @@ struct Fixture {
     std::vector<Outcome> outcomes;
     std::vector<std::string> lines;
     std::map<std::string, std::shared_ptr<FakeChardev>, std::less<>> chardevs;
-    DeviceHost host{ports,
-                    mmio,
-                    [this](Outcome outcome) { outcomes.push_back(std::move(outcome)); },
-                    [this](std::string_view spec) { return open(spec); },
-                    [this](std::string_view line) { lines.emplace_back(line); },
-                    [](std::uint64_t address) { return address < 0x800'0000; }};
+    DeviceHost host{
+        ports,
+        mmio,
+        [this](Outcome outcome) { outcomes.push_back(std::move(outcome)); },
+        [this](std::string_view spec) { return open(spec); },
+        [this](std::string_view line) { lines.emplace_back(line); },
+        [](std::uint64_t first, std::uint64_t) -> std::string_view { return first < 0x800'0000 ? "the guest's RAM" : ""; }};
 
     std::shared_ptr<FakeChardev> open(std::string_view spec) {
         auto& chardev = chardevs[std::string(spec)];
@@ -143,6 +144,35 @@ BOOST_AUTO_TEST_CASE(a_uart_takes_its_chardev_from_its_options) {
     BOOST_TEST(in(0x3ed, 1) == 0x60u);
 }
 
+BOOST_AUTO_TEST_CASE(a_uart_in_memory_can_have_spaced_registers) {
+    add("uart16550,mmio=0xd0000000,stride=4,chardev=null");
+    access(mmio, Direction::write, 0xd000'0000, 4, 'w');
+    access(mmio, Direction::write, 0xd000'0000, 1, 'b');
+    access(mmio, Direction::write, 0xd000'0001, 1, '-');
+    BOOST_TEST(chardevs["null"]->take() == "wb");
+    BOOST_TEST(access(mmio, Direction::read, 0xd000'0014, 4) == 0x60u);
+    BOOST_TEST(access(mmio, Direction::read, 0xd000'0014, 1) == 0x60u);
+    access(mmio, Direction::write, 0xd000'001c, 4, 0x1234'565a);
+    BOOST_TEST(access(mmio, Direction::read, 0xd000'001c, 4) == 0x5au);
+    BOOST_TEST(mmio.device_name(0xd000'001f) == "uart16550");
+    BOOST_TEST(mmio.device_name(0xd000'0020) == "");
+    check_usage_error("uart16550,mmio=0xd1000000,stride=3", "device uart16550: stride=3 is not one of: 1, 2, 4, 8");
+    check_usage_error("uart16550,port=0x100,stride=4",
+                      "device uart16550: stride goes with mmio=ADDRESS only: ports are one byte apart");
+}
+
+BOOST_AUTO_TEST_CASE(a_device_in_memory_has_room_below_the_end_of_physical_addresses) {
+    const auto refused = [](const char* address) {
+        return std::string("device exit: mmio=") + address +
+               " leaves no room for its 8 bytes: the last address of a guest's memory is 0xfffffffffffff";
+    };
+    for (const char* const address : {"0xffffffffffffffff", "0xfffffffffffffff8", "0x10000000000000", "0xffffffffffff9"}) {
+        check_usage_error(std::string("exit,mmio=") + address, refused(address));
+    }
+    add("exit,mmio=0xffffffffffff8");
+    BOOST_TEST(mmio.device_name(0xf'ffff'ffff'ffff) == "exit");
+}
+
 BOOST_AUTO_TEST_CASE(there_are_four_serial_ports) {
     const std::array<std::uint64_t, 4> expected{0x3f8, 0x2f8, 0x3e8, 0x2e8};
     for (unsigned index = 0; index < 4; ++index) {
@@ -193,8 +223,9 @@ BOOST_AUTO_TEST_CASE(serial_ports_have_the_interrupt_lines_of_a_pc_or_the_one_th
         enable.data = 0;
         DeviceRunner().write(*known.back(), enable);
     }
-    check_usage_error("uart16550,port=0x200,irq=24",
-                      "device uart16550: irq=24 is not a number from 0 to 0x17 (decimal, 0x hexadecimal, 0b binary or 0o octal)");
+    check_usage_error(
+        "uart16550,port=0x200,irq=24",
+        "device uart16550: irq=24 is not a number from 0 to 0x17 (decimal, 0x hexadecimal, 0b binary or 0o octal)");
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
@@ -203,8 +234,9 @@ BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("sleep,chardev=null", "device sleep has no option chardev (there are: port, mmio)");
     check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
     check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");
-    check_usage_error("post,port=0x10000",
-                      "device post: port=0x10000 is not a number from 0 to 0xffff (decimal, 0x hexadecimal, 0b binary or 0o octal)");
+    check_usage_error(
+        "post,port=0x10000",
+        "device post: port=0x10000 is not a number from 0 to 0xffff (decimal, 0x hexadecimal, 0b binary or 0o octal)");
     check_usage_error("post,port=1,mmio=1", "device post: port and mmio exclude each other");
     BOOST_TEST(ports.devices().empty());
     BOOST_TEST(mmio.devices().empty());

@@ -25,12 +25,13 @@ public:
         const std::size_t taken = std::min(data.size(), capacity_ - output_.size());
         for (const std::byte byte : data.first(taken)) output_.push_back(static_cast<char>(byte));
         full_ = output_.size() == capacity_;
+        low_ = capacity_ - output_.size() < (capacity_ < 32 ? 1 : 16);
         return taken;
     }
 
     [[nodiscard]] bool writable() const noexcept override {
         const std::lock_guard lock(mutex_);
-        return !full_;
+        return !low_;
     }
 
     [[nodiscard]] std::uint64_t room() const noexcept override {
@@ -71,8 +72,8 @@ public:
             const std::lock_guard lock(mutex_);
             taken = output_.substr(0, limit);
             output_.erase(0, taken.size());
-            has_room_again = full_ && output_.size() <= capacity_ / 2;
-            if (has_room_again) full_ = false;
+            has_room_again = low_ && output_.size() <= capacity_ / 2;
+            if (has_room_again) full_ = low_ = false;
         }
         if (has_room_again) changed().notify();
         return taken;
@@ -117,6 +118,7 @@ private:
     const std::size_t capacity_;
     bool connected_;
     bool full_ = false;
+    bool low_ = false;
     std::string output_;
     std::string input_;
     std::size_t write_calls_ = 0;

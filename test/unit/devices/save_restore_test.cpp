@@ -125,9 +125,7 @@ void do_step(Station& station, const std::function<void(Station&)>& step) {
     for (const char c : station.chardev->take()) station.seen.push_back(static_cast<unsigned char>(c));
 }
 
-struct Registers : R {
-    static constexpr unsigned state_version = 1;
-};
+using Registers = R;
 
 const std::vector<std::string> kinds{"uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep"};
 

@@ -1,6 +1,10 @@
 #define BOOST_TEST_MODULE uart16550
 #include "uart16550_fixture.hpp"
 
+#include <asyncvm/error.hpp>
+
+#include "devices/device_kind.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 using namespace asyncvm;
@@ -149,6 +153,127 @@ BOOST_AUTO_TEST_CASE(input_that_came_before_the_guest_was_set_up_is_not_cleared_
     BOOST_TEST(b.out(R::identification, 0xc7));
     BOOST_TEST(b.out(R::modem_control, 0x0b));
     BOOST_TEST(b.read_polled() == "early bird");
+}
+
+BOOST_AUTO_TEST_CASE(input_that_a_guest_clears_unread_comes_again) {
+    UartFixture b;
+    b.start();
+    b.chardev->type("early bird");
+    BOOST_TEST(b.in(R::line_status) == 0x61u);
+    BOOST_TEST(b.out(R::identification, 0x07));
+    BOOST_TEST(b.in(R::line_status) == 0x61u);
+    BOOST_TEST(b.out(R::identification, 0x00));  // off: the receiver is emptied as well
+    BOOST_TEST(b.read_polled() == "early bird");
+    b.chardev->type("0123456789abcdefghij");
+    BOOST_TEST(b.out(R::identification, 0xc7));
+    for (int round = 0; round < 3; ++round) {
+        BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
+        b.turn();
+        BOOST_TEST(b.in(R::data) == static_cast<unsigned>('0' + round));
+        BOOST_TEST(b.out(R::interrupt_enable, 0));
+        BOOST_TEST(b.out(R::identification, 0xc7));
+    }
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data));
+    BOOST_TEST(b.read_polled() == "3456789abcdefghij");
+}
+
+BOOST_AUTO_TEST_CASE(what_the_guest_has_sent_to_itself_is_cleared_for_good) {
+    UartFixture b;
+    b.chardev->type("o");
+    BOOST_TEST(b.out(R::identification, 0xc1));
+    BOOST_TEST(b.in(R::line_status) == 0x61u);
+    BOOST_TEST(b.out(R::modem_control, R::mcr_loopback));
+    for (const char c : std::string_view("loop")) BOOST_TEST(b.out(R::data, static_cast<unsigned char>(c)));
+    BOOST_TEST(b.out(R::identification, 0xc3));
+    BOOST_TEST(b.in(R::line_status) == 0x60u);
+    BOOST_TEST(b.out(R::modem_control, 0));
+    BOOST_TEST(b.read_polled() == "o");
+}
+
+BOOST_AUTO_TEST_CASE(a_read_of_the_data_register_right_after_a_clear_takes_nothing) {
+    UartFixture b;
+    b.chardev->type("xyz");
+    BOOST_TEST(b.in(R::data) == unsigned{'x'});
+    BOOST_TEST(b.out(R::identification, 0x01));
+    BOOST_TEST(b.in(R::data) == unsigned{'x'});  // the last one again, as from an empty receiver
+    BOOST_TEST(b.in(R::data) == unsigned{'y'});  // a guest that never looks at the line status
+    BOOST_TEST(b.in(R::data) == unsigned{'z'});
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_loop_ends_after_sixteen_characters) {
+    UartFixture b;
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += static_cast<char>('A' + i);
+    b.chardev->type(text);
+    BOOST_TEST(b.read_polled() == text.substr(0, 16));
+    BOOST_TEST(b.read_polled() == text.substr(16, 16));
+    BOOST_TEST(b.read_polled() == text.substr(32));
+    BOOST_TEST(b.read_polled().empty());
+    b.chardev->type("next");
+    BOOST_TEST(b.read_polled() == "next");
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_loop_beside_a_full_queue_does_not_pause) {
+    UartFixture b(2);
+    BOOST_TEST(b.begin_outs(R::data, "ab")->done);
+    b.chardev->type(std::string(40, 'i'));
+    for (int i = 0; i < 16; ++i) {
+        BOOST_TEST(b.in(R::line_status) == 0x01u);
+        BOOST_TEST(b.in(R::data) == unsigned{'i'});
+    }
+    BOOST_TEST(b.in(R::line_status) == 0x00u);  // at once
+    BOOST_TEST(b.in(R::line_status) == 0x01u);
+}
+
+BOOST_AUTO_TEST_CASE(reset_gives_unread_input_back) {
+    UartFixture b;
+    b.chardev->type("kept");
+    BOOST_TEST(b.in(R::line_status) == 0x61u);
+    b.uart.reset();
+    BOOST_TEST(b.read_polled() == "kept");
+}
+
+BOOST_AUTO_TEST_CASE(registers_can_be_spaced_and_take_wide_accesses) {
+    for (const unsigned stride : {1u, 2u, 4u, 8u}) {
+        UartFixture b;
+        Uart16550 uart(b.chardev, {}, stride);
+        uart.attached(b.surroundings.context());
+        BOOST_TEST(uart.max_access_size() == stride);
+        const auto wide = [&](unsigned offset, std::uint64_t value = 0) {
+            auto access = UartFixture::access(offset);
+            access.size = static_cast<std::uint8_t>(stride);
+            access.data = value;
+            return access;
+        };
+        const auto out = [&](const Access& access) {
+            const auto pending = std::make_shared<Pending>();
+            UartFixture::spawn(b.cpu, bench_write(uart, access), pending);
+            b.cpu.poll();
+            return pending->done;
+        };
+        const auto in = [&](const Access& access) {
+            const auto pending = std::make_shared<Pending>();
+            UartFixture::spawn(b.cpu, bench_read(uart, access, pending), pending);
+            b.cpu.poll();
+            return pending->value;
+        };
+        BOOST_TEST(out(wide(0, 'o')));
+        BOOST_TEST(b.chardev->take() == "o");
+        BOOST_TEST(out(wide(R::scratch * stride, 0x5a)));
+        BOOST_TEST(in(wide(R::scratch * stride)) == 0x5au);
+        BOOST_TEST(in(UartFixture::access(R::line_status * stride)) == 0x60u);
+        BOOST_TEST(uart.posts(0) == room_to_post(*b.chardev));
+        if (stride == 1) continue;
+        BOOST_TEST(out(UartFixture::access(1, 'x')));  // between two registers
+        BOOST_TEST(b.chardev->take().empty());
+        BOOST_TEST(in(UartFixture::access(R::line_status * stride + 1)) == 0u);
+        auto across = wide(R::scratch * stride - 1);
+        across.size = 2;
+        BOOST_TEST(in(across) == 0x5a00u);
+    }
+    BOOST_CHECK_THROW(Uart16550(std::make_shared<FakeChardev>(), {}, 3), Error);
+    BOOST_CHECK_THROW(Uart16550(std::make_shared<FakeChardev>(), {}, 0), Error);
+    BOOST_CHECK_THROW(Uart16550(std::make_shared<FakeChardev>(), {}, 16), Error);
 }
 
 BOOST_AUTO_TEST_CASE(input_that_the_guest_does_not_read_stays_in_the_chardev) {
