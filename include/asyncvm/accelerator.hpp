@@ -125,11 +125,12 @@ using AcceleratorMaker = std::function<std::unique_ptr<Accelerator>()>;
 struct KvmOptions {
     const char* path = "/dev/kvm";
     /// What the guest's CPUID shows: "+NAME" and "-NAME", separated by commas, changes to what the host supports.
-    /// docs/hosts.md lists the names.
+    /// docs/hosts.md lists the names. A change that the guest would not see is an error: Error(host), or Error(usage) if no
+    /// KVM can make it.
     std::string cpu_features{};
     /// Interrupt controllers in the kernel: two 8259A (ports 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1), an IOAPIC (0xfec00000)
     /// and a local APIC for each vCPU (0xfee00000). HLT then waits for an interrupt and is no exit, and all vCPUs but the
-    /// first wait until the guest starts them (INIT, SIPI).
+    /// first wait until the guest starts them (INIT, SIPI). Without them CPUID shows no local APIC, and IA32_APIC_BASE is 0.
     bool irqchip = false;
     /// With irqchip: an 8254 in the kernel as well (ports 0x40 to 0x43, and 0x61), on IRQ 0. Makes a machine about 20 ms
     /// slower to start.

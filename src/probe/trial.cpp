@@ -31,9 +31,7 @@ constexpr std::uint64_t ap_base = 0x8000;
 }  // namespace
 
 Trial::Trial(const Plan& plan)
-    : mode_(plan.mode),
-      memory_(ram_size),
-      accelerator_(make_kvm_accelerator({.cpu_features = plan.cpu_features, .irqchip = plan.irqchip})) {
+    : mode_(plan.mode), memory_(ram_size), accelerator_(make_kvm_accelerator({.irqchip = plan.irqchip})) {
     const Registers start = initial_registers(memory_, plan.mode, code_base);
     memory_.write(code_base, plan.code);
     memory_.write(ap_base, code::ap());

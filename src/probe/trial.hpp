@@ -21,7 +21,6 @@ struct Plan {
     Mode mode = Mode::real16;
     unsigned cpus = 1;
     bool irqchip = false;
-    std::string cpu_features{};  ///< KvmOptions::cpu_features
 };
 
 /// Everything on the thread that made it, except where Trial itself says otherwise.

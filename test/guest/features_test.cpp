@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE features
 #include "../unit/bus/devices.hpp"
+#include "accel/kvm/cpu_features.hpp"
 #include "kvm_or_skip.hpp"
 #include "machine_fixture.hpp"
 #include "probe/codes.hpp"
@@ -95,13 +96,20 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_FIXTURE_TEST_SUITE(cpuid, Features)
 
-/// What a guest's CPUID of leaf 1 says in ECX.
-std::uint64_t leaf_1_ecx(asio::io_context& loop, const char* cpu_features) {
+struct Leaf1 {
+    std::uint64_t ecx;
+    std::uint64_t edx;
+};
+
+/// What a guest's CPUID says.
+Leaf1 leaf_1(asio::io_context& loop, const char* cpu_features) {
     MachineConfig config;
     config.memory_size = 1 << 20;
     Machine machine(config, make_kvm_accelerator({.cpu_features = cpu_features}), loop);
     const auto ecx = std::make_shared<Recorder>();
+    const auto edx = std::make_shared<Recorder>();
     machine.ports().attach({0x50, 4}, ecx);
+    machine.ports().attach({0x54, 4}, edx);
     FlatGuest guest;
     guest.path = "a probe's guest";
     guest.bytes = probe::code::cpuid();
@@ -116,8 +124,11 @@ std::uint64_t leaf_1_ecx(asio::io_context& loop, const char* cpu_features) {
     loop.run_for(patience);
     if (failure) std::rethrow_exception(failure);
     BOOST_REQUIRE(ecx->accesses.size() == 1u);
-    return ecx->accesses[0].data;
+    BOOST_REQUIRE(edx->accesses.size() == 1u);
+    return {ecx->accesses[0].data, edx->accesses[0].data};
 }
+
+std::uint64_t leaf_1_ecx(asio::io_context& loop, const char* cpu_features) { return leaf_1(loop, cpu_features).ecx; }
 
 constexpr std::uint64_t cx16_bit = 1u << 13;
 constexpr std::uint64_t popcnt_bit = 1u << 23;
@@ -127,6 +138,44 @@ BOOST_AUTO_TEST_CASE(a_masked_feature_is_gone_and_its_neighbours_stay) {
     const auto masked = leaf_1_ecx(loop, "-cx16");
     BOOST_TEST((full & cx16_bit) != 0u);
     BOOST_TEST(masked == (full & ~cx16_bit));
+}
+
+BOOST_AUTO_TEST_CASE(a_mask_holds_or_is_refused) {
+    for (const char* const mask : {"-popcnt,-sse3", "-sse", "-apic,-x2apic", "-x2apic", "-cx16", "-avx", "-hypervisor"}) {
+        BOOST_TEST_CONTEXT(mask) {
+            const auto changes = kvm::parse_cpu_features(mask);
+            std::vector<kvm_cpuid_entry2> all(1);
+            all[0].function = 1;
+            all[0].ecx = all[0].edx = ~0u;
+            kvm::apply_cpu_features(all, changes);
+            try {
+                const auto [ecx, edx] = leaf_1(loop, mask);
+                BOOST_TEST((ecx & ~all[0].ecx) == 0u);
+                BOOST_TEST((edx & ~all[0].edx) == 0u);
+            } catch (const Error& error) {
+                BOOST_TEST((error.kind() == ErrorKind::host));
+                BOOST_TEST(std::string_view(error.what()).find("still shows") != std::string_view::npos, error.what());
+            }
+        }
+    }
+    // These can be masked on every KVM.
+    BOOST_CHECK_NO_THROW(static_cast<void>(make_kvm_accelerator({.cpu_features = "-cx16,-apic,-x2apic,-hypervisor"})));
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_has_the_local_apic_that_its_cpuid_shows) {
+    const auto refused = [](const char* features, bool irqchip, const char* words) {
+        BOOST_CHECK_EXCEPTION(static_cast<void>(make_kvm_accelerator({.cpu_features = features, .irqchip = irqchip})), Error,
+                              [words](const Error& error) {
+                                  BOOST_TEST(std::string_view(error.what()).find(words) != std::string_view::npos,
+                                             error.what());
+                                  return error.kind() == ErrorKind::usage;
+                              });
+    };
+    refused("+apic", false, "+apic: this machine has no local APIC");
+    refused("+x2apic", false, "no local APIC");
+    refused("-apic", true, "-apic: a machine with interrupt controllers has a local APIC");
+    refused("-osxsave", false, "-osxsave: the guest's own CR4");
+    BOOST_CHECK_NO_THROW(static_cast<void>(make_kvm_accelerator({.cpu_features = "+apic,-x2apic", .irqchip = true})));
 }
 
 BOOST_AUTO_TEST_CASE(any_leaf_can_be_masked, REQUIRES("cpuid-masks")) {

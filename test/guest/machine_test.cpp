@@ -102,6 +102,21 @@ struct OneLoop {
 
 BOOST_FIXTURE_TEST_SUITE(running, OneLoop)
 
+BOOST_AUTO_TEST_CASE(a_machine_without_interrupt_controllers_promises_no_local_apic) {
+    asio::io_context loop;
+    TestMachine test(loop);
+    const auto seen = std::make_shared<Recorder>();
+    test.machine.ports().attach({.first = 0x10, .size = 4}, seen);
+    // mov eax, 1; cpuid; out 0x10, edx; mov eax, ecx; out 0x10, eax; mov ecx, 0x1b; rdmsr; out 0x10, eax; hlt
+    test.load({0x66, 0xb8, 1,    0,    0,    0,    0x0f, 0xa2, 0x66, 0x92, 0x66, 0xe7, 0x10, 0x66, 0x89, 0xc8,
+               0x66, 0xe7, 0x10, 0x66, 0xb9, 0x1b, 0,    0,    0,    0x0f, 0x32, 0x66, 0xe7, 0x10, 0xf4});
+    BOOST_TEST(ends_as(test.run(), Outcome::Kind::halted));
+    BOOST_REQUIRE(seen->accesses.size() == 3u);
+    BOOST_TEST((seen->accesses[0].data & 1u << 9) == 0u);                // APIC
+    BOOST_TEST((seen->accesses[1].data & (1u << 21 | 1u << 24)) == 0u);  // x2APIC, TSC deadline
+    BOOST_TEST((seen->accesses[2].data & 1u << 11) == 0u);               // IA32_APIC_BASE: enabled
+}
+
 BOOST_AUTO_TEST_CASE(the_sum_of_the_classic_guest_arrives_at_port_0x3f8) {
     TestMachine test(loop);
     const auto device = std::make_shared<Recorder>();

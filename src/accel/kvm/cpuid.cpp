@@ -1,14 +1,11 @@
 #include "accel/kvm/cpuid.hpp"
 
-#include <asyncvm/error.hpp>
-
-#include <fmt/format.h>
+#include <asm/kvm_para.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
-#include <system_error>
 
 #include "accel/kvm/sized_list.hpp"
 
@@ -31,10 +28,41 @@ std::vector<kvm_cpuid_entry2> supported_cpuid(const Fd& system) {
         const CpuidList list(room);
         if (system.control(get_supported_cpuid, list.header()) == 0) return {list.entries().begin(), list.entries().end()};
         if (errno != E2BIG || room > most_entries) {
-            throw Error(ErrorKind::host,
-                        fmt::format("KVM_GET_SUPPORTED_CPUID failed: {}", std::generic_category().message(errno)));
+            ioctl_failed("KVM_GET_SUPPORTED_CPUID");
         }
     }
+}
+
+void remove_local_apic(std::span<kvm_cpuid_entry2> entries) noexcept {
+    // KVM's own page-fault, end-of-interrupt and interrupt services (KVM_FEATURE_*) go through the local APIC too.
+    constexpr std::uint32_t kvm_services = 1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 14 | 1u << 15;
+    for (kvm_cpuid_entry2& entry : entries) {
+        switch (entry.function) {
+            case 1:
+                entry.ecx &= ~(1u << 21 | 1u << 24);  // x2APIC, TSC deadline
+                entry.edx &= ~(1u << 9);              // APIC
+                break;
+            case 6:
+                entry.eax &= ~(1u << 2);  // an APIC timer that always runs
+                break;
+            case KVM_CPUID_FEATURES:
+                entry.eax &= ~kvm_services;
+                break;
+            case 0x8000'0001:
+                entry.ecx &= ~(1u << 3);  // AMD's extended APIC space
+                entry.edx &= ~(1u << 9);  // AMD's copy of APIC
+                break;
+            default:
+                break;
+        }
+    }
+}
+
+void disable_local_apic(const Fd& cpu) {
+    kvm_sregs sregs{};
+    if (cpu.control(KVM_GET_SREGS, &sregs) != 0) ioctl_failed("KVM_GET_SREGS");
+    sregs.apic_base = 0;
+    if (cpu.control(KVM_SET_SREGS, &sregs) != 0) ioctl_failed("KVM_SET_SREGS");
 }
 
 std::vector<kvm_cpuid_entry2> cpuid_of(std::vector<kvm_cpuid_entry2> entries, unsigned index) {
@@ -54,7 +82,7 @@ std::vector<kvm_cpuid_entry2> read_cpuid(const Fd& cpu) {
         const CpuidList list(room);
         if (cpu.control(get_cpuid2, list.header()) == 0) return {list.entries().begin(), list.entries().end()};
         if (errno != E2BIG || room > most_entries) {
-            throw Error(ErrorKind::host, fmt::format("KVM_GET_CPUID2 failed: {}", std::generic_category().message(errno)));
+            ioctl_failed("KVM_GET_CPUID2");
         }
     }
 }
@@ -77,7 +105,7 @@ bool same_cpuid(std::span<const kvm_cpuid_entry2> left, std::span<const kvm_cpui
 void write_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries) {
     const CpuidList list{std::span(entries)};
     if (cpu.control(set_cpuid2, list.header()) != 0) {
-        throw Error(ErrorKind::host, fmt::format("KVM_SET_CPUID2 failed: {}", std::generic_category().message(errno)));
+        ioctl_failed("KVM_SET_CPUID2");
     }
 }
 

@@ -16,6 +16,13 @@ namespace asyncvm::kvm {
 /// Gives a vCPU `entries`, with `index` as its APIC ID in leaves 1, 0xb and 0x1f. Throws Error(host).
 void set_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries, unsigned index);
 
+/// Takes out of `entries` what needs a local APIC: for machines without one. Pure.
+void remove_local_apic(std::span<kvm_cpuid_entry2> entries) noexcept;
+
+/// Clears IA32_APIC_BASE of a vCPU without a local APIC. After KVM_SET_CPUID2: on every KVM the bit APIC of CPUID follows
+/// that register. Throws Error(host).
+void disable_local_apic(const Fd& cpu);
+
 /// What a vCPU has, and a vCPU gets, as it stands: for state that is saved and restored. Throw Error(host).
 [[nodiscard]] std::vector<kvm_cpuid_entry2> read_cpuid(const Fd& cpu);
 void write_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries);

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <span>
 #include <string>
-#include <system_error>
 
 #include "accel/kvm/sized_list.hpp"
+#include "text/errno_text.hpp"
 
 namespace asyncvm::kvm {
 
@@ -22,9 +22,7 @@ constexpr unsigned most_routes = 4096;  ///< KVM_MAX_IRQ_ROUTES
 
 constexpr unsigned long set_gsi_routing = _IOW(KVMIO, 0x6a, CountFlagsHeader);
 
-[[noreturn]] void fail(const std::string& what) {
-    throw Error(ErrorKind::host, fmt::format("{}: {}", what, std::generic_category().message(errno)));
-}
+[[noreturn]] void fail(const std::string& what) { throw Error(ErrorKind::host, fmt::format("{}: {}", what, reason(errno))); }
 
 kvm_irq_routing_entry to_chip(unsigned gsi, unsigned chip, unsigned pin) {
     kvm_irq_routing_entry entry{};

@@ -7,8 +7,9 @@
 
 #include <cerrno>
 #include <csignal>
-#include <system_error>
 #include <vector>
+
+#include "text/errno_text.hpp"
 
 namespace asyncvm::kvm {
 
@@ -26,7 +27,7 @@ int claim_kick_signal(int signal) {
     struct sigaction present {};
     if (sigaction(signal, nullptr, &present) != 0) {
         throw Error(ErrorKind::usage, fmt::format("signal {} can't kick vCPUs: {} (take one from SIGRTMIN to SIGRTMAX)",
-                                                  signal, std::generic_category().message(errno)));
+                                                  signal, reason(errno)));
     }
     const bool extended = (present.sa_flags & SA_SIGINFO) != 0;
     if (!extended && present.sa_handler == do_nothing) return signal;
@@ -42,7 +43,7 @@ int claim_kick_signal(int signal) {
     action.sa_flags = SA_RESTART;
     if (sigaction(signal, &action, nullptr) != 0) {
         throw Error(ErrorKind::usage, fmt::format("signal {} can't kick vCPUs: {} (take one from SIGRTMIN to SIGRTMAX)",
-                                                  signal, std::generic_category().message(errno)));
+                                                  signal, reason(errno)));
     }
     return signal;
 }

@@ -7,8 +7,8 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -17,9 +17,11 @@
 #include "accel/kvm/cpu_features.hpp"
 #include "accel/kvm/cpuid.hpp"
 #include "accel/kvm/cpuid_query.hpp"
+#include "accel/kvm/cpuid_trial.hpp"
 #include "accel/kvm/fd.hpp"
 #include "accel/kvm/irqchip.hpp"
 #include "accel/kvm/kick.hpp"
+#include "text/errno_text.hpp"
 
 namespace asyncvm::kvm {
 
@@ -51,7 +53,7 @@ std::string open_advice(int error) {
 }
 
 [[noreturn]] void fail(const std::string& what, int error, const std::string& advice) {
-    const std::string why = std::generic_category().message(error);
+    const std::string why = reason(error);
     throw Error(ErrorKind::host,
                 advice.empty() ? fmt::format("{}: {}", what, why) : fmt::format("{}: {} ({})", what, why, advice));
 }
@@ -102,8 +104,8 @@ public:
             // stop.
             vm_.control(KVM_ENABLE_CAP, &capability);
         }
-        // Whoever asks for features that the host lacks is told so here, others need not wait for it yet.
-        if (!options.cpu_features.empty()) apply_cpu_features(cpuid(), parse_cpu_features(options.cpu_features));
+        // What a host can't give is said here. Who asks for nothing need not wait for KVM's answer yet.
+        if (!options.cpu_features.empty()) change_cpu_features(parse_cpu_features(options.cpu_features));
     }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "kvm"; }
@@ -134,6 +136,7 @@ public:
                                              : open_advice(error));
         }
         set_cpuid(cpu, cpuid(), index);
+        if (!irqchip_) disable_local_apic(cpu);
         if (!coalesced_) coalesced_ = KvmCoalescedRing::make(vm_, cpu);
         return std::make_unique<KvmCpu>(std::move(cpu), index, common_);
     }
@@ -161,6 +164,7 @@ private:
     std::vector<kvm_cpuid_entry2>& cpuid() {
         if (!cpuid_.empty()) return cpuid_;
         cpuid_ = cpuid_query_->answer();
+        if (!irqchip_) remove_local_apic(cpuid_);
         // Most kernels leave it to us to say what their local APIC can do.
         if (irqchip_ && vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0) {
             for (kvm_cpuid_entry2& entry : cpuid_) {
@@ -168,6 +172,15 @@ private:
             }
         }
         return cpuid_;
+    }
+
+    /// Throws Error if the guest would not see these changes.
+    void change_cpu_features(std::span<const CpuFeatureChange> changes) {
+        check_changeable(changes, irqchip_ != nullptr);
+        apply_cpu_features(cpuid(), changes);
+        CpuidTrial trial(*system_, common_.run_size, cpuid(), irqchip_ != nullptr);
+        check_cpu_features(cpuid(), changes,
+                           [&trial](std::uint32_t leaf, std::uint32_t subleaf) { return trial.ask(leaf, subleaf); });
     }
 
     void require(unsigned long capability, const char* name, const char* since) const {

@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE cpu_features
 #include "accel/kvm/cpu_features.hpp"
+#include "accel/kvm/cpuid.hpp"
 
 #include <asyncvm/error.hpp>
 
@@ -113,6 +114,42 @@ BOOST_AUTO_TEST_CASE(the_last_word_on_a_feature_counts) {
     BOOST_TEST(entries[0].ecx == 0xffff'ffffu);
     apply_cpu_features(entries, parse_cpu_features("+popcnt,-popcnt"));
     BOOST_TEST(entries[0].ecx == ~(1u << 23));
+}
+
+BOOST_AUTO_TEST_CASE(a_feature_that_the_last_word_takes_away_need_not_be_there) {
+    std::vector entries{leaf(1)};
+    entries[0].ecx = 0;
+    apply_cpu_features(entries, parse_cpu_features("+avx,-avx"));
+    BOOST_CHECK_THROW(apply_cpu_features(entries, parse_cpu_features("-avx,+avx")), Error);
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_without_a_local_apic_shows_nothing_of_one) {
+    std::vector entries{leaf(1), leaf(6), leaf(0x40000001), leaf(0x80000001), leaf(7)};
+    remove_local_apic(entries);
+    BOOST_TEST(entries[0].edx == ~(1u << 9));
+    BOOST_TEST(entries[0].ecx == ~(1u << 21 | 1u << 24));
+    BOOST_TEST(entries[1].eax == ~(1u << 2));
+    BOOST_TEST((entries[2].eax & 1u << 6) == 0u);
+    BOOST_TEST((entries[2].eax & 1u << 3) != 0u);  // the clock needs none
+    BOOST_TEST(entries[3].edx == ~(1u << 9));
+    BOOST_TEST(entries[3].ecx == ~(1u << 3));
+    BOOST_TEST(entries[4].ebx == ~0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_change_that_the_guest_does_not_see_is_refused) {
+    const auto changes = parse_cpu_features("-avx,-popcnt,-mmx");
+    std::vector entries{leaf(1), leaf(0x80000001)};
+    apply_cpu_features(entries, changes);
+    const auto honest = [&](std::uint32_t function, std::uint32_t) { return std::optional(entries[function == 1 ? 0 : 1]); };
+    check_cpu_features(entries, changes, honest);
+    check_cpu_features(entries, changes, [](std::uint32_t, std::uint32_t) { return std::nullopt; });
+    const auto in_one_leaf = [&](std::uint32_t function, std::uint32_t subleaf) {
+        auto answer = honest(function, subleaf);
+        if (function == 0x80000001) answer->edx |= 1u << 23;
+        return answer;
+    };
+    BOOST_CHECK_EXCEPTION(check_cpu_features(entries, changes, in_one_leaf), Error,
+                          (Says{ErrorKind::host, "still shows mmx"}));
 }
 
 BOOST_AUTO_TEST_CASE(what_the_host_lacks_can_t_be_given) {
