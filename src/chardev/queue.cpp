@@ -1,6 +1,7 @@
 #include <chardev/queue.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace asyncvm {
@@ -63,13 +64,59 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
             done += part;
         }
         input_size_ -= taken;
-        input_taken_ += taken;
         fill_ring_from_leftover();
-        readable_.store(input_size_ > 0, std::memory_order_release);
-        if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false);
+        if (source_state_ == SourceState::ready && taken < data.size()) {
+            taken += read_source(data.subspan(taken));
+            wake = source_state_ != SourceState::ready;
+        }
+        input_taken_ += taken;
+        readable_.store(input_size_ > 0 || source_state_ == SourceState::ready, std::memory_order_release);
+        if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false) || wake;
     }
     if (wake) input_.notify();
     return taken;
+}
+
+std::size_t Queue::read_source(std::span<std::byte> data) {
+    long got = 0;
+    do got = source_(data);
+    while (got == -EINTR);
+    if (got > 0) return static_cast<std::size_t>(got);
+    source_state_ = got == -EAGAIN ? SourceState::empty : SourceState::none;
+    return 0;
+}
+
+void Queue::set_source(Source source) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (closed_) return;
+        source_ = std::move(source);
+        source_state_ = SourceState::ready;
+        readable_.store(true, std::memory_order_release);
+    }
+    changed();
+}
+
+void Queue::remove_source() {
+    const std::lock_guard lock(mutex_);
+    source_ = nullptr;
+    source_state_ = SourceState::none;
+    readable_.store(input_size_ > 0, std::memory_order_release);
+}
+
+Queue::SourceState Queue::source_state() const {
+    const std::lock_guard lock(mutex_);
+    return source_state_;
+}
+
+void Queue::source_refilled() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (source_state_ != SourceState::empty) return;
+        source_state_ = SourceState::ready;
+        readable_.store(true, std::memory_order_release);
+    }
+    changed();
 }
 
 void Queue::next(Reader reader, std::size_t limit, OutputLog::Batch& batch) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -64,6 +65,20 @@ public:
     [[nodiscard]] std::uint64_t lost() const;
     [[nodiscard]] std::size_t memory() const;
 
+    /// Where input comes from that is not read ahead: read_some() asks `source` for just what it is to give, on the thread
+    /// of the device. `source` returns bytes, 0 at the end of the input, or -errno; -EAGAIN: nothing yet. It must not block.
+    using Source = std::function<long(std::span<std::byte>)>;
+    void set_source(Source source);
+    /// From now on there is no source, and none is in use.
+    void remove_source();
+    enum class SourceState : std::uint8_t {
+        none,   ///< there is none, or it has ended
+        ready,  ///< it may have something
+        empty,  ///< it had nothing: input() has been notified, and source_refilled() is waited for
+    };
+    [[nodiscard]] SourceState source_state() const;
+    void source_refilled();
+
     /// How much input there is room for; none while there are leftovers.
     [[nodiscard]] std::size_t input_room();
     /// At most input_room() bytes.
@@ -83,6 +98,7 @@ private:
     // Under mutex_.
     std::size_t fill_ring(std::span<const std::byte> data);
     void fill_ring_from_leftover();
+    std::size_t read_source(std::span<std::byte> data);
 
     mutable std::mutex mutex_;
     OutputLog log_;
@@ -91,6 +107,8 @@ private:
     std::size_t input_size_ = 0;
     std::vector<std::byte> leftover_;  ///< behind a full ring
     std::size_t leftover_first_ = 0;
+    Source source_;
+    SourceState source_state_ = SourceState::none;
     std::uint64_t input_taken_ = 0;
     bool client_waits_ = false;
     bool copy_waits_ = false;

@@ -60,15 +60,22 @@ void StdioBackend::start_input(const ChardevEnvironment& environment) {
     on_quit_ = environment.on_quit;
     escape_ = Escape();
     in_.emplace(loop(), STDIN_FILENO, false);
-    if (in_->descriptor().terminal() && RawTerminal::foreground(STDIN_FILENO)) {
+    const auto self = std::static_pointer_cast<StdioBackend>(shared_from_this());
+    if (!in_->descriptor().terminal()) {
+        queue().set_source([&input = in_->descriptor()](std::span<std::byte> data) { return input.read(data); });
+        spawn(watch_input(self));
+        return;
+    }
+    if (RawTerminal::foreground(STDIN_FILENO)) {
         raw_.emplace(STDIN_FILENO);
         environment.log(fmt::format("{} is this terminal: Ctrl-A x ends, Ctrl-A h helps", input_label_));
     }
-    spawn(receive(std::static_pointer_cast<StdioBackend>(shared_from_this())));
+    spawn(receive(self));
 }
 
 void StdioBackend::stop_input() noexcept {
     raw_.reset();
+    queue().remove_source();
     in_.reset();
     on_quit_ = nullptr;
     queue().input().notify();
@@ -81,10 +88,6 @@ void StdioBackend::help() const {
 }
 
 void StdioBackend::take_input(std::span<const std::byte> data) {
-    if (!in_->descriptor().terminal()) {
-        queue().push_input(data);
-        return;
-    }
     std::vector<std::byte> kept;
     for (const auto byte : data) {
         auto action = Escape::Action::none;
@@ -95,20 +98,39 @@ void StdioBackend::take_input(std::span<const std::byte> data) {
     queue().push_input(kept);
 }
 
+/// The input belongs to others too: to the loop of a script that reads the names of its guests there. What this process
+/// reads they never get, so the device itself reads, when it wants a byte; the loop only waits where there was none.
+awaitable<void> StdioBackend::watch_input(std::shared_ptr<StdioBackend> self) {
+    for (;;) {
+        const auto seen = self->queue().input().generation();
+        if (self->closed() || !self->in_) co_return;
+        switch (self->queue().source_state()) {
+            case Queue::SourceState::none:
+                co_return;
+            case Queue::SourceState::ready:
+                co_await self->queue().input().wait(seen);
+                break;
+            case Queue::SourceState::empty:
+                co_await self->in_->wait();
+                self->queue().source_refilled();
+                break;
+        }
+    }
+}
+
+/// A terminal is read ahead: its keys are for the monitor, too.
 awaitable<void> StdioBackend::receive(std::shared_ptr<StdioBackend> self) {
     constexpr auto background_look = std::chrono::seconds(1);
     std::array<std::byte, 4096> buffer;
     for (;;) {
         const auto seen = self->queue().input().generation();
         if (self->closed() || !self->in_) co_return;
-        if (self->in_->descriptor().terminal()) {
-            // Reading would stop a background process; after `fg` the terminal is ours.
-            const bool ours = RawTerminal::foreground(STDIN_FILENO);
-            if (ours && !self->raw_) self->raw_.emplace(STDIN_FILENO);
-            if (!ours) {
-                co_await self->queue().input().wait(seen, background_look);
-                continue;
-            }
+        // Reading would stop a background process; after `fg` the terminal is this process's.
+        const bool ours = RawTerminal::foreground(STDIN_FILENO);
+        if (ours && !self->raw_) self->raw_.emplace(STDIN_FILENO);
+        if (!ours) {
+            co_await self->queue().input().wait(seen, background_look);
+            continue;
         }
         const auto room = std::min(buffer.size(), self->queue().input_room());
         if (room == 0) {

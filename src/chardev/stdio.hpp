@@ -29,6 +29,7 @@ public:
 
 private:
     static awaitable<void> send(std::shared_ptr<StdioBackend> self);
+    static awaitable<void> watch_input(std::shared_ptr<StdioBackend> self);
     static awaitable<void> receive(std::shared_ptr<StdioBackend> self);
     void start_input(const ChardevEnvironment& environment);
     void take_input(std::span<const std::byte> data);

@@ -3,6 +3,7 @@
 #include "harness.hpp"
 #include "serial_peer.hpp"
 #include "serial_vm.hpp"
+#include "small_guests.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -71,6 +72,26 @@ BOOST_AUTO_TEST_CASE(the_input_of_one_client_comes_before_that_of_the_next) {
     BOOST_TEST(second.read_to_end() == "TWO");
     second.close();
     vm.check_end();
+}
+
+BOOST_AUTO_TEST_CASE(a_list_of_guests_on_standard_input_is_left_to_the_loop_that_reads_it) {
+    TemporaryDirectory directory;
+    const auto guest = directory.file("guest");
+    write_file(guest, halting_guest);
+    write_file(directory.file("list"), guest + "\n" + guest + "\n" + guest + "\n");
+    const std::string loop = R"(while read -r guest; do "$0" "$guest" && echo ran; done)";
+    for (const std::string input : {" < \"$1\"", " < <(cat \"$1\")"}) {
+        Child shell({"bash", "-c", loop + input, asyncvm_path(), directory.file("list")});
+        BOOST_TEST(shell.wait().code == 0);
+        BOOST_TEST(shell.out() == "ran\nran\nran\n");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(standard_input_reaches_the_guest_and_comes_back) {
+    const auto text = pasted_text();
+    const auto ended = run_asyncvm({guest_path("echo")}, text + end_of_input);
+    BOOST_TEST(ended.code == 0);
+    BOOST_TEST((ended.out == text));
 }
 
 BOOST_AUTO_TEST_CASE(input_through_netcat_reaches_the_guest_and_comes_back) {

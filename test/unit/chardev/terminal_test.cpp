@@ -6,6 +6,7 @@
 #include <asyncvm/error.hpp>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <atomic>
@@ -14,6 +15,12 @@ using namespace asyncvm;
 using namespace asyncvm::test;
 
 namespace {
+
+int unread(int fd) {
+    int bytes = -1;
+    ::ioctl(fd, FIONREAD, &bytes);
+    return bytes;
+}
 
 std::string pty_path(const Chardev& chardev) { return chardev.description().substr(4); }
 
@@ -38,6 +45,54 @@ BOOST_AUTO_TEST_CASE(pipes_carry_output_and_input) {
     // What this process shares with others stays blocking.
     BOOST_TEST((::fcntl(out.writer(), F_GETFL) & O_NONBLOCK) == 0);
     BOOST_TEST((::fcntl(in.reader(), F_GETFL) & O_NONBLOCK) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(of_standard_input_only_what_the_device_takes_is_read) {
+    Pipe pipe;
+    Pair ends;
+    BOOST_TEST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.fd.data()) == 0);
+    for (const auto& [writer, reader] : {std::pair(pipe.writer(), pipe.reader()), std::pair(ends.fd[0], ends.fd[1])}) {
+        write_text(writer, "0123456789");
+        const Redirect stdin_is(0, reader);
+        Fixture fixture;
+        const auto serial = fixture.open("stdio");
+        fixture.poll(20);
+        BOOST_TEST(unread(reader) == 10);
+        BOOST_TEST(get(*serial, 3) == "012");
+        fixture.poll(20);
+        BOOST_TEST(unread(reader) == 7);
+        BOOST_TEST(get(*serial, 7) == "3456789");
+        // Nothing there: the device is told when there is.
+        std::byte none{};
+        BOOST_TEST(serial->read_some(std::span(&none, 1)) == 0u);
+        BOOST_TEST(!serial->readable());
+        const auto seen = serial->changed().generation();
+        write_text(writer, "ab");
+        BOOST_TEST(eventually([&] { return serial->readable(); }));
+        BOOST_TEST(serial->changed().generation() != seen);
+        BOOST_TEST(get(*serial, 1) == "a");
+        fixture.close(serial);
+        BOOST_TEST_REQUIRE(unread(reader) == 1);
+        BOOST_TEST(read_text(reader, 1) == "b");
+    }
+    const Directory directory;
+    const auto path = directory / "list";
+    std::ofstream(path) << "0123456789";
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    {
+        const Redirect stdin_is(0, file);
+        Fixture fixture;
+        const auto serial = fixture.open("stdio");
+        fixture.poll(20);
+        BOOST_TEST(::lseek(file, 0, SEEK_CUR) == 0);
+        BOOST_TEST(get(*serial, 4) == "0123");
+        BOOST_TEST(::lseek(file, 0, SEEK_CUR) == 4);
+        BOOST_TEST(get(*serial, 6) == "456789");
+        std::byte none{};
+        BOOST_TEST(serial->read_some(std::span(&none, 1)) == 0u);
+        BOOST_TEST(!serial->readable());
+    }
+    ::close(file);
 }
 
 BOOST_AUTO_TEST_CASE(a_full_pipe_holds_the_guest_up_and_loses_nothing) {
