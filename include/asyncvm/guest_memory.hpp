@@ -29,6 +29,17 @@ struct MemoryOptions {
     Log log{};  ///< is told when the host does not give what was asked for
 };
 
+/// Is told of what this process, and not the guest, writes to the guest's memory. An accelerator that keeps translations of
+/// the guest's code needs it.
+class MemoryObserver {
+public:
+    /// Any thread, after the bytes are there. `size` is not 0.
+    virtual void written(std::uint64_t address, std::uint64_t size) noexcept = 0;
+
+protected:
+    ~MemoryObserver() = default;
+};
+
 /// RAM from 0 up to 3 GiB, the rest from 4 GiB on, as on a PC. Pages are taken when they are touched first: memory that the
 /// guest never touches costs nothing, and may be more than the host has. But a guest that touches more than the host can
 /// give ends this process (the kernel's OOM killer; with reserved huge pages all are taken at once, or refused).
@@ -97,11 +108,15 @@ public:
         return true;
     }
 
-    /// From now on write() and store_release() note the pages that they write: KVM knows only of the guest's own writes. Who
-    /// writes through try_at() calls mark_dirty(). Before other threads use the memory; boot_tables() comes before it.
+    /// From now on write() and store_release() note the pages that they write: KVM knows only of the guest's own writes.
+    /// Before other threads use the memory; boot_tables() comes before it.
     void start_dirty_log();
-    /// Any thread. Without a log it does nothing.
+    /// write() and store_release() do it themselves; code that writes through try_at() calls it afterwards: so the log, and
+    /// an accelerator that has translated code from there, know of it. Any thread.
     void mark_dirty(std::uint64_t address, std::uint64_t size) noexcept;
+    /// `observer` is told from now on, in place of the one before; null: nobody is. It lives until it is replaced. Any
+    /// thread.
+    void observe(MemoryObserver* observer) const noexcept { observer_.store(observer, std::memory_order_release); }
     /// The guest-physical addresses of the pages that were written since the last call, in order. Any thread.
     [[nodiscard]] std::vector<std::uint64_t> take_dirty_pages();
 
@@ -127,6 +142,7 @@ private:
     /// For each region, in their order, a bit a page; empty without a log.
     std::vector<std::vector<std::atomic<std::uint64_t>>> dirty_;
     std::vector<Region> regions_;
+    mutable std::atomic<MemoryObserver*> observer_ = nullptr;
 };
 
 }  // namespace asyncvm

@@ -51,12 +51,16 @@ bool take_section(const CpuState& state, const char* name, T& value) {
 }  // namespace
 
 UnicornCpu::UnicornCpu(unsigned index, std::shared_ptr<Shared> shared)
-    : index_(index), shared_(std::move(shared)), engine_(std::make_unique<Engine>()) {}
+    : index_(index), shared_(std::move(shared)), engine_(std::make_unique<Engine>()) {
+    shared_->host_writes.add(&host_writes_);
+}
+
+UnicornCpu::~UnicornCpu() { shared_->host_writes.remove(&host_writes_); }
 
 Emulation& UnicornCpu::emulation() {
     if (!emulation_) {
         auto engine = engine_ ? std::move(engine_) : std::make_unique<Engine>();
-        emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_);
+        emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_, host_writes_);
         if (extended_) emulation_->set_extended(*extended_);
     }
     return *emulation_;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "accel/unicorn/emulation.hpp"
+#include "accel/unicorn/host_writes.hpp"
 #include "accel/unicorn/vcpu_lock.hpp"
 
 namespace asyncvm::unicorn {
@@ -16,12 +17,14 @@ namespace asyncvm::unicorn {
 struct Shared {
     const GuestMemory* memory = nullptr;  ///< since Accelerator::map()
     VcpuLock vcpu_lock;
+    HostWriteObserver host_writes;
 };
 
 class UnicornCpu final : public Cpu {
 public:
     /// Opens an engine. Throws Error(host).
     UnicornCpu(unsigned index, std::shared_ptr<Shared> shared);
+    ~UnicornCpu() override;
 
     /// The first call sets the engine up. Throws Error(host) if it does not take the state or the memory.
     Exit run() override;
@@ -43,6 +46,7 @@ private:
     Registers start_;                        ///< what the guest starts, or goes on, with; valid while there is no emulation
     std::optional<ExtendedState> extended_;  ///< goes with start_; without it the processor's own initial values
     std::atomic<bool> kicked_ = false;
+    HostWrites host_writes_;
     std::unique_ptr<Emulation> emulation_;
 };
 

@@ -18,6 +18,7 @@ Emulation::~Emulation() {
 Emulation::Stop Emulation::run() {
     completing_ = false;
     budget_ = slice;
+    code_stale_ = host_writes_.pending();
     fiber_.resume();
     return stop_;
 }
@@ -72,6 +73,7 @@ void Emulation::body() {
 }
 
 void Emulation::emulate_once() {
+    drop_stale_code();
     entering_ = true;
     inside_ = true;
     const uc_err error = uc_emu_start(engine_->get(), rip_, 0, 0, 0);
@@ -96,7 +98,7 @@ void Emulation::after_emulation(uc_err error) {
     } else if (reconfigure_) {
         reconfigure_ = false;
         switch_page_checks();
-    } else {
+    } else if (!code_stale_) {
         suspend(Stop::halted);
     }
 }
@@ -124,6 +126,20 @@ void Emulation::deliver_exception() {
     cs_base_ = std::uint64_t{delivery.cs} << 4;
 }
 
+/// Outside of Unicorn. What the engine has translated from memory that was written since is wrong now.
+void Emulation::drop_stale_code() {
+    code_stale_ = false;
+    if (memory_ == nullptr || !host_writes_.pending()) return;
+    for (const auto& [address, size] : host_writes_.take()) {
+        const std::uint64_t last = size - 1 > ~address ? ~std::uint64_t{0} : address + (size - 1);
+        for (const GuestMemory::Region& region : memory_->regions()) {
+            const std::uint64_t from = std::max(address, region.address);
+            const std::uint64_t to = std::min(last, region.address + (region.bytes.size() - 1));
+            if (from <= to) uc_ctl_remove_cache(engine_->get(), from, to + 1);
+        }
+    }
+}
+
 void Emulation::access(Space space, Direction direction, std::uint64_t address, unsigned size, std::byte* data) {
     transaction_ = {space, direction, static_cast<std::uint8_t>(size), address, {data, size}};
     suspend(Stop::access);
@@ -136,9 +152,10 @@ void Emulation::on_instruction(uc_engine*, std::uint64_t address, std::uint32_t 
         return emulation.stop_engine();
     emulation.linear_ = address;
     emulation.joiner_.reset();
+    emulation.input_read_ = false;
     const bool quiet = --emulation.budget_ > 0 && !emulation.entering_ && !emulation.completing_ &&
-                       !emulation.reconfigure_ && address >= emulation.code_low_ && address + 15 < emulation.code_high_ &&
-                       !emulation.kicked_.load(std::memory_order_relaxed);
+                       !emulation.reconfigure_ && !emulation.code_stale_ && address >= emulation.code_low_ &&
+                       address + 15 < emulation.code_high_ && !emulation.kicked_.load(std::memory_order_relaxed);
     if (!quiet) [[unlikely]]
         emulation.slow_instruction_check(address, size);
 }
@@ -162,6 +179,10 @@ void Emulation::slow_instruction_check(std::uint64_t address, std::uint32_t size
         suspend(Stop::attention);
     }
     if (quitting_) return stop_engine();
+    if (code_stale_) {
+        at_instruction_ = true;
+        return stop_engine();
+    }
     check_code(address, size);
 }
 
@@ -172,6 +193,7 @@ std::uint32_t Emulation::on_in(uc_engine*, std::uint32_t port, int size, void* s
         emulation.access(Space::port, Direction::read, port & 0xffff, static_cast<unsigned>(size),
                          emulation.port_data_.data());
     }
+    emulation.input_read_ = true;
     std::uint32_t value = 0;
     std::copy_n(emulation.port_data_.data(), std::min<std::size_t>(sizeof value, static_cast<std::size_t>(size)),
                 reinterpret_cast<std::byte*>(&value));

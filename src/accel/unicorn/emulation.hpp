@@ -16,6 +16,7 @@
 
 #include "accel/unicorn/engine.hpp"
 #include "accel/unicorn/fiber.hpp"
+#include "accel/unicorn/host_writes.hpp"
 #include "accel/unicorn/joiner.hpp"
 #include "accel/unicorn/state.hpp"
 #include "accel/unicorn/stub.hpp"
@@ -40,10 +41,10 @@ public:
     /// Instructions after which run() returns Stop::attention so that another vCPU can have its turn.
     static constexpr int slice = 20'000;
 
-    /// Sets the engine up with the memory and the state. Throws Error(host). `memory`, if there is any, and `kicked` outlive
-    /// the object.
+    /// Sets the engine up with the memory and the state. Throws Error(host). `memory`, if there is any, `kicked` and
+    /// `host_writes` outlive the object.
     Emulation(std::unique_ptr<Engine> engine, unsigned index, const GuestMemory* memory, const Registers& start,
-              const std::atomic<bool>& kicked);
+              const std::atomic<bool>& kicked, HostWrites& host_writes);
     /// Unwinds the fiber; the guest runs no further instruction, but finishes the one in which it is suspended.
     ~Emulation();
     Emulation(const Emulation&) = delete;
@@ -110,11 +111,13 @@ private:
     void emulate_once();
     void after_emulation(uc_err error);
     void deliver_exception();
+    void drop_stale_code();
     void suspend(Stop stop);
     void fail();
 
     void slow_instruction_check(std::uint64_t address, std::uint32_t size);
     void mode_changed(std::uint64_t address);
+    [[nodiscard]] bool is_string_input() const;
     [[nodiscard]] bool page_is_identity(std::uint64_t address);
     void check_code(std::uint64_t address, std::uint32_t size);
     void access(Space space, Direction direction, std::uint64_t address, unsigned size, std::byte* data);
@@ -127,6 +130,7 @@ private:
     const GuestMemory* const memory_;
     const Registers started_;
     const std::atomic<bool>& kicked_;
+    HostWrites& host_writes_;
 
     struct alignas(4096) StubPages {
         std::array<std::byte, stub_size> bytes{};
@@ -160,11 +164,13 @@ private:
     bool completing_ = false;
     bool quitting_ = false;
     bool reconfigure_ = false;
+    bool code_stale_ = false;      ///< translations are to be dropped in front of the next instruction
     bool at_instruction_ = false;  ///< it ends in front of the instruction at linear_, whatever Unicorn's RIP says
     std::optional<unsigned> exception_{};
     std::optional<Failure> failure_{};
 
     Joiner joiner_;
+    bool input_read_ = false;  ///< INS has read its port: what it writes now is meant
     Transaction transaction_;
     std::array<std::byte, 8> port_data_{};
     Stop stop_ = Stop::attention;

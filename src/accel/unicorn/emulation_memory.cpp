@@ -1,5 +1,6 @@
 // Hooks of Emulation that look at memory: devices, page tables, and what lies nowhere.
 #include <algorithm>
+#include <array>
 
 #include "accel/unicorn/emulation.hpp"
 #include "x86/bits.hpp"
@@ -99,9 +100,28 @@ bool Emulation::on_device_memory(uc_engine*, uc_mem_type type, std::uint64_t add
     auto& emulation = *static_cast<Emulation*>(self);
     if (type != UC_MEM_FETCH_PROT) {
         const auto direction = type == UC_MEM_WRITE_PROT ? Direction::write : Direction::read;
+        // Before INS reads its port it writes a 0, to find out whether there will be a page fault. No device may see that.
+        if (direction == Direction::write && !emulation.input_read_ && emulation.is_string_input()) {
+            emulation.joiner_.reset();
+            return true;
+        }
         emulation.joiner_.begin(direction, address, static_cast<unsigned>(size), static_cast<std::uint64_t>(value));
     }
     return true;
+}
+
+/// Whether the current instruction is INS.
+bool Emulation::is_string_input() const {
+    constexpr std::array<std::uint8_t, 10> prefixes{0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3};
+    const bool wide = (paging_.efer & efer_lma) != 0;
+    for (std::uint64_t at = linear_; memory_ != nullptr && at < linear_ + 15; ++at) {
+        const auto bytes = memory_->try_at(at, 1);
+        if (bytes.empty()) return false;
+        const auto byte = std::to_integer<std::uint8_t>(bytes[0]);
+        const bool rex = wide && (byte & 0xf0) == 0x40;
+        if (!rex && std::ranges::find(prefixes, byte) == prefixes.end()) return byte == 0x6c || byte == 0x6d;
+    }
+    return false;
 }
 
 std::uint64_t Emulation::on_mmio_read(uc_engine*, std::uint64_t offset, unsigned size, void* range) noexcept {

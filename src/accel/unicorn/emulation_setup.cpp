@@ -18,10 +18,14 @@ constexpr std::uint64_t end_of_memory = std::uint64_t{1} << 52;
 }  // namespace
 
 Emulation::Emulation(std::unique_ptr<Engine> engine, unsigned index, const GuestMemory* memory, const Registers& start,
-                     const std::atomic<bool>& kicked)
-    : engine_(std::move(engine)), index_(index), memory_(memory), started_(start), kicked_(kicked), fiber_([this] {
-          body();
-      }) {
+                     const std::atomic<bool>& kicked, HostWrites& host_writes)
+    : engine_(std::move(engine)),
+      index_(index),
+      memory_(memory),
+      started_(start),
+      kicked_(kicked),
+      host_writes_(host_writes),
+      fiber_([this] { body(); }) {
     check_settable(start);
     map_memory();
     add_hooks();

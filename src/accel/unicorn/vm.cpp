@@ -15,10 +15,16 @@ namespace {
 class UnicornAccelerator final : public Accelerator {
 public:
     UnicornAccelerator() { load_library(); }
+    ~UnicornAccelerator() override {
+        if (shared_->memory != nullptr) shared_->memory->observe(nullptr);
+    }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "unicorn"; }
 
-    void map(const GuestMemory& memory) override { shared_->memory = &memory; }
+    void map(const GuestMemory& memory) override {
+        shared_->memory = &memory;
+        memory.observe(&shared_->host_writes);
+    }
 
     [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override {
         return std::make_unique<UnicornCpu>(index, shared_);

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -31,6 +32,12 @@ struct AcceleratorFixture {
 
     void write(std::uint64_t address, std::initializer_list<std::uint8_t> bytes) {
         for (const std::uint8_t byte : bytes) memory.try_at(address++, 1)[0] = std::byte{byte};
+    }
+
+    /// As a device or a debugger does it.
+    void host_writes(std::uint64_t address, std::uint8_t value) {
+        const std::byte byte{value};
+        memory.write(address, std::span(&byte, 1));
     }
 
     void put(std::uint64_t address, std::uint64_t value) {

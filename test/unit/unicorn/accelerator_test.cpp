@@ -1,5 +1,6 @@
 #include "accelerator_fixture.hpp"
 
+#include <algorithm>
 #include <thread>
 
 #include "accel/unicorn/cpuid.hpp"
@@ -8,6 +9,8 @@ using namespace asyncvm;
 using namespace asyncvm::test;
 
 BOOST_AUTO_TEST_SUITE(vcpus)
+
+constexpr std::uint64_t load_at = AcceleratorFixture::load_at;
 
 BOOST_AUTO_TEST_CASE(a_read_is_completed_with_its_data_and_nothing_more_is_run) {
     AcceleratorFixture fixture(Mode::real16, {0xe4, 0x10, 0xe6, 0x20, 0xf4});  // in $0x10, %al; out %al, $0x20; hlt
@@ -41,6 +44,72 @@ BOOST_AUTO_TEST_CASE(both_accesses_of_an_instruction_are_completed) {
     fixture.cpu().complete_exit();
     BOOST_TEST(fixture.cpu().registers().rip == 0x10006u);
     BOOST_TEST(fixture.next_is<Halted>());
+}
+
+BOOST_AUTO_TEST_CASE(ins_writes_to_a_device_once) {
+    // mov $0x10000000, %edi; mov $0x10, %dx; insb; insl; mov $2, %ecx; rep insw; hlt
+    AcceleratorFixture fixture(Mode::protected32, {0xbf, 0,    0,    0,    0x10, 0x66, 0xba, 0x10, 0,    0x6c,
+                                                   0x6d, 0xb9, 0x02, 0x00, 0x00, 0x00, 0xf3, 0x66, 0x6d, 0xf4});
+    struct Element {
+        std::uint64_t address;
+        std::size_t size;
+    };
+    for (const auto& [address, size] : {Element{0x10000000, 1}, {0x10000001, 4}, {0x10000005, 2}, {0x10000007, 2}}) {
+        const Exit in = fixture.cpu().run();
+        BOOST_REQUIRE(std::holds_alternative<PortAccess>(in));
+        std::ranges::fill(std::get<PortAccess>(in).data, std::byte{0x5a});
+        const Exit out = fixture.cpu().run();
+        BOOST_REQUIRE(std::holds_alternative<MmioAccess>(out));
+        const auto& write = std::get<MmioAccess>(out);
+        BOOST_TEST((write.direction == Direction::write));
+        BOOST_TEST(write.address == address);
+        BOOST_TEST(write.data.size() == size);
+        BOOST_TEST(std::ranges::all_of(write.data, [](std::byte byte) { return byte == std::byte{0x5a}; }));
+    }
+    BOOST_TEST(fixture.next_is<Halted>());
+}
+
+BOOST_AUTO_TEST_CASE(code_that_a_device_changes_runs_in_its_new_form) {
+    // mov $2, %cx; again: call 1f; out %al, $0x60; loop again; hlt; 1: mov $1, %al; ret
+    AcceleratorFixture called(Mode::real16, {0xb9, 2, 0, 0xe8, 5, 0, 0xe6, 0x60, 0xe2, 0xf9, 0xf4, 0xb0, 1, 0xc3});
+    BOOST_TEST(called.next_out() == 1u);
+    called.host_writes(0x1000c, 2);
+    BOOST_TEST(called.next_out() == 2u);
+    // The rest of the block that is running: out %al, $0x60; mov $1, %al; out %al, $0x60; hlt
+    for (const Mode mode : {Mode::real16, Mode::protected32, Mode::long64}) {
+        AcceleratorFixture next(mode, {0xe6, 0x60, 0xb0, 1, 0xe6, 0x60, 0xf4});
+        next.next_out();
+        next.host_writes(load_at + 3, 7);
+        BOOST_TEST(next.next_out() == 7u);
+        BOOST_TEST(next.next_is<Halted>());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(code_that_a_debugger_changes_runs_in_its_new_form) {
+    // again: mov $1, %al; out %al, $0x60; jmp again
+    AcceleratorFixture fixture(Mode::real16, {0xb0, 1, 0xe6, 0x60, 0xeb, 0xfa});
+    for (std::uint8_t value = 1; value < 4; ++value) {
+        fixture.host_writes(load_at + 1, value);
+        BOOST_TEST(fixture.next_out() == value);
+        fixture.cpu().complete_exit();  // and rests in front of an instruction
+    }
+    // More places than are kept apart.
+    for (unsigned i = 0; i < 1000; ++i) fixture.host_writes(0x20000 + 2 * i, 0);
+    fixture.host_writes(load_at + 1, 9);
+    for (unsigned i = 0; i < 1000; ++i) fixture.host_writes(0x30000 + 2 * i, 0);
+    BOOST_TEST(fixture.next_out() == 9u);
+}
+
+BOOST_AUTO_TEST_CASE(each_vcpu_hears_of_changed_code) {
+    AcceleratorFixture fixture(Mode::real16, {0xb0, 1, 0xe6, 0x60, 0xeb, 0xfa}, 2);
+    for (std::uint8_t value = 1; value < 4; ++value) {
+        fixture.host_writes(load_at + 1, value);
+        for (const auto& cpu : fixture.cpus) {
+            const Exit exit = cpu->run();
+            BOOST_REQUIRE(std::holds_alternative<PortAccess>(exit));
+            BOOST_TEST(std::to_integer<unsigned>(std::get<PortAccess>(exit).data[0]) == value);
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_halted_vcpu_can_go_on) {
