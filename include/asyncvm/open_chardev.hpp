@@ -33,11 +33,12 @@ struct ChardevSpec {
     bool wait = false;    ///< Chardev::ready() completes when the first client is there
     bool append = false;  ///< file, log: keep what is in them
     Full full = Full::wait;
-    std::uint64_t backlog = 1 << 20;                  ///< bytes of output that are kept for the other side; at least 1
-    std::uint64_t history = 0;                        ///< bytes of delivered output that each new client is shown again
-    std::string log;                                  ///< a file that gets a copy of all output; empty: none
-    std::optional<std::chrono::milliseconds> linger;  ///< how long drain() may take; empty: as long as it needs
-    std::chrono::milliseconds reconnect{1000};        ///< client: from one attempt to the next; more than 0
+    std::uint64_t backlog = 1 << 20;  ///< bytes of output that are kept for the other side; at least 1
+    std::uint64_t history = 0;        ///< bytes of delivered output that each new client is shown again
+    std::string log;                  ///< a file that gets a copy of all output; empty: none
+    std::optional<std::chrono::milliseconds>
+        linger;  ///< how long drain() may take; empty: 2 s for a full disk, else as long as it needs
+    std::chrono::milliseconds reconnect{1000};  ///< client: from one attempt to the next; more than 0
 
     bool operator==(const ChardevSpec&) const = default;
 };

@@ -159,7 +159,7 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
         const bool full_pipe = error == EAGAIN;
         if (!failing && !full_pipe) {
             failing = true;
-            self->log(fmt::format("cannot write {}: {} (nothing is lost: it is tried again each second)", sink.path(),
+            self->log(fmt::format("cannot write {}: {} (it is tried again each second, and the output is kept)", sink.path(),
                                   reason(error)));
         }
         const auto stamp = self->state_.generation();
@@ -181,8 +181,18 @@ std::uint64_t Backend::undelivered() {
 }
 
 std::string Backend::waiting_text() {
-    if (const auto client = queue_.undelivered(Queue::Reader::client) + in_kernel(); client > 0) return waiting(client);
-    return fmt::format("{} to be written to {}", bytes_wait(queue_.undelivered(Queue::Reader::copy)), copy_->path());
+    const auto client = queue_.undelivered(Queue::Reader::client) + in_kernel();
+    auto text = client > 0 ? waiting(client)
+                           : fmt::format("{} to be written to {} (Ctrl-C gives up)",
+                                         bytes_wait(queue_.undelivered(Queue::Reader::copy)), copy_->path());
+    if (stuck() && !spec_.linger) text += fmt::format("; given up after {} s", patience_with_files.count());
+    return text;
+}
+
+bool Backend::stuck() {
+    const bool client = queue_.undelivered(Queue::Reader::client) + in_kernel() > 0;
+    const bool copy = queue_.undelivered(Queue::Reader::copy) > 0;
+    return (client || copy) && (!client || failing()) && (!copy || copy_->failing());
 }
 
 awaitable<void> Backend::finish(Deadline) { co_return; }
@@ -193,6 +203,7 @@ awaitable<std::uint64_t> Backend::drain() {
     const auto self = shared_from_this();
     const auto begun = Clock::now();
     const Deadline deadline = spec_.linger ? Deadline(begun + *spec_.linger) : Deadline();
+    Deadline stuck_until;
     Clock::duration pause = std::chrono::milliseconds(1);
     bool told = false;
     draining_ = true;
@@ -205,13 +216,22 @@ awaitable<std::uint64_t> Backend::drain() {
         if (undelivered() == 0) break;
         const auto now = Clock::now();
         if (deadline && now >= *deadline) break;
+        if (deadline || !stuck()) {
+            stuck_until.reset();
+        } else if (!stuck_until) {
+            stuck_until = now + patience_with_files;
+        } else if (now >= *stuck_until) {
+            break;
+        }
         if (!told && (now - begun >= patience || !attended())) {
             told = true;
             log(fmt::format("the guest has ended; {}", waiting_text()));
         }
         // A client that comes or is ready to take more notifies; that the last bytes have arrived must be asked for.
         auto limit = attended() || in_kernel() > 0 ? pause : Event::no_limit;
-        if (deadline) limit = std::min(limit, *deadline - now);
+        for (const auto& end : {deadline, stuck_until}) {
+            if (end) limit = std::min(limit, *end - now);
+        }
         pause = std::min<Clock::duration>(2 * pause, longest_pause);
         co_await state_.wait(seen, limit);
     }

@@ -63,6 +63,8 @@ protected:
     /// Everything has been delivered, or may no longer be waited for: ends the connection, if there is one, so that its peer
     /// loses nothing. Takes until `deadline` at most.
     [[nodiscard]] virtual awaitable<void> finish(Deadline deadline);
+    /// Whether the output can't be written, and no reader could mend that: a full disk, not a slow client.
+    [[nodiscard]] virtual bool failing() { return false; }
     /// What drain() says while it waits: "13 bytes wait for ...".
     [[nodiscard]] virtual std::string waiting(std::uint64_t bytes) const = 0;
     /// Closes descriptors. Once.
@@ -92,6 +94,8 @@ protected:
 
 private:
     [[nodiscard]] std::string waiting_text();
+    /// Whether all that is left to deliver can't be written.
+    [[nodiscard]] bool stuck();
 
     ChardevSpec spec_;
     ChardevEnvironment environment_;
@@ -105,6 +109,9 @@ private:
     std::uint64_t lost_told_ = 0;
     Clock::time_point lost_told_at_{};
 };
+
+/// How long drain() tries to write what can't be written, unless `linger` says so.
+inline constexpr std::chrono::seconds patience_with_files{2};
 
 /// "1 byte waits", "13 bytes wait".
 [[nodiscard]] std::string bytes_wait(std::uint64_t bytes);

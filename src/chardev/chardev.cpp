@@ -37,6 +37,7 @@ public:
 private:
     void run() override { spawn(feed(shared_from_this(), file_)); }
     void push() override { file_.flush(queue()); }
+    [[nodiscard]] bool failing() override { return file_.failing(); }
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override {
         return fmt::format("{} to be written to {} (Ctrl-C gives up)", bytes_wait(bytes), file_.path());
     }

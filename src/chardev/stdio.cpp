@@ -153,9 +153,13 @@ int StdioBackend::flush() {
     constexpr int turns = 64;
     for (int turn = 0; turn < turns && out_; ++turn) {
         queue().next(Queue::Reader::client, OutputLog::block_size, batch_);
-        if (batch_.size == 0) return 0;
+        if (batch_.size == 0) {
+            failing_ = false;
+            return 0;
+        }
         const auto put = out_->descriptor().write(batch_.pieces.front().bytes);
         if (put == -EINTR) continue;
+        failing_ = put < 0 && is_full(static_cast<int>(-put));
         if (put <= 0) return put == 0 ? EAGAIN : static_cast<int>(-put);
         const auto position = batch_.position + static_cast<std::uint64_t>(put);
         queue().take(Queue::Reader::client, position);
@@ -163,6 +167,9 @@ int StdioBackend::flush() {
     }
     return EINTR;
 }
+
+/// Standard output is there, but can't be written now.
+bool StdioBackend::is_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
 /// Nobody can ever read the rest.
 void StdioBackend::give_up(int error) {
@@ -175,7 +182,7 @@ void StdioBackend::give_up(int error) {
 awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
     constexpr auto retry = std::chrono::seconds(1);
     auto& news = self->queue().output(Queue::Reader::client);
-    bool failing = false;
+    bool told = false;
     std::uint64_t position = 0;
     for (;;) {
         const auto seen = news.generation();
@@ -184,7 +191,7 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
         self->report_lost();
         switch (error) {
             case 0:
-                failing = false;
+                told = false;
                 co_await rest(self, Queue::Reader::client, seen, position);
                 break;
             case EINTR:
@@ -194,11 +201,12 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
                 co_await self->out_->wait();
                 break;
             case ENOSPC:
-            case EDQUOT: {
-                if (!std::exchange(failing, true)) {
-                    self->log(
-                        fmt::format("cannot write to standard output: {} (nothing is lost: it is tried again each second)",
-                                    reason(error)));
+            case EDQUOT:
+            case EFBIG: {
+                if (!std::exchange(told, true)) {
+                    self->log(fmt::format(
+                        "cannot write to standard output: {} (it is tried again each second, and the output is kept)",
+                        reason(error)));
                 }
                 const auto stamp = self->state().generation();
                 co_await self->state().wait(stamp, retry);
@@ -213,11 +221,11 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
 
 void StdioBackend::push() {
     const int error = flush();
-    if (error != 0 && error != EINTR && error != EAGAIN && error != ENOSPC && error != EDQUOT) give_up(error);
+    if (error != 0 && error != EINTR && error != EAGAIN && !is_full(error)) give_up(error);
 }
 
 std::string StdioBackend::waiting(std::uint64_t bytes) const {
-    return fmt::format("{} for standard output to take them", bytes_wait(bytes));
+    return fmt::format("{} for standard output to take them (Ctrl-C gives up)", bytes_wait(bytes));
 }
 
 void StdioBackend::shut() noexcept {

@@ -36,12 +36,14 @@ private:
     void help() const;
     /// Writes what goes at once; returns 0 or the errno that stopped it.
     int flush();
+    [[nodiscard]] static bool is_full(int error);
     void give_up(int error);
 
     void run() override;
     void push() override;
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;
     [[nodiscard]] std::uint64_t undeliverable() override { return given_up_ ? queue().lost() : 0; }
+    [[nodiscard]] bool failing() override { return failing_; }
     void shut() noexcept override;
 
     std::optional<StdStream> out_;
@@ -52,6 +54,7 @@ private:
     std::function<void()> on_quit_;
     OutputLog::Batch batch_;
     bool given_up_ = false;
+    bool failing_ = false;  ///< the last write found a full disk
 };
 
 }  // namespace asyncvm

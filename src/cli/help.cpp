@@ -66,7 +66,7 @@ and the options are:
                           output is dropped
   history=SIZE            show each new client that much of the last output again
   linger=SECONDS          how long to wait at the end until all is delivered
-                          (default: until it is; 0: not at all)
+                          (default: until it is, 2 for a full disk; 0: not at all)
   log=FILE                copy all output to a file
   append                  add to the file (file:, log=), keep what is in it
 

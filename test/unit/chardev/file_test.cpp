@@ -8,10 +8,12 @@
 #include <asyncvm/error.hpp>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
+#include <csignal>
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -56,19 +58,105 @@ BOOST_AUTO_TEST_CASE(a_file_gets_everything) {
                           [](const Error& error) { return error.kind() == ErrorKind::host; });
 }
 
-BOOST_AUTO_TEST_CASE(a_full_disk_is_told_once_and_loses_nothing) {
+BOOST_AUTO_TEST_CASE(a_full_disk_is_told_once_and_given_up_soon_after_the_end) {
+    const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+    const Redirect stdout_is(1, full);
+    ::close(full);
+    struct Case {
+        std::string spec;
+        std::string told;
+        std::string waits;
+    };
+    const Case cases[] = {
+        {"file:/dev/full", "serial0: cannot write /dev/full",
+         "serial0: the guest has ended; 8 bytes wait to be written to /dev/full"},
+        {"null,log=/dev/full", "serial1: cannot write /dev/full",
+         "serial1: the guest has ended; 8 bytes wait to be written to /dev/full"},
+        {"file:/dev/stdout", "serial2: cannot write /dev/stdout",
+         "serial2: the guest has ended; 8 bytes wait to be written to"},
+        {"stdio", "serial3: cannot write to standard output",
+         "serial3: the guest has ended; 8 bytes wait for standard output"},
+    };
     Fixture fixture;
-    const auto serial = fixture.open("file:/dev/full");
-    put(*serial, "kept");
-    BOOST_TEST(!fixture.lines.await("serial0: cannot write /dev/full: no space left on device").empty());
+    std::vector<std::future<std::uint64_t>> drained;
+    for (const auto& [spec, told, waits] : cases) {
+        const auto serial = fixture.open(spec, false);
+        put(*serial, "kept");
+        BOOST_TEST(fixture.lines.await(told).ends_with(
+            ": no space left on device (it is tried again each second, and the output is kept)"));
+        put(*serial, "kept");
+        drained.push_back(fixture.drain(serial));
+    }
+    for (auto& end : drained) {
+        BOOST_TEST_REQUIRE(done(end));
+        BOOST_TEST(end.get() == 8u);
+    }
+    for (const auto& [spec, told, waits] : cases) {
+        BOOST_TEST(fixture.lines.count(told) == 1u);
+        BOOST_TEST(fixture.lines.await(waits).ends_with("(Ctrl-C gives up); given up after 2 s"));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_full_disk_is_waited_for_as_long_as_linger_allows) {
+    Fixture fixture;
+    const auto serial = fixture.open("file:/dev/full,linger=1000000");
     put(*serial, "kept");
     auto drained = fixture.drain(serial);
-    BOOST_TEST(!fixture.lines.await("8 bytes wait to be written to /dev/full").empty());
+    BOOST_TEST(!fixture.lines.await("4 bytes wait to be written to /dev/full").empty());
+    BOOST_TEST((drained.wait_for(2500ms) == std::future_status::timeout));
+    BOOST_TEST(fixture.lines.count("given up") == 0u);
     fixture.close(serial);
     BOOST_TEST_REQUIRE(done(drained));
-    BOOST_TEST(drained.get() == 8u);
-    BOOST_TEST(fixture.lines.count("no space left") == 1u);
-    BOOST_TEST(fixture.lines.count("8 bytes wait") == 1u);
+    BOOST_TEST(drained.get() == 4u);
+    const auto hasty = fixture.open("file:/dev/full,linger=0");
+    put(*hasty, "kept");
+    auto at_once = fixture.drain(hasty);
+    BOOST_TEST_REQUIRE(done(at_once));
+    BOOST_TEST(at_once.get() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_may_not_grow_is_a_full_disk) {
+    const Directory directory;
+    const auto path = directory / "out";
+    const int out = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const Redirect stdout_is(1, out);
+    ::close(out);
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+    {
+        Fixture fixture;
+        const auto serial = fixture.open("stdio", false);
+        const rlimit small{2, before.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &small);
+        put(*serial, "1234");
+        BOOST_TEST(!fixture.lines.await("cannot write to standard output: file too large").empty());
+        ::setrlimit(RLIMIT_FSIZE, &before);
+        auto drained = fixture.drain(serial);
+        BOOST_TEST_REQUIRE(done(drained));
+        BOOST_TEST(drained.get() == 0u);
+    }
+    ::signal(SIGXFSZ, handler);
+    BOOST_TEST(contents(path) == "1234");
+}
+
+BOOST_AUTO_TEST_CASE(a_pipe_whose_reader_is_slow_is_waited_for) {
+    Fixture fixture;
+    const Directory directory;
+    const auto fifo = directory / "fifo";
+    BOOST_TEST_REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const auto serial = fixture.open("file:" + fifo + ",backlog=1M");
+    const std::string text(200'000, 'x');
+    put(*serial, text);
+    auto drained = fixture.drain(serial);
+    BOOST_TEST(!fixture.lines.await("bytes wait to be written to " + fifo).empty());
+    BOOST_TEST((drained.wait_for(2500ms) == std::future_status::timeout));
+    ::fcntl(reader, F_SETFL, 0);
+    BOOST_TEST(read_text(reader, text.size()).size() == text.size());
+    BOOST_TEST_REQUIRE(done(drained));
+    BOOST_TEST(drained.get() == 0u);
+    ::close(reader);
 }
 
 BOOST_AUTO_TEST_CASE(the_log_gets_a_copy_of_everything) {
