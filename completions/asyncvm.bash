@@ -17,14 +17,13 @@ _asyncvm_files() {
 
 # The words of --serial and --debugcon.
 _asyncvm_stream() {
-    local typed=$1 options='backlog= full=wait full=drop linger= log='
+    local typed=$1 options='backlog= full=wait full=drop linger= log= append'
     case $typed in
         tcp:*,* | telnet:*,*) options+=' client reconnect= wait telnet history=' ;;
         unix:*,*) options+=' client reconnect= wait history=' ;;
-        pty,*) options+=' wait' ;;
-        file:*,*) options+=' append' ;;
-        stdio,*) ;;
-        null,*) options='log=' ;;
+        pty,*) options+=' wait link=' ;;
+        file:*,* | stdio,*) ;;
+        null,*) options='log= append' ;;
         unix:* | file:*)
             _asyncvm_files "${typed#*:}" "${typed%%:*}:"
             return

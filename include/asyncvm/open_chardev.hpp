@@ -26,7 +26,7 @@ struct ChardevSpec {
     Kind kind = Kind::null;
     std::string host;        ///< tcp: a name or an address without brackets; empty: loopback
     std::uint16_t port = 0;  ///< tcp: 0 lets the kernel pick one
-    std::string path;        ///< file, unix_socket
+    std::string path;        ///< file, unix_socket; pty: a symbolic link to make, if not empty
 
     bool client = false;  ///< tcp, unix_socket: connect (and reconnect) instead of listening
     bool telnet = false;  ///< tcp: speak telnet
@@ -36,14 +36,15 @@ struct ChardevSpec {
     std::uint64_t backlog = 1 << 20;  ///< bytes of output that are kept for the other side; at least 1
     std::uint64_t history = 0;        ///< bytes of delivered output that each new client is shown again
     std::string log;                  ///< a file that gets a copy of all output; empty: none
-    std::optional<std::chrono::milliseconds>
-        linger;  ///< how long drain() may take; empty: 2 s for a full disk, else as long as it needs
+    /// How long drain() may take; empty: as long as it needs, and 2 s for a full disk.
+    std::optional<std::chrono::milliseconds> linger;
     std::chrono::milliseconds reconnect{1000};  ///< client: from one attempt to the next; more than 0
 
     bool operator==(const ChardevSpec&) const = default;
 };
 
-/// Parses `tcp:[HOST:]PORT`, `telnet:[HOST:]PORT`, `unix:PATH`, `file:PATH`, `pty`, `stdio` or `null`, each with
+/// Parses `tcp:[HOST:]PORT`, `telnet:[HOST:]PORT`, `unix:PATH`, `file:PATH`, `pty`, `stdio` or `null` (also `none`, `off`),
+/// each with
 /// `,option[=value]...`. A comma that belongs to a path is doubled. Opens nothing. Any thread. Throws Error(usage); its text
 /// says what is wrong and gives an example.
 [[nodiscard]] ChardevSpec parse_chardev_spec(std::string_view text);

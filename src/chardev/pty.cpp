@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 #include <algorithm>
@@ -22,7 +23,59 @@ namespace {
     throw Error(ErrorKind::host, fmt::format("cannot {}: {}", what, reason(error)));
 }
 
+/// Where a symbolic link leads; empty if `path` is none.
+std::string link_target(const std::string& path) {
+    std::array<char, 256> target{};
+    const auto size = ::readlink(path.c_str(), target.data(), target.size());
+    return size > 0 ? std::string(target.data(), static_cast<std::size_t>(size)) : std::string();
+}
+
+bool younger(const timespec& a, const timespec& b) {
+    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+}
+
 }  // namespace
+
+PtyLink::PtyLink(std::string path, std::string target) : path_(std::move(path)), target_(std::move(target)) {
+    remove_left_over();
+    if (::symlink(target_.c_str(), path_.c_str()) != 0) {
+        const int error = errno;
+        throw Error(ErrorKind::host, fmt::format("cannot make the link {} to {}: {}{}", path_, target_, reason(error),
+                                                 error == ENOENT ? " (the directory must exist)" : ""));
+    }
+    struct stat status {};
+    if (::lstat(path_.c_str(), &status) == 0) inode_ = status.st_ino;
+}
+
+PtyLink::~PtyLink() {
+    struct stat status {};
+    if (::lstat(path_.c_str(), &status) != 0 || status.st_ino != inode_ || link_target(path_) != target_) return;
+    (void)::unlink(path_.c_str());
+}
+
+void PtyLink::remove_left_over() const {
+    struct stat link {};
+    if (::lstat(path_.c_str(), &link) != 0) return;
+    const auto target = link_target(path_);
+    if (!target.starts_with("/dev/pts/")) {
+        throw Error(
+            ErrorKind::host,
+            fmt::format("cannot make the link {}: there is a file that is no link to a pseudo-terminal (take another "
+                        "path)",
+                        path_));
+    }
+    // Numbers are used again: a terminal with the number of one that has gone came after the link.
+    struct stat terminal {};
+    const bool in_use =
+        target != target_ && ::stat(target.c_str(), &terminal) == 0 && !younger(terminal.st_ctim, link.st_mtim);
+    if (in_use) {
+        throw Error(ErrorKind::host,
+                    fmt::format("cannot make the link {}: it leads to {}, which is in use (another asyncvm? "
+                                "take another path, or remove it)",
+                                path_, target));
+    }
+    (void)::unlink(path_.c_str());
+}
 
 Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
     UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
@@ -40,6 +93,7 @@ Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec
         ::cfmakeraw(&settings);
         if (::tcsetattr(slave.get(), TCSANOW, &settings) != 0) fail("set up " + path_, errno);
     }
+    if (!spec.path.empty()) link_.emplace(spec.path, path_);
     UniqueFd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!events.valid() || ::inotify_add_watch(events.get(), path_.c_str(), IN_OPEN | IN_CLOSE) < 0)
         fail("watch " + path_, errno);
@@ -50,7 +104,8 @@ Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec
 }
 
 void Pty::run() {
-    environment().log(fmt::format("{} is on pty {}", environment().label, path_));
+    environment().log(link_ ? fmt::format("{} is on pty {} ({} leads there)", environment().label, path_, link_->path())
+                            : fmt::format("{} is on pty {}", environment().label, path_));
     const auto self = std::static_pointer_cast<Pty>(shared_from_this());
     spawn(attend(self));
     spawn(send(self));
@@ -156,15 +211,15 @@ void Pty::push() {
 /// Asked while draining. Opening the terminal here hides who else has it open, which matters no more once the queue is
 /// empty.
 std::uint64_t Pty::in_kernel() {
-    // What a reader sees is at most 4 KiB. What is behind that comes when the reader has emptied them *and* is on its way
-    // out of its read(): nothing tells of it in between, which on a busy machine takes a while.
+    // A reader sees at most 4 KiB. The rest comes when the reader has emptied them *and* is on its way out of its read().
+    // Nothing shows it in between, and on a busy machine that takes a while.
     constexpr std::uint64_t seen_at_once = 4095;
     const auto moment = std::chrono::milliseconds(put_since_empty_ > seen_at_once ? 1000 : 20);
     if (!master_ || queue().undelivered(Queue::Reader::client) > 0) return 0;
     if (!slave_.valid()) slave_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
     int unread = 0;
     if (slave_.valid()) {
-        // What was written to the master is still on its way, and not counted yet: poll() waits for it.
+        // The last write to the master may be on its way, and not counted yet: poll() waits for it.
         pollfd entry{slave_.get(), POLLIN, 0};
         (void)::poll(&entry, 1, 0);
         (void)::ioctl(slave_.get(), FIONREAD, &unread);
@@ -180,10 +235,12 @@ std::uint64_t Pty::in_kernel() {
 }
 
 std::string Pty::waiting(std::uint64_t bytes) const {
-    return fmt::format("{} for somebody to read {} (cat {} shows them, Ctrl-C gives up)", bytes_wait(bytes), path_, path_);
+    const auto& path = link_ ? link_->path() : path_;
+    return fmt::format("{} for somebody to read {} (cat {} shows them, Ctrl-C gives up)", bytes_wait(bytes), path, path);
 }
 
 void Pty::shut() noexcept {
+    link_.reset();
     master_.reset();
     events_.reset();
     slave_.reset();

@@ -4,14 +4,37 @@
 #include <chardev/backend.hpp>
 #include <chardev/descriptor.hpp>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 namespace asyncvm {
 
-/// Output is given to the kernel only while somebody has the terminal open. Whether that is so the master's POLLHUP says
-/// exactly; inotify says when to look, so nothing is polled while nothing happens. As long as the master is open the kernel
-/// keeps the terminal's settings (raw, no echo at first) and what a client left unread, for the next one.
+/// A symbolic link to a pseudo-terminal, so that it can be found at a path that is known before.
+class PtyLink {
+public:
+    /// Replaces a link that a program has left behind: one to a pseudo-terminal that does not exist any more, or that is
+    /// younger than the link. Throws Error(host).
+    PtyLink(std::string path, std::string target);
+    /// Removes the link, if it is still the one that was made.
+    ~PtyLink();
+    PtyLink(const PtyLink&) = delete;
+    PtyLink& operator=(const PtyLink&) = delete;
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+private:
+    void remove_left_over() const;
+
+    std::string path_;
+    std::string target_;
+    std::uint64_t inode_ = 0;
+};
+
+/// Output is given to the kernel only while somebody has the terminal open. The master's
+/// POLLHUP says exactly whether that is so; inotify says when to look, so nothing is polled while nothing happens. As long
+/// as the master is open the kernel keeps the terminal's settings (raw, no echo at first) and what a client left unread, for
+/// the next one.
 class Pty : public Backend {
 public:
     /// Throws Error(host).
@@ -37,6 +60,7 @@ private:
     std::optional<Watched> events_;
     UniqueFd slave_;  ///< only while draining
     std::string path_;
+    std::optional<PtyLink> link_;
     OutputLog::Batch batch_;
     std::uint64_t last_unread_ = 0;  ///< in the kernel, when it was last looked
     Clock::time_point last_unread_at_{};

@@ -115,7 +115,7 @@ void parse_head(const Complaint& complain, std::string_view head, ChardevSpec& s
         nothing_after(Kind::pty);
     } else if (scheme == "stdio") {
         nothing_after(Kind::stdio);
-    } else if (scheme == "null") {
+    } else if (scheme == "null" || scheme == "none" || scheme == "off") {
         nothing_after(Kind::null);
     } else {
         complain("unknown; one of {}", kinds);
@@ -140,6 +140,11 @@ struct Option {
 constexpr Option options[] = {
     {"client", sockets, Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.client = on; }},
     {"wait", sockets | bit(Kind::pty), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.wait = on; }},
+    {"link", bit(Kind::pty), Takes::value,
+     [](auto& c, ChardevSpec& s, auto, auto value, bool) {
+         if (value.empty()) c("link= needs a path (for example link=/tmp/guest.tty)");
+         s.path = value;
+     }},
     {"telnet", bit(Kind::tcp), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.telnet = on; }},
     {"backlog", queued, Takes::value,
      [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.backlog = parse_size(c, name, value, 1); }},

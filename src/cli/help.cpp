@@ -55,7 +55,7 @@ SPEC is one of these, with options after commas (a comma in a path is doubled):
   unix:PATH               listen on a socket file
   pty                     a new pseudo-terminal; its name is printed
   file:PATH               write to a file
-  null                    nowhere
+  null                    nowhere (none and off mean the same)
 and the options are:
   client                  connect instead of listening, again and again
                           (reconnect=SECONDS, default 1)
@@ -68,6 +68,7 @@ and the options are:
   linger=SECONDS          how long to wait at the end until all is delivered
                           (default: until it is, 2 for a full disk; 0: not at all)
   log=FILE                copy all output to a file
+  link=PATH               make a symbolic link to the pseudo-terminal (pty only)
   append                  add to the file (file:, log=), keep what is in it
 
 Other options:

@@ -57,7 +57,9 @@ BOOST_AUTO_TEST_CASE(a_host_may_be_a_name_an_address_or_in_brackets) {
 BOOST_AUTO_TEST_CASE(every_kind_is_known) {
     BOOST_TEST((parse("null").kind == Kind::null));
     BOOST_TEST((parse("stdio").kind == Kind::stdio));
+    for (const auto* name : {"null", "none", "off"}) BOOST_TEST((parse(name).kind == Kind::null));
     BOOST_TEST((parse("pty").kind == Kind::pty));
+    BOOST_TEST(parse("pty,link=/tmp/a,,b").path == "/tmp/a,b");
     BOOST_TEST((parse("file:/tmp/a").kind == Kind::file));
     BOOST_TEST(parse("file:/tmp/a").path == "/tmp/a");
     BOOST_TEST((parse("unix:/tmp/a:b").kind == Kind::unix_socket));
@@ -125,7 +127,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named_with_an_example) {
     check_refused("file", "needs a path");
     check_refused("pty:x", "nothing after it");
     check_refused("tcp:1,", "missing after a comma");
-    check_refused("tcp:1,bogus", "tcp has no option 'bogus'; it has client, wait, telnet, backlog=, full=, log=, append, history=");
+    check_refused("tcp:1,bogus",
+                  "tcp has no option 'bogus'; it has client, wait, telnet, backlog=, full=, log=, append, history=");
     check_refused("file:a,wait", "file has no option 'wait'; it has backlog=, full=, log=, append, linger=");
     check_refused("null,linger=1", "null has no option 'linger'; it has log=, append");
     check_refused("tcp:1,backlog", "needs a value");
@@ -144,6 +147,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named_with_an_example) {
     check_refused("tcp:1,linger=1.5.5", "not a time");
     check_refused("tcp:1,linger=1000000001", "not a time");
     check_refused("tcp:1,log=", "needs a file");
+    check_refused("pty,link=", "needs a path");
+    check_refused("off:x", "nothing after it");
     check_refused("tcp:1,append", "for example tcp:1,log=out.txt,append");
     check_refused("tcp:1,reconnect=1", "for a client");
     check_refused("tcp:h:1,client,reconnect=0", "never rest");

@@ -22,8 +22,6 @@ int unread(int fd) {
     return bytes;
 }
 
-std::string pty_path(const Chardev& chardev) { return chardev.description().substr(4); }
-
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(pipes_carry_output_and_input) {
@@ -242,62 +240,6 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
         BOOST_TEST(terminal.raw());
     }
     BOOST_TEST(terminal.cooked());
-}
-
-BOOST_AUTO_TEST_CASE(a_pty_keeps_output_until_somebody_opens_it) {
-    Fixture fixture;
-    const auto serial = fixture.open("pty,wait");
-    const auto path = pty_path(*serial);
-    BOOST_TEST(fixture.lines.await("serial0 is on pty") == "serial0 is on pty " + path);
-    auto ready = fixture.ready(serial);
-    put(*serial, "early");
-    BOOST_TEST(!serial->connected());
-    Pair client;
-    client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    BOOST_TEST(done(ready));
-    BOOST_TEST(read_text(client.fd[0], 5) == "early");
-    BOOST_TEST(serial->connected());
-    write_text(client.fd[0], "in\r\x03");
-    BOOST_TEST(get(*serial, 4) == "in\r\x03");
-    Pair::close(client.fd[0]);
-    BOOST_TEST(eventually([&] { return !serial->connected(); }));
-    put(*serial, "later");
-    client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    BOOST_TEST(read_text(client.fd[0], 5) == "later");
-}
-
-BOOST_AUTO_TEST_CASE(a_pty_gives_each_byte_to_one_of_many_clients) {
-    Fixture fixture;
-    const auto serial = fixture.open("pty");
-    const auto path = pty_path(*serial);
-    std::string all;
-    for (int i = 0; i < 30'000; ++i) all += std::to_string(i) + "\n";
-    auto written = fixture.write(serial, all);
-    std::string got;
-    while (got.size() < all.size()) {
-        Pair client;
-        client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
-        got += read_text(client.fd[0], std::min<std::size_t>(40'000, all.size() - got.size()));
-    }
-    BOOST_TEST((got == all));
-    BOOST_TEST(done(written));
-}
-
-BOOST_AUTO_TEST_CASE(a_pty_is_drained_when_all_has_been_read) {
-    Fixture fixture;
-    const auto serial = fixture.open("pty");
-    const auto path = pty_path(*serial);
-    put(*serial, "the end");
-    auto drained = fixture.drain(serial);
-    BOOST_TEST(!fixture.lines.await("serial0: the guest has ended; 7 bytes wait for somebody to read " + path).empty());
-    Pair client;
-    client.fd[0] = ::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    BOOST_TEST(read_text(client.fd[0], 3) == "the");
-    BOOST_TEST((drained.wait_for(200ms) == std::future_status::timeout));
-    BOOST_TEST(read_text(client.fd[0], 4) == " end");
-    BOOST_TEST_REQUIRE(done(drained));
-    BOOST_TEST(drained.get() == 0u);
-    fixture.close(serial);
 }
 
 BOOST_AUTO_TEST_CASE(null_takes_everything) {
