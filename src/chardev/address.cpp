@@ -16,6 +16,21 @@ namespace {
 
 constexpr int pending_clients = 128;
 
+/// A socket file, and whose it is.
+struct SocketFile {
+    dev_t device;
+    ino_t inode;
+    sockaddr_un address;
+};
+
+/// Removes the file, if it is still the one that was made. Async-signal-safe.
+void remove_file(const SocketFile& file) noexcept {
+    struct stat status {};
+    const char* const path = file.address.sun_path;
+    if (::lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+    if (status.st_dev == file.device && status.st_ino == file.inode) (void)::unlink(path);
+}
+
 [[noreturn]] void cannot_listen(const std::string& where, int error) {
     std::string hint;
     if (error == EADDRINUSE) hint = " (another asyncvm? take another port, or port 0 to have one picked)";
@@ -109,7 +124,7 @@ UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address) {
     cannot_listen(tcp_text(spec), error);
 }
 
-UniqueFd listen_unix(const std::string& path, SocketFile& file) {
+UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
     const auto address = unix_address(path);
     const auto where = "unix:" + path;
     struct stat status {};
@@ -133,19 +148,15 @@ UniqueFd listen_unix(const std::string& path, SocketFile& file) {
         throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {}{}", where, reason(error),
                                                  error == ENOENT ? " (the directory must exist)" : ""));
     }
-    if (::lstat(path.c_str(), &status) == 0) file = {status.st_dev, status.st_ino};
+    if (::lstat(path.c_str(), &status) == 0)
+        file.emplace(&remove_file,
+                     SocketFile{status.st_dev, status.st_ino, reinterpret_cast<const sockaddr_un&>(address.storage)});
     if (::listen(fd.get(), pending_clients) != 0) {
         const int error = errno;
-        remove_socket_file(path, file);
+        file.reset();
         cannot_listen(where, error);
     }
     return fd;
-}
-
-void remove_socket_file(const std::string& path, const SocketFile& file) noexcept {
-    struct stat status {};
-    if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
-    if (status.st_dev == file.device && status.st_ino == file.inode) (void)::unlink(path.c_str());
 }
 
 }  // namespace asyncvm

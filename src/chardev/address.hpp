@@ -3,9 +3,10 @@
 
 #include <asyncvm/open_chardev.hpp>
 #include <chardev/descriptor.hpp>
+#include <os/put_back.hpp>
 
 #include <sys/socket.h>
-#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,16 +42,8 @@ void use_small_segments(int fd, const SocketAddress& address) noexcept;
 /// Listens on TCP and says in `address` where. Throws Error(host).
 [[nodiscard]] UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address);
 
-/// A socket file: whose it is.
-struct SocketFile {
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;
-};
-
-/// Listens at a path; a socket file that nobody listens at is replaced. Throws Error(host).
-[[nodiscard]] UniqueFd listen_unix(const std::string& path, SocketFile& file);
-
-/// Removes the file, if it is still the one that listen_unix() made.
-void remove_socket_file(const std::string& path, const SocketFile& file) noexcept;
+/// Listens at a path; a socket file that nobody listens at is replaced. `file` removes the new one on every way out, if it
+/// is still there. Throws Error(host).
+[[nodiscard]] UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file);
 
 }  // namespace asyncvm

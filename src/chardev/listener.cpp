@@ -114,7 +114,7 @@ std::string Listener::waiting(std::uint64_t bytes) const {
 
 void Listener::shut_sockets() noexcept {
     listener_.reset();
-    if (spec().kind == ChardevSpec::Kind::unix_socket) remove_socket_file(spec().path, file_);
+    file_.reset();
 }
 
 }  // namespace asyncvm

@@ -32,7 +32,7 @@ private:
     std::optional<Watched> listener_;
     std::string where_;
     SocketAddress address_;
-    SocketFile file_;
+    std::optional<PutBack> file_;  ///< of unix:PATH
 };
 
 }  // namespace asyncvm

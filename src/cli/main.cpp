@@ -2,6 +2,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
 #include "cli/session.hpp"
+#include "cli/signals.hpp"
 #include "probe/feature.hpp"
 #include "probe/table.hpp"
 
@@ -34,12 +35,19 @@ int run_probe(ProbeReport report) {
     return unusable.empty() ? exit_code::success : exit_code::host;
 }
 
+/// Returns `code` when the standard error has what was printed. A signal ends the wait, and the program.
+int said(int code) {
+    flush_console(until_taken);
+    return code;
+}
+
 }  // namespace
 }  // namespace asyncvm::cli
 
 int main(int argc, char** argv) {
     using namespace asyncvm;
     using namespace asyncvm::cli;
+    tame_signals();
     // Threads that share the heap start sooner than threads that get one each, and an exit allocates nothing.
     static_cast<void>(mallopt(M_ARENA_MAX, 1));
     fill_standard_streams();
@@ -52,15 +60,15 @@ int main(int argc, char** argv) {
     } catch (const Error& error) {
         print(error.what());
         if (error.kind() == ErrorKind::usage) print("see asyncvm --help");
-        return exit_status(error.kind());
+        return said(exit_status(error.kind()));
     } catch (const std::bad_alloc&) {
         print("out of memory");
-        return exit_code::host;
+        return said(exit_code::host);
     } catch (const std::system_error& error) {
         print(error.what());
-        return exit_code::host;
+        return said(exit_code::host);
     } catch (const std::exception& error) {
         print(fmt::format("internal error: {}", error.what()));
-        return exit_code::kvm_failure;
+        return said(exit_code::kvm_failure);
     }
 }

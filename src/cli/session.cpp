@@ -32,6 +32,7 @@ using namespace std::chrono_literals;
 struct Interruption {
     std::string by;  ///< "SIGTERM"
     int code;        ///< the program's exit code for it
+    std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
 };
 
 // The chardev lives as long as the coroutine, whoever else lets it go.
@@ -61,9 +62,7 @@ public:
                                           {.cpu_features = options.cpu_features});
               },
               loop_),
-          streams_(loop_, make_log(), [this] {
-              interrupt({"Ctrl-A x", exit_code::signal_base + SIGINT});
-          }) {}
+          streams_(loop_, make_log(), [this] { interrupt({.by = "Ctrl-A x", .code = exit_code::signal_base + SIGINT}); }) {}
 
     int run();
 
@@ -110,9 +109,10 @@ void Session::attach() {
                               .log = make_log()});
 }
 
-/// The first one ends the session in order; whoever asks again does not want to wait for that.
+/// The first one ends the session in order; whoever asks again after a moment does not want to wait for that.
 void Session::interrupt(Interruption by) {
     if (interruption_) {
+        if (by.at - interruption_->at < impatience) return;
         streams_.close();
         print(fmt::format("ended at once by {}", by.by));
         ::_exit(by.code);
@@ -197,7 +197,7 @@ void Session::print_statistics() const {
 
 void Session::on_signal(int number) {
     if (number != SIGUSR1) {
-        interrupt({std::string(signal_name(number)), exit_code::signal_base + number});
+        interrupt({.by = std::string(signal_name(number)), .code = exit_code::signal_base + number});
     } else if (options_.statistics) {
         print_statistics();
     } else {
@@ -226,7 +226,7 @@ int Session::run() {
     check();
     load();
     // From here on there is something to tidy up.
-    const Signals signals(loop_, [this](int number) { on_signal(number); });
+    Signals signals(loop_, [this](int number) { on_signal(number); });
     attach();
     std::optional<int> code;
     std::exception_ptr failure;
@@ -235,7 +235,9 @@ int Session::run() {
         code = result;
         loop_.stop();
     });
+    signals.loop_runs();
     loop_.run();
+    flush_console(interruption_ ? impatience : until_taken);
     if (failure) std::rethrow_exception(failure);
     return code.value();
 }
@@ -243,7 +245,6 @@ int Session::run() {
 }  // namespace
 
 int run_session(const Options& options) {
-    ignore_broken_pipes();
     // It answers while the command line is looked at and the guest is loaded.
     const auto expected = options.accelerator != AcceleratorChoice::unicorn ? expect_kvm_accelerator() : nullptr;
     return Session(options).run();

@@ -3,8 +3,9 @@
 
 #include <asyncvm/asio.hpp>
 
-#include <asio/signal_set.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 
+#include <chrono>
 #include <functional>
 #include <string_view>
 
@@ -13,23 +14,36 @@ namespace asyncvm::cli {
 /// "SIGINT" for 2.
 [[nodiscard]] std::string_view signal_name(int number) noexcept;
 
-/// Listens for SIGINT, SIGTERM, SIGHUP (unless it was ignored at the start, as nohup has it), SIGQUIT and SIGUSR1 while it
-/// lives.
+/// A second signal asks for the end at once only when this has passed since the first: GNU timeout, and shells, send each
+/// signal to the process and again to its group.
+inline constexpr std::chrono::milliseconds impatience{500};
+
+/// The first thing that main() does. A peer that leaves and a limit for a file's size must be errors of the write, not the
+/// end of the program; SIGUSR1 waits until Signals are there.
+void tame_signals() noexcept;
+
+/// Handles SIGUSR1 and every signal that would end the program, faults and SIGKILL aside, while it lives. SIGINT, SIGTERM
+/// and SIGQUIT also if they were ignored at the start; the others stay ignored then, as nohup has it for SIGHUP.
+///
+/// Signals are noted where they come and `on_signal` is called for them on `loop`. One that ends the program does not depend
+/// on the loop: if the program does not run the guest yet, or if it is not the first and `impatience` has passed, the
+/// handler puts back what must be put back and ends the program with 128 plus its number.
 class Signals {
 public:
-    /// `on_signal` is called on `loop` for each signal that comes.
+    /// One object at a time. Throws std::system_error without a descriptor for it.
     Signals(asio::io_context& loop, std::function<void(int)> on_signal);
+    ~Signals();
     Signals(const Signals&) = delete;
     Signals& operator=(const Signals&) = delete;
+
+    /// From now on the first signal that ends the program is left to the loop, which runs from now on.
+    void loop_runs() noexcept;
 
 private:
     void wait();
 
-    asio::signal_set set_;
+    asio::posix::stream_descriptor woken_;
     std::function<void(int)> on_signal_;
 };
-
-/// A peer that leaves must be an error of the write, not the end of the program.
-void ignore_broken_pipes() noexcept;
 
 }  // namespace asyncvm::cli
