@@ -86,7 +86,8 @@ SIZE and ADDR are numbers (42, 0x2a, 0b101010, 0o52) and may end in K, M or G.
 An option that can't be repeated counts as it was given last.
 
 Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the guest and ends in
-order; a second one ends at once. SIGUSR1 shows statistics, with --stats.
+order; one half a second or more later ends at once. SIGUSR1 shows statistics, with
+--stats.
 
 Exit codes:
   0        the guest halted
