@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 /// Until no vCPU runs, or one is left behind. A cancellation stops the machine.
 awaitable<void> MachineCore::wait_for_vcpus(std::shared_ptr<MachineCore> self) {
-    enum class Patience : std::uint8_t { cancellation, stop, none };
+    enum class Patience : std::uint8_t { cancellation, stop };
     auto patience = Patience::cancellation;
     for (;;) {
         const auto seen = self->change_->generation();

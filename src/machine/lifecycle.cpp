@@ -46,12 +46,6 @@ bool Lifecycle::resume() noexcept {
     return true;
 }
 
-bool Lifecycle::reset() noexcept {
-    if (state_ != State::paused) return false;
-    ++generation_;
-    return true;
-}
-
 bool Lifecycle::finish() noexcept {
     if (std::exchange(finished_, true)) return false;
     if (run_ && state_ != State::ended) state_ = State::winding_down;

@@ -37,9 +37,6 @@ public:
         return state_ == State::running || state_ == State::pausing || state_ == State::winding_down;
     }
 
-    /// How many reset() there have been. A completion that belongs to an earlier one is dropped.
-    [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
-
     /// Pauses that are held.
     [[nodiscard]] unsigned pauses() const noexcept { return pauses_; }
 
@@ -59,7 +56,7 @@ public:
     [[nodiscard]] bool resume() noexcept;
 
     /// False where there is nothing to reset: before the guest has begun, and after it has ended. Only in a pause.
-    [[nodiscard]] bool reset() noexcept;
+    [[nodiscard]] bool reset() const noexcept { return state_ == State::paused; }
 
     /// The run gets its outcome. True the first time, and before the run as well.
     [[nodiscard]] bool finish() noexcept;
@@ -72,7 +69,6 @@ private:
     bool run_ = false;       ///< run() was called
     bool finished_ = false;  ///< finish() was called
     unsigned pauses_ = 0;
-    std::uint64_t generation_ = 0;
 };
 
 }  // namespace asyncvm
