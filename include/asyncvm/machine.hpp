@@ -6,6 +6,7 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/device_context.hpp>
 #include <asyncvm/log.hpp>
+#include <asyncvm/observer.hpp>
 #include <asyncvm/outcome.hpp>
 #include <asyncvm/statistics.hpp>
 
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace asyncvm {
 
@@ -38,6 +40,9 @@ struct MachineConfig {
     /// paused.
     std::shared_ptr<MachineClock> clock{};
     std::shared_ptr<RandomSource> random{};
+    std::vector<std::shared_ptr<Observer>> observers{};
+    /// Keeps the state of the start for reset(), which a start pays for with some twenty system calls a vCPU.
+    bool resettable = false;
     /// Part of reset(), after the devices: loads the guest's image again. On the device loop.
     std::function<void()> on_reset{};
 };
@@ -113,9 +118,11 @@ public:
     [[nodiscard]] awaitable<Pause> pause();
 
     /// In a pause of its own: cancels the accesses that devices hold open, resets each device (Device::reset()) and calls
-    /// MachineConfig::on_reset, both on the device loop, and gives each vCPU the registers that it had at the start. Any
-    /// executor, while the device loop runs; one reset at a time. Cancelling it has an effect only until the machine is
-    /// paused. Throws Error(usage) if no guest runs, and what pause() and on_reset throw.
+    /// MachineConfig::on_reset, both on the device loop, and gives the vCPUs and what they share (interrupt controllers,
+    /// timers) the state that they had at the start. Any executor, while the device loop runs; one reset at a time.
+    /// Cancelling it has an effect only until the machine is paused. Throws Error(usage) if no guest runs or the machine is
+    /// not MachineConfig::resettable, and what pause() and on_reset throw. Error(host) for a state that the accelerator does
+    /// not take back: the run ends then, with Outcome::failed.
     [[nodiscard]] awaitable<void> reset();
 
     /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and

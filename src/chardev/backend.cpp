@@ -88,6 +88,9 @@ void Backend::log(std::string_view text) const { environment_.log(fmt::format("{
 
 void Backend::set_connected(bool connected) {
     was_connected_ = was_connected_ || connected;
+    if (environment_.observer && connected != queue_.connected()) {
+        environment_.observer->chardev(environment_.label, connected ? ChardevEvent::connected : ChardevEvent::disconnected);
+    }
     queue_.set_connected(connected);
     state_.notify();
 }

@@ -37,13 +37,12 @@ void log_failure(const Log& log, const std::string& name, const std::exception_p
     }
 }
 
-/// The frame of `work` goes before what it uses.
+}  // namespace
+
 awaitable<void> own([[maybe_unused]] std::shared_ptr<void> owner, awaitable<void> given) {
     auto work = std::move(given);
     co_await std::move(work);
 }
-
-}  // namespace
 
 Background::Background(asio::io_context& device_loop, Log log, std::shared_ptr<void> owner)
     : device_loop_(device_loop), log_(std::move(log)), owner_(std::move(owner)) {}

@@ -10,6 +10,9 @@
 
 namespace asyncvm {
 
+/// `work`, whose frame goes before `owner` does.
+[[nodiscard]] awaitable<void> own(std::shared_ptr<void> owner, awaitable<void> work);
+
 /// Device loop.
 class Background {
 public:

@@ -25,8 +25,9 @@ private:
     const std::size_t count_;
 };
 
-CoalescedWrites::CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, std::chrono::nanoseconds pause)
-    : ring_(ring), ports_(ports), mmio_(mmio) {
+CoalescedWrites::CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, const Observers& observers,
+                                 std::chrono::nanoseconds pause)
+    : ring_(ring), ports_(ports), mmio_(mmio), observers_(observers) {
     for (IoBus* const bus : {&ports_, &mmio_}) {
         bus->on_burst(pause, [this](const CoalescedZone& zone) { want(zone); });
     }
@@ -76,7 +77,7 @@ awaitable<void> CoalescedWrites::drain() {
         const std::size_t together = gather(done, count, transaction);
         // Not before it is delivered: whoever finds the ring empty relies on that.
         const Release release(*this, together);
-        if (recorder_ != nullptr) recorder_->posted(transaction.space, transaction.address, together);
+        observers_.tell(&Observer::posted, transaction);
         co_await bus(transaction.space).perform(transaction, 0);
         done += together;
     }

@@ -8,7 +8,7 @@
 #include "async/async_mutex.hpp"
 #include "bus/coalesced_zones.hpp"
 #include "bus/io_bus.hpp"
-#include "stats/machine_recorder.hpp"
+#include "machine/observers.hpp"
 
 #include <array>
 #include <atomic>
@@ -33,13 +33,11 @@ public:
     static constexpr unsigned idle_ticks = 100;
 
     /// All of them outlive run() and every drain(). A burst is what comes with at most `pause` between two writes.
-    CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, std::chrono::nanoseconds pause);
+    CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, const Observers& observers,
+                    std::chrono::nanoseconds pause);
     CoalescedWrites(const CoalescedWrites&) = delete;
     CoalescedWrites& operator=(const CoalescedWrites&) = delete;
     ~CoalescedWrites();
-
-    /// Before the first drain(): tells `recorder` of each write that is delivered. It lives as long as the buses.
-    void record_on(stats::MachineRecorder& recorder) noexcept { recorder_ = &recorder; }
 
     /// Whether drain() has something to do. Any thread; two loads.
     [[nodiscard]] bool pending() const noexcept { return ring_.pending(); }
@@ -81,7 +79,7 @@ private:
     CoalescedRing& ring_;
     IoBus& ports_;
     IoBus& mmio_;
-    stats::MachineRecorder* recorder_ = nullptr;
+    const Observers& observers_;
 
     AsyncMutex delivery_mutex_;  ///< of drain(); with it go:
     std::array<CoalescedWrite, batch> taken_{};

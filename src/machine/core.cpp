@@ -42,6 +42,7 @@ MachineCore::MachineCore(MachineConfig config, AcceleratorMaker make, asio::io_c
     : config_(with_log_of_handle(std::move(config), heard_)),
       memory_(config_.memory_size, {.huge_pages = config_.huge_pages, .shared = config_.memory_share, .log = config_.log}),
       device_loop_(loop),
+      observers_(config_.observers),
       own_clock_(config_.clock ? nullptr : std::make_shared<PausableClock>()),
       slots_(std::make_shared<DeviceSlots>(loop, config_.log)),
       ports_(Space::port, slots_),
@@ -81,13 +82,13 @@ void MachineCore::adopt(std::unique_ptr<Accelerator> accelerator, std::vector<st
     std::shared_ptr<CoalescedWrites> coalesced;
     if (auto* const ring = config_.posted_burst_pause.count() > 0 ? accelerator_->posted_writes() : nullptr;
         ring != nullptr) {
-        coalesced = std::make_shared<CoalescedWrites>(*ring, ports_, mmio_, config_.posted_burst_pause);
+        coalesced = std::make_shared<CoalescedWrites>(*ring, ports_, mmio_, observers_, config_.posted_burst_pause);
     }
     std::vector<std::unique_ptr<Vcpu>> made;
     for (unsigned index = 0; index < config_.cpus; ++index) {
         made.push_back(std::make_unique<Vcpu>(
             index, std::move(cpus[index]),
-            Vcpu::Surroundings{memory_, ports_, mmio_, coalesced.get(),
+            Vcpu::Surroundings{memory_, ports_, mmio_, coalesced.get(), observers_,
                                [this](std::optional<Outcome> outcome) { vcpu_ended(std::move(outcome)); },
                                [change = change_] { change->notify(); }}));
     }
@@ -163,7 +164,12 @@ IrqLine MachineCore::irq(unsigned gsi) {
     if (controller == nullptr) return {};
     if (gsi >= pins_.size()) pins_.resize(gsi + 1);
     auto& pin = pins_[gsi];
-    if (!pin) pin = std::make_unique<IrqPin>([controller, gsi](bool level) { controller->set(gsi, level); });
+    if (!pin) {
+        pin = std::make_unique<IrqPin>([this, controller, gsi](bool level) {
+            observers_.tell(&Observer::interrupt, gsi, level);
+            controller->set(gsi, level);
+        });
+    }
     return IrqLine(*pin);
 }
 
@@ -185,12 +191,15 @@ void MachineCore::introduce_devices() {
 }
 
 /// Before the first vCPU starts.
-void MachineCore::start_recorder() {
-    if (!config_.statistics) return;
-    recorder_ = std::make_unique<stats::MachineRecorder>(stats::Places(ports_.ranges(), mmio_.ranges()), config_.cpus,
-                                                         stats::Clock::now());
-    for (unsigned index = 0; index < config_.cpus; ++index) vcpus_[index]->record_on(recorder_->cpu(index));
-    if (coalesced_) coalesced_->record_on(*recorder_);
+void MachineCore::introduce_observers() {
+    if (config_.statistics) {
+        recorder_ = std::make_shared<stats::MachineRecorder>(stats::Places(ports_.ranges(), mmio_.ranges()), config_.cpus,
+                                                             stats::Clock::now());
+        observers_.add(recorder_);
+    }
+    if (observers_.empty()) return;
+    observers_.tell(&Observer::run_begins,
+                    MachineLayout{.cpus = config_.cpus, .ports = ports_.ranges(), .mmio = mmio_.ranges()});
 }
 
 void MachineCore::start_vcpu(Vcpu& vcpu) {

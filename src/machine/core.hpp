@@ -21,6 +21,7 @@
 #include "machine/coalesced_writes.hpp"
 #include "machine/doorbells.hpp"
 #include "machine/lifecycle.hpp"
+#include "machine/observers.hpp"
 #include "machine/preparation.hpp"
 #include "machine/vcpu.hpp"
 #include "stats/machine_recorder.hpp"
@@ -75,7 +76,7 @@ private:
     [[nodiscard]] bool has_outcome();
     [[nodiscard]] Lifecycle::State state();
     void introduce_devices();
-    void start_recorder();
+    void introduce_observers();
     void start_vcpus();
     void start_vcpu(Vcpu& vcpu);
     void restart_halted();
@@ -91,6 +92,7 @@ private:
     static awaitable<void> wait_for_vcpus(std::shared_ptr<MachineCore> self);
     static awaitable<void> come_to_rest(std::shared_ptr<MachineCore> self, bool all);
     static awaitable<void> reset_at_rest(std::shared_ptr<MachineCore> self);
+    static awaitable<void> restore_start(std::shared_ptr<MachineCore> self);
     static awaitable<void> drain_posted(std::shared_ptr<MachineCore> self);
 
     // The order of destruction: vCPUs (with abandoned accesses, which still hold device slots of a bus), interrupt pins,
@@ -100,12 +102,13 @@ private:
     GuestMemory memory_;
     std::unique_ptr<Accelerator> accelerator_;
     asio::io_context& device_loop_;
+    Observers observers_;
     const std::shared_ptr<PausableClock> own_clock_;  ///< null where the configuration has another
     std::vector<std::unique_ptr<IrqPin>> pins_;       ///< by GSI; null until somebody asks
     const std::shared_ptr<DeviceSlots> slots_;
     IoBus ports_;
     IoBus mmio_;
-    std::unique_ptr<stats::MachineRecorder> recorder_;  ///< from the start of the run on, if statistics are wanted
+    std::shared_ptr<stats::MachineRecorder> recorder_;  ///< from the start of the run on, if statistics are wanted
     std::shared_ptr<CoalescedWrites> coalesced_;
     std::mutex mutex_;
     Lifecycle lifecycle_;
@@ -118,6 +121,7 @@ private:
     std::vector<std::unique_ptr<Vcpu>> vcpus_;
     std::optional<Preparation> preparation_;  ///< until its result is taken and its thread has ended
     bool mapped_ = false;
+    VmState started_as_;  ///< if the machine is resettable
 };
 
 }  // namespace asyncvm

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "machine/crash_reporter.hpp"
+
 namespace asyncvm {
 
 namespace {
@@ -96,8 +98,8 @@ awaitable<void> MachineCore::drain_posted(std::shared_ptr<MachineCore> self) {
     const auto done = std::make_shared<Event>();
     const auto seen = done->generation();
     const auto executor = co_await asio::this_coro::executor;
-    auto work = self->coalesced_->drain();
-    auto ended = [self, done](std::exception_ptr) { done->notify(); };
+    auto work = own(self, self->coalesced_->drain());
+    auto ended = [done](std::exception_ptr) { done->notify(); };
     asio::co_spawn(executor, std::move(work), std::move(ended));
     co_await done->wait(seen, self->config_.cancellation_patience);
 }
@@ -118,8 +120,12 @@ awaitable<Pause> MachineCore::pause(std::shared_ptr<MachineCore> self) {
             co_await drain_posted(self);
             // Device code that is running on the device loop gets to its next suspension.
             co_await asio::post(self->device_loop_, use_awaitable);
-            const std::lock_guard lock(self->mutex_);
-            self->lifecycle_.paused();
+            bool begins = false;
+            {
+                const std::lock_guard lock(self->mutex_);
+                begins = self->lifecycle_.state() == Lifecycle::State::pausing && self->lifecycle_.paused();
+            }
+            if (begins) self->observers_.tell(&Observer::paused);
         }
         bool moving = false;
         {
@@ -136,7 +142,9 @@ void MachineCore::release_pause() noexcept {
     bool goes_on = false;
     {
         const std::lock_guard lock(mutex_);
+        const bool rested = lifecycle_.state() == Lifecycle::State::paused;
         goes_on = lifecycle_.resume();
+        if (goes_on && rested) observers_.tell(&Observer::unpaused);
         if (goes_on) end_rest();
     }
     if (goes_on) change_->notify();
@@ -144,6 +152,9 @@ void MachineCore::release_pause() noexcept {
 
 /// One at a time, and not cut in the middle.
 awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
+    if (!self->config_.resettable) {
+        throw Error(ErrorKind::usage, "this machine can't be reset: MachineConfig::resettable is false");
+    }
     if (!self->reset_mutex_.try_lock()) co_await self->reset_mutex_.lock();
     const AsyncLock alone(self->reset_mutex_);
     const Pause held = co_await pause(self);
@@ -155,6 +166,7 @@ awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
     std::exception_ptr failure;
     try {
         co_await reset_at_rest(self);
+        self->observers_.tell(&Observer::was_reset);
     } catch (...) {
         failure = std::current_exception();
     }
@@ -174,11 +186,27 @@ awaitable<void> MachineCore::reset_at_rest(std::shared_ptr<MachineCore> self) {
     });
     asio::post(self->device_loop_, [devices] { devices->perform(); });
     co_await devices->performed();
+    std::exception_ptr failure;
+    try {
+        co_await restore_start(self);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        // The guest must not go on.
+        self->finish(outcome_of_exception(failure, 0));
+        std::rethrow_exception(failure);
+    }
+}
+
+/// All vCPUs rest: gives them, and then what they share, the state of the start.
+awaitable<void> MachineCore::restore_start(std::shared_ptr<MachineCore> self) {
     for (const auto& vcpu : self->vcpus_) {
         if (!vcpu->alive()) continue;
-        std::function<void(Cpu&)> work = [vcpu = vcpu.get()](Cpu&) { vcpu->reset_registers(); };
+        std::function<void(Cpu&)> work = [vcpu = vcpu.get()](Cpu&) { vcpu->reset_state(); };
         co_await call(self, vcpu->index(), std::move(work));
     }
+    self->accelerator_->restore_state(self->started_as_);
 }
 
 /// In a pause, on the device loop: run() looks there whether a vCPU is left.

@@ -90,7 +90,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     self->introduce_devices();
     for (const auto& slot : self->slots_->all())
         background.start(fmt::format("device {}", slot->device->name()), DeviceSlot::run(slot));
-    self->start_recorder();
+    self->introduce_observers();
     auto ioevents = self->ports_.ioevents();
     for (auto& ioevent : self->mmio_.ioevents()) ioevents.push_back(std::move(ioevent));
     Doorbells doorbells(*self->accelerator_, std::move(ioevents), self->coalesced_);
@@ -118,7 +118,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     if (self->coalesced_) co_await self->coalesced_->finish(100ms);
     co_await doorbells.finish(100ms);
     self->slots_->close();
-    if (self->recorder_) self->recorder_->finish(stats::Clock::now());
+    self->observers_.tell(&Observer::run_ended);
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
     Outcome outcome;
@@ -140,7 +140,8 @@ void MachineCore::start_vcpus() {
         const std::lock_guard lock(mutex_);
         if (lifecycle_.state() == Lifecycle::State::pausing) begin_rest();
     }
-    for (const auto& vcpu : vcpus_) vcpu->remember_registers();
+    for (const auto& vcpu : vcpus_) vcpu->remember(config_.resettable);
+    if (config_.resettable) started_as_ = accelerator_->save_state();
     for (const auto& vcpu : vcpus_) start_vcpu(*vcpu);
 }
 

@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -35,10 +36,16 @@ Vcpu::Vcpu(unsigned index, std::unique_ptr<Cpu> cpu, Surroundings surroundings)
 
 Vcpu::~Vcpu() = default;
 
+void Vcpu::remember(bool state) {
+    started_with_ = cpu_->registers();
+    if (state) started_as_ = cpu_->save_state();
+}
+
 void Vcpu::start() {
     context_.restart();
     requests_.fetch_and(~static_cast<unsigned>(cancel_request));
     alive_.store(true);
+    observed_ = !surroundings_.observers.empty();
     const SignalsBlocked blocked;
     try {
         thread_ = std::thread([this] { thread_main(); });
@@ -151,13 +158,20 @@ void Vcpu::thread_main() {
 
 /// The coroutine, until it has ended or is abandoned.
 void Vcpu::serve() {
-    if (recorder_ == nullptr) {
+    if (!observed_) {
         context_.run();
         return;
     }
     // One piece of work at a time: whenever one has ended the coroutine has suspended.
-    while (context_.run_one() != 0) recorder_->left(stats::Clock::now());
-    recorder_->ended(stats::Clock::now());
+    while (context_.run_one() != 0) suspended();
+    waits_ = false;
+    surroundings_.observers.tell(&Observer::cpu_ended, index_);
+}
+
+void Vcpu::suspended() noexcept {
+    if (waits_) surroundings_.observers.tell(&Observer::resumed, index_);
+    waits_ = bus_ != nullptr;
+    if (waits_) surroundings_.observers.tell(&Observer::suspended, index_);
 }
 
 awaitable<void> Vcpu::run() {
@@ -173,8 +187,7 @@ awaitable<void> Vcpu::run() {
             if (asked_for(stop_request) || !asked_for(cancel_request)) std::rethrow_exception(cancelled);
             // The access is dropped, and with it the guest's instruction: who cancelled it sets the registers.
             co_await asio::this_coro::reset_cancellation_state();
-            bus_ = nullptr;
-            be_at(0);
+            drop_access();
             cpu_->complete_exit();
             co_await rest();
         } else if (!goes_on) {
@@ -212,25 +225,31 @@ awaitable<bool> Vcpu::run_until_cancelled() {
 }
 
 /// Enters the guest until it exits. Returns the access if it exits for one that a device takes as it is.
-IoBus::DeviceAccess Vcpu::next() {
-    answered();
+IoBus::DeviceAccess Vcpu::next() { return observed_ ? enter<true>() : enter<false>(); }
+
+/// With `observed`, and only then, the observers are told.
+template <bool observed>
+IoBus::DeviceAccess Vcpu::enter() {
+    const Observers& observers = surroundings_.observers;
+    if (bus_ != nullptr) {
+        history_.answered(index_, *transaction_);
+        if constexpr (observed) {
+            if (std::exchange(waits_, false)) observers.tell(&Observer::resumed, index_);
+            observers.tell(&Observer::answered, index_, *transaction_);
+        }
+        drop_access();
+    }
     if ((requests_.load(std::memory_order_relaxed) & stop_request) != 0) {
         exit_ = Interrupted{};
         return {};
     }
-    take_exit();
-    if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
-    be_at(place_of(*transaction_));
-    return bus_->try_access(*transaction_, index_, bus_ == &surroundings_.ports ? port_hint_ : mmio_hint_);
-}
-
-void Vcpu::take_exit() {
-    if (recorder_ != nullptr) [[unlikely]]
-        recorder_->entering(stats::Clock::now());
-    ::new (&exit_) Exit(cpu_->run());  // made in its place instead of copied
-    if (recorder_ != nullptr) [[unlikely]]
-        recorder_->exited(exit_, stats::Clock::now());
-    history_.record(exit_, cpu_->exit_rip());
+    if constexpr (observed) observers.tell(&Observer::entering, index_);
+    // Made in its place instead of copied. What is there needs no destructor.
+    static_assert(std::is_trivially_destructible_v<Exit>);
+    ::new (&exit_) Exit(cpu_->run());
+    const std::uint64_t rip = cpu_->exit_rip();
+    history_.exited(index_, exit_, rip);
+    if constexpr (observed) observers.tell(&Observer::exited, index_, exit_, rip);
     if (auto* const port = std::get_if<PortAccess>(&exit_)) {
         bus_ = &surroundings_.ports;
         transaction_ = port;
@@ -238,11 +257,13 @@ void Vcpu::take_exit() {
         bus_ = &surroundings_.mmio;
         transaction_ = mmio;
     }
+    if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
+    be_at(place_of(*transaction_));
+    return bus_->try_access(*transaction_, index_, bus_ == &surroundings_.ports ? port_hint_ : mmio_hint_);
 }
 
-void Vcpu::answered() noexcept {
-    if (bus_ == nullptr) return;
-    history_.answered(*transaction_);
+/// The access has been answered, or will not be.
+void Vcpu::drop_access() noexcept {
     bus_ = nullptr;
     be_at(0);
 }

@@ -17,8 +17,8 @@
 #include <thread>
 
 #include "bus/io_bus.hpp"
+#include "machine/observers.hpp"
 #include "report/exit_history.hpp"
-#include "stats/cpu_recorder.hpp"
 
 namespace asyncvm {
 
@@ -44,6 +44,7 @@ public:
         IoBus& ports;
         IoBus& mmio;
         CoalescedWrites* coalesced;  ///< null where the accelerator collects no writes
+        const Observers& observers;  ///< not changed after the first start()
         /// On the vCPU's thread, as the last thing it does: how it ended. No outcome: it has halted, or was stopped.
         std::function<void(std::optional<Outcome>)> on_end;
         /// On the vCPU's thread: it has come to rest in a pause.
@@ -59,11 +60,9 @@ public:
     /// Before start(), or after join().
     [[nodiscard]] Cpu& cpu() noexcept { return *cpu_; }
 
-    /// Before start(): tells `recorder` of each exit. It must outlive the thread.
-    void record_on(stats::CpuRecorder& recorder) noexcept { recorder_ = &recorder; }
-
-    /// Before the first start(): what reset() goes back to. Throws Error(host).
-    void remember_registers() { started_with_ = cpu_->registers(); }
+    /// Before the first start(): what reports tell of the start and, with `state`, reset_state() goes back to. Throws
+    /// Error(host).
+    void remember(bool state);
 
     /// Starts the thread; again after join(). Throws Error(host) if the host has no thread left.
     void start();
@@ -89,8 +88,8 @@ public:
     /// no thread. Any thread. `work` must not throw.
     [[nodiscard]] bool call(std::function<void(Cpu&)> work);
 
-    /// In a pause, or without a thread: the registers of the start. On the vCPU's thread, or without one.
-    void reset_registers() { cpu_->set_registers(started_with_); }
+    /// In a pause, after remember(true): as it was then. On the vCPU's thread. Throws as Cpu::restore_state().
+    void reset_state() { cpu_->restore_state(started_as_); }
 
     /// Any thread.
     [[nodiscard]] VcpuPlace place() const noexcept;
@@ -117,8 +116,10 @@ private:
     [[nodiscard]] awaitable<void> run();
     [[nodiscard]] awaitable<bool> run_until_cancelled();
     [[nodiscard]] IoBus::DeviceAccess next() override;
-    void take_exit();
-    void answered() noexcept;
+    template <bool observed>
+    [[nodiscard]] IoBus::DeviceAccess enter();
+    void drop_access() noexcept;
+    void suspended() noexcept;
     [[nodiscard]] awaitable<void> rest();
     void serve_calls();
     void thread_main();
@@ -132,15 +133,17 @@ private:
     Surroundings surroundings_;
     std::unique_ptr<Cpu> cpu_;
     Registers started_with_;
+    CpuState started_as_;
     ExitHistory history_;
     IoBus::Hint port_hint_;
     IoBus::Hint mmio_hint_;
     Exit exit_ = Interrupted{};
-    IoBus* bus_ = nullptr;                    ///< of the access that exit_ is, until it is answered; null: it is none
-    Transaction* transaction_ = nullptr;      ///< that access
-    stats::CpuRecorder* recorder_ = nullptr;  ///< null: nobody wants to know, and no clock is read
-    std::atomic<unsigned> requests_ = 0;      ///< Request
-    std::uint64_t place_ = 0;                 ///< VcpuPlace in one word; see place()
+    IoBus* bus_ = nullptr;                ///< of the access that exit_ is, until it is answered; null: it is none
+    Transaction* transaction_ = nullptr;  ///< that access
+    bool observed_ = false;               ///< there are observers
+    bool waits_ = false;                  ///< they were told that the access is suspended
+    std::atomic<unsigned> requests_ = 0;  ///< Request
+    std::uint64_t place_ = 0;             ///< VcpuPlace in one word; see place()
     std::atomic<bool> alive_ = false;
     std::atomic<bool> resting_ = false;
     Event wake_;  ///< requests_ has changed while the vCPU rests

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asyncvm/exit.hpp>
+#include <asyncvm/observer.hpp>
 
 #include <algorithm>
 #include <array>
@@ -14,8 +15,9 @@ namespace asyncvm {
 
 /// A ring that forgets the oldest. An access that is the same as the one before it, to the last byte, is only counted there:
 /// a guest that polls does not push out what it did before. Nothing in it allocates or throws: it is filled at every exit.
-/// One thread at a time.
-class ExitHistory {
+/// Each vCPU has one, by its type and not through a pointer: so its calls cost no more than their own work. One thread at a
+/// time.
+class ExitHistory final : public Observer {
 public:
     static constexpr std::size_t capacity = 16;
 
@@ -33,8 +35,8 @@ public:
         std::uint64_t times = 1;  ///< so often, one after the other
     };
 
-    /// Right after the exit, before any device has seen it. Interrupted is not recorded: the guest did nothing.
-    void record(const Exit& exit, std::uint64_t rip) noexcept {
+    /// Interrupted is not recorded: the guest did nothing.
+    void exited(unsigned /*cpu*/, const Exit& exit, std::uint64_t rip) noexcept override {
         if (const auto* port = std::get_if<PortAccess>(&exit)) {
             add_transaction(Kind::port, *port, rip);
         } else if (const auto* mmio = std::get_if<MmioAccess>(&exit)) {
@@ -44,8 +46,8 @@ public:
         }
     }
 
-    /// When the devices have answered the exit that was recorded last: notes what a read has read.
-    void answered(const Transaction& transaction) noexcept {
+    /// Notes what a read has read.
+    void answered(unsigned /*cpu*/, const Transaction& transaction) noexcept override {
         if (kept_ == 0 || transaction.direction != Direction::read) return;
         Packed& read = packed_[(kept_ - 1) % slots];
         const Data data = data_of(transaction);

@@ -39,7 +39,6 @@ void CpuRecorder::answer(Clock::time_point now) noexcept {
 }
 
 void CpuRecorder::entering(Clock::time_point now) noexcept {
-    if (suspended_) wake_ups_.add();
     answer(now);
     entered_ = now;
     change(CpuStatistics::State::in_guest, now);
@@ -61,13 +60,8 @@ void CpuRecorder::exited(const Exit& exit, Clock::time_point now) noexcept {
     change(CpuStatistics::State::in_device, now);
 }
 
-void CpuRecorder::left(Clock::time_point now) noexcept {
-    if (place_.load(std::memory_order_relaxed) == no_place) return;
-    if (suspended_) {
-        // It has gone on for a moment and waits again, or has ended without an answer.
-        wake_ups_.add();
-        return;
-    }
+void CpuRecorder::suspended(Clock::time_point now) noexcept {
+    if (suspended_) return;
     suspended_ = true;
     suspended_at_ = now;
     change(CpuStatistics::State::waiting, now);

@@ -33,8 +33,9 @@ public:
     /// The guest has exited.
     void exited(const Exit& exit, Clock::time_point now) noexcept;
 
-    /// The vCPU's coroutine has suspended, or ended.
-    void left(Clock::time_point now) noexcept;
+    /// The access has suspended, for the first time or again.
+    void suspended(Clock::time_point now) noexcept;
+    void resumed() noexcept { wake_ups_.add(); }
 
     /// The vCPU will not be entered again. An access that is under way counts as answered now.
     void ended(Clock::time_point now) noexcept;

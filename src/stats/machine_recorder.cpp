@@ -36,8 +36,13 @@ MachineRecorder::MachineRecorder(Places places, unsigned cpus, Clock::time_point
     for (unsigned index = 0; index < cpus; ++index) cpus_.push_back(std::make_unique<CpuRecorder>(places_));
 }
 
-void MachineRecorder::posted(Space space, std::uint64_t address, std::uint64_t count) noexcept {
-    posted_[places_.find(space, address)].fetch_add(count, std::memory_order_relaxed);
+void MachineRecorder::exited(unsigned cpu, const Exit& exit, std::uint64_t /*rip*/) noexcept {
+    cpus_[cpu]->exited(exit, Clock::now());
+}
+
+void MachineRecorder::posted(const Transaction& writes) noexcept {
+    posted_[places_.find(writes.space, writes.address)].fetch_add(writes.data.size() / writes.size,
+                                                                  std::memory_order_relaxed);
 }
 
 void MachineRecorder::finish(Clock::time_point now) noexcept {

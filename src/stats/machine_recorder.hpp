@@ -1,6 +1,7 @@
 /// The statistics of a machine: a recorder for each vCPU, and the sums.
 #pragma once
 
+#include <asyncvm/observer.hpp>
 #include <asyncvm/statistics.hpp>
 
 #include "stats/cpu_recorder.hpp"
@@ -16,20 +17,23 @@
 namespace asyncvm::stats {
 
 /// Allocates all that it needs when it is made.
-class MachineRecorder {
+class MachineRecorder final : public Observer {
 public:
     /// On the device loop's thread.
     MachineRecorder(Places places, unsigned cpus, Clock::time_point now);
-    MachineRecorder(const MachineRecorder&) = delete;
-    MachineRecorder& operator=(const MachineRecorder&) = delete;
 
     [[nodiscard]] CpuRecorder& cpu(unsigned index) noexcept { return *cpus_[index]; }
 
-    /// Any thread: `count` writes have arrived at an address without an exit of their own.
-    void posted(Space space, std::uint64_t address, std::uint64_t count = 1) noexcept;
-
-    /// The run has ended. On the device loop's thread.
+    /// The run has ended. Device loop.
     void finish(Clock::time_point now) noexcept;
+
+    void run_ended() noexcept override { finish(Clock::now()); }
+    void entering(unsigned cpu) noexcept override { cpus_[cpu]->entering(Clock::now()); }
+    void exited(unsigned cpu, const Exit& exit, std::uint64_t rip) noexcept override;
+    void suspended(unsigned cpu) noexcept override { cpus_[cpu]->suspended(Clock::now()); }
+    void resumed(unsigned cpu) noexcept override { cpus_[cpu]->resumed(); }
+    void cpu_ended(unsigned cpu) noexcept override { cpus_[cpu]->ended(Clock::now()); }
+    void posted(const Transaction& writes) noexcept override;
 
     /// While the vCPUs run, or later. On the device loop's thread.
     [[nodiscard]] Statistics snapshot(Clock::time_point now) const;

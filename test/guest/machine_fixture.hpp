@@ -12,6 +12,7 @@
 #include <functional>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct TestMachine {
     void load(std::initializer_list<std::uint8_t> code, Mode mode = Mode::real16) {
         std::vector<std::byte> bytes;
         for (const std::uint8_t byte : code) bytes.push_back(std::byte{byte});
+        load(std::span<const std::byte>(bytes), mode);
+    }
+    void load(std::span<const std::byte> bytes, Mode mode) {
         FlatGuest guest;
         guest.path = "test guest";
         guest.bytes = bytes;

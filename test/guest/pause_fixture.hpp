@@ -21,6 +21,7 @@ public:
     std::string_view name() const noexcept override { return "counting"; }
     void attached(const DeviceContext& context) override { context_.emplace(context); }
     awaitable<void> write(const Access& access) override {
+        if (on_write) on_write(access.data);
         last = access.data;
         ++writes;
         written.notify();
@@ -41,6 +42,7 @@ public:
     }
     [[nodiscard]] MachineClock& clock() { return context_->clock; }
 
+    std::function<void(std::uint64_t)> on_write;  ///< set before the guest writes; vCPU's thread
     std::atomic<unsigned> writes = 0;
     std::atomic<std::uint64_t> last = 0;
     std::atomic<unsigned> steps = 0;
@@ -60,8 +62,10 @@ struct Fixture {
 
     /// On a busy host a vCPU may take long to its rest; only a test whose device holds an access open wants little patience.
     explicit Fixture(std::chrono::milliseconds with = patience)
-        : test(loop, 1, make_accelerator_under_test(),
-               [with](MachineConfig& config) { config.cancellation_patience = with; }) {
+        : test(loop, 1, make_accelerator_under_test(), [with](MachineConfig& config) {
+              config.cancellation_patience = with;
+              config.resettable = true;
+          }) {
         test.machine.ports().attach({0x10, 1}, device);
     }
 

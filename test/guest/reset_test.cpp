@@ -4,6 +4,7 @@
 
 #include "../unit/bus/devices.hpp"
 #include "accelerator_under_test.hpp"
+#include "guest_code.hpp"
 #include "pause_fixture.hpp"
 
 using namespace asyncvm;
@@ -11,7 +12,81 @@ using namespace asyncvm::test;
 
 BOOST_TEST_GLOBAL_FIXTURE(AcceleratorOrSkip);
 
+// Shows LSTAR and CR2, then changes both.
+GUEST_CODE(guest_that_leaves_traces, 64, R"(
+    mov $0xc0000082, %ecx
+    rdmsr
+    mov %cr2, %rbx
+    add %ebx, %eax
+    out %al, $0x10
+    mov $0x55, %eax
+    xor %edx, %edx
+    wrmsr
+    mov %rax, %cr2
+    out %al, $0x10
+    jmp .
+)")
+
+namespace {
+
+/// The accelerator under test, but that the state of the machine can't be restored.
+class Refusing : public Accelerator {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "refusing"; }
+    void map(const GuestMemory& memory) override { inner_->map(memory); }
+    [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override { return inner_->create_cpu(index); }
+    [[nodiscard]] VmState save_state() override { return inner_->save_state(); }
+    void restore_state(const VmState&) override { throw Error(ErrorKind::host, "the timer is not taken back"); }
+
+private:
+    std::unique_ptr<Accelerator> inner_ = make_accelerator_under_test();
+};
+
+}  // namespace
+
 BOOST_FIXTURE_TEST_SUITE(resetting, Fixture)
+
+BOOST_AUTO_TEST_CASE(what_no_register_set_shows_is_as_at_the_start_too) {
+    test.load(guest_that_leaves_traces(), Mode::long64);
+    test.start();
+    until([&] { return device->writes == 2; });
+    BOOST_TEST(device->last == 0x55u);
+    std::uint64_t first = 1;
+    const auto work = [](Machine& machine, Counting& counting) -> awaitable<void> {
+        co_await machine.reset();
+        counting.writes = 0;
+    };
+    // The first write after the reset is what LSTAR and CR2 hold then.
+    device->on_write = [&](std::uint64_t value) {
+        if (device->resets == 1 && first == 1) first = value;
+    };
+    await(work(test.machine, *device));
+    until([&] { return device->writes == 2; });
+    BOOST_TEST(first == 0u);
+    stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_state_that_is_not_taken_back_ends_the_run) {
+    TestMachine own(loop, 1, std::make_unique<Refusing>(), [](MachineConfig& config) { config.resettable = true; });
+    own.load({0xeb, 0xfe});
+    own.start();
+    BOOST_CHECK_EXCEPTION(await(own.machine.reset()), Error, [](const Error& error) {
+        return std::string_view(error.what()) == "the timer is not taken back";
+    });
+    until([&] { return own.outcome.has_value(); });
+    BOOST_TEST((own.outcome->kind == Outcome::Kind::failed));
+    BOOST_TEST(own.outcome->summary.find("the timer is not taken back") != std::string::npos, own.outcome->summary);
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_that_keeps_no_state_says_that_it_cannot_be_reset) {
+    TestMachine own(loop);
+    own.load({0xeb, 0xfe});
+    own.start();
+    BOOST_CHECK_EXCEPTION(await(own.machine.reset()), Error,
+                          [](const Error& error) { return error.kind() == ErrorKind::usage; });
+    own.machine.stop();
+    until([&] { return own.outcome.has_value(); });
+}
 
 BOOST_AUTO_TEST_CASE(the_guest_begins_again_with_its_first_registers) {
     test.load({0xfe, 0xc0, 0xe6, 0x10, 0xeb, 0xfa});
@@ -95,7 +170,7 @@ BOOST_FIXTURE_TEST_CASE(a_reset_that_is_cancelled_on_its_way_is_done_all_the_sam
 }
 
 BOOST_AUTO_TEST_CASE(a_vcpu_that_has_halted_runs_again) {
-    TestMachine two(loop, 2);
+    TestMachine two(loop, 2, make_accelerator_under_test(), [](MachineConfig& config) { config.resettable = true; });
     const auto counting = std::make_shared<Counting>();
     two.machine.ports().attach({0x10, 1}, counting);
     // test %bl, %bl; jz 1f; jmp .; 1: out %al, $0x10; hlt
@@ -112,8 +187,10 @@ BOOST_AUTO_TEST_CASE(a_vcpu_that_has_halted_runs_again) {
 }
 
 BOOST_AUTO_TEST_CASE(the_embedder_loads_the_image_again) {
-    TestMachine own(loop, 1, make_accelerator_under_test(),
-                    [this](MachineConfig& config) { config.on_reset = [this] { device->last = 99; }; });
+    TestMachine own(loop, 1, make_accelerator_under_test(), [this](MachineConfig& config) {
+        config.resettable = true;
+        config.on_reset = [this] { device->last = 99; };
+    });
     own.load({0xeb, 0xfe});
     own.start();
     await(own.machine.reset());

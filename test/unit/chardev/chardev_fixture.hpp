@@ -81,6 +81,7 @@ class Fixture {
 public:
     Lines lines;
     std::chrono::milliseconds patience = 5ms;  ///< with new clients, of what is opened from now on
+    std::shared_ptr<Observer> observer;        ///< of what is opened from now on
 
     template <typename Function>
     auto on_loop(Function function) {
@@ -105,6 +106,7 @@ public:
         on_loop([&] {
             ChardevEnvironment environment{loop_, lines.log(), "serial" + std::to_string(chardevs_.size()), on_quit, input};
             environment.patience = patience;
+            environment.observer = observer;
             try {
                 opened = open_chardev(words, environment);
                 chardevs_.push_back(opened);

@@ -57,6 +57,28 @@ BOOST_AUTO_TEST_CASE(telnet_clients_that_come_and_go_get_every_byte_once) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(an_observer_hears_of_each_client_that_comes_and_goes) {
+    class Journal : public Observer {
+    public:
+        void chardev(std::string_view label, ChardevEvent event) noexcept override {
+            lines.log()(std::string(label) + (event == ChardevEvent::connected ? " connected" : " disconnected"));
+        }
+        Lines lines;
+    };
+    const auto journal = std::make_shared<Journal>();
+    Fixture fixture;
+    fixture.observer = journal;
+    const auto serial = fixture.open("tcp:0");
+    for (int i = 0; i < 2; ++i) {
+        Client client(serial->description());
+        client.send("x");
+        BOOST_TEST(get(*serial, 1) == "x");
+        client.kill();
+        BOOST_TEST(eventually([&] { return !serial->connected(); }));
+    }
+    BOOST_TEST(journal->lines.all() == "serial0 connected\nserial0 disconnected\nserial0 connected\nserial0 disconnected\n");
+}
+
 BOOST_AUTO_TEST_CASE(unix_sockets_serve_one_client_after_the_other) {
     Fixture fixture;
     const Directory directory;

@@ -12,6 +12,7 @@
 
 #include "../bus/devices.hpp"
 #include "bus/coalesced_zones.hpp"
+#include "stats/machine_recorder.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -85,12 +86,31 @@ public:
     Event opened;
 };
 
+/// How many writes each call tells of.
+class Strings : public Observer {
+public:
+    void posted(const Transaction& writes) noexcept override {
+        const std::lock_guard lock(mutex_);
+        lengths_.push_back(writes.data.size() / writes.size);
+    }
+    [[nodiscard]] std::vector<std::size_t> lengths() const {
+        const std::lock_guard lock(mutex_);
+        return lengths_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<std::size_t> lengths_;
+};
+
 struct Fixture {
     asio::io_context loop{1};
     IoBus ports{Space::port, loop, {}};
     IoBus mmio{Space::memory, loop, {}};
     FakeRing ring;
-    std::shared_ptr<CoalescedWrites> coalesced = std::make_shared<CoalescedWrites>(ring, ports, mmio, 1h);
+    const std::shared_ptr<Strings> strings = std::make_shared<Strings>();
+    Observers observers{{strings}};
+    std::shared_ptr<CoalescedWrites> coalesced = std::make_shared<CoalescedWrites>(ring, ports, mmio, observers, 1h);
     std::shared_ptr<Posts> device = std::make_shared<Posts>();
     struct Result {
         asio::cancellation_signal cancel;
@@ -174,6 +194,15 @@ BOOST_AUTO_TEST_CASE(what_is_posted_is_delivered_without_any_exit) {
     ring.post(0x100, 1, 'x');
     run_until([&] { return device->accesses.size() == before + 1; });
     BOOST_TEST(coalesced->delivered() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(observers_hear_of_what_is_delivered_together) {
+    ports.attach({0x100, 8}, device);
+    for (int i = 0; i < 3; ++i) ring.post(0x100, 2, 'x');
+    ring.post(0x104, 2, 'y');
+    const auto work = start(coalesced->drain());
+    run_until([&] { return work->ended; });
+    BOOST_TEST(strings->lengths() == (std::vector<std::size_t>{3, 1}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_zone_is_left_when_its_device_no_longer_posts) {
@@ -269,12 +298,13 @@ BOOST_AUTO_TEST_CASE(a_cancelled_delivery_is_not_repeated_and_the_rest_stays) {
 
 BOOST_AUTO_TEST_CASE(statistics_count_it_at_its_place) {
     ports.attach({0x100, 8}, device);
-    stats::MachineRecorder recorder(stats::Places(ports.ranges(), mmio.ranges()), 1, stats::Clock::now());
-    coalesced->record_on(recorder);
+    const auto recorder =
+        std::make_shared<stats::MachineRecorder>(stats::Places(ports.ranges(), mmio.ranges()), 1, stats::Clock::now());
+    observers.add(recorder);
     for (const std::uint64_t address : {0x100, 0x100, 0x102, 0x200}) ring.post(address, 1, 1);
     const auto drain = start(coalesced->drain());
     run_until([&] { return drain->ended; });
-    const auto places = recorder.snapshot(stats::Clock::now()).places;
+    const auto places = recorder->snapshot(stats::Clock::now()).places;
     BOOST_TEST(places.at(0).device == "recorder");
     BOOST_TEST(places.at(0).posted == 3U);
     BOOST_TEST(places.at(1).posted == 1U);

@@ -30,8 +30,8 @@ struct MadeUpDeath {
         access.size = size;
         access.address = address;
         access.data = data;
-        history.record(access, rip);
-        history.answered(access);
+        history.exited(0, access, rip);
+        history.answered(0, access);
     }
 
     GuestMemory memory{1 << 20};

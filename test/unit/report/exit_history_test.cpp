@@ -23,7 +23,7 @@ PortAccess port(Direction direction, std::uint8_t size, std::vector<std::byte>& 
 BOOST_AUTO_TEST_CASE(a_write_is_remembered_with_its_data) {
     ExitHistory history;
     auto data = bytes({0x34, 0x12});
-    history.record(port(Direction::write, 2, data), 0x10003);
+    history.exited(0, port(Direction::write, 2, data), 0x10003);
     BOOST_TEST(history.size() == 1u);
     BOOST_TEST((history[0].kind == ExitHistory::Kind::port));
     BOOST_TEST((history[0].direction == Direction::write));
@@ -39,10 +39,10 @@ BOOST_AUTO_TEST_CASE(a_read_has_its_data_once_it_was_answered) {
     ExitHistory history;
     auto data = bytes({0xaa});
     const PortAccess access = port(Direction::read, 1, data);
-    history.record(access, 0);
+    history.exited(0, access, 0);
     BOOST_TEST(history[0].valid == 0);
     data[0] = std::byte{0x60};
-    history.answered(access);
+    history.answered(0, access);
     BOOST_TEST(history[0].valid == 1);
     BOOST_TEST(history[0].data == 0x60u);
 }
@@ -51,16 +51,16 @@ BOOST_AUTO_TEST_CASE(an_answer_leaves_a_write_as_the_guest_made_it) {
     ExitHistory history;
     auto data = bytes({1});
     const PortAccess access = port(Direction::write, 1, data);
-    history.record(access, 0);
+    history.exited(0, access, 0);
     data[0] = std::byte{2};
-    history.answered(access);
+    history.answered(0, access);
     BOOST_TEST(history[0].data == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(of_a_string_the_first_eight_bytes_are_kept) {
     ExitHistory history;
     std::vector<std::byte> data(1024, std::byte{0x41});
-    history.record(port(Direction::write, 1, data), 0);
+    history.exited(0, port(Direction::write, 1, data), 0);
     BOOST_TEST(history[0].count == 1024u);
     BOOST_TEST(history[0].valid == 8);
     BOOST_TEST(history[0].data == 0x4141'4141'4141'4141u);
@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(of_a_string_the_first_eight_bytes_are_kept) {
 
 BOOST_AUTO_TEST_CASE(the_oldest_is_forgotten) {
     ExitHistory history;
-    for (std::uint64_t rip = 0; rip < 40; ++rip) history.record(Halted{}, rip);
+    for (std::uint64_t rip = 0; rip < 40; ++rip) history.exited(0, Halted{}, rip);
     BOOST_TEST(history.size() == ExitHistory::capacity);
     BOOST_TEST(history.total() == 40u);
     BOOST_TEST(history[0].rip == 24u);
@@ -81,16 +81,16 @@ BOOST_AUTO_TEST_CASE(the_same_access_again_is_counted_where_it_was) {
     const PortAccess poll = port(Direction::read, 1, answer);
     auto letter = bytes({'x'});
     const PortAccess print = port(Direction::write, 1, letter);
-    for (std::uint64_t rip = 1; rip <= 15; ++rip) history.record(Halted{}, rip);
+    for (std::uint64_t rip = 1; rip <= 15; ++rip) history.exited(0, Halted{}, rip);
     for (int i = 0; i < 1000; ++i) {
-        history.record(poll, 0x100);
-        history.answered(poll);
+        history.exited(0, poll, 0x100);
+        history.answered(0, poll);
     }
     BOOST_TEST(history.size() == ExitHistory::capacity);
     BOOST_TEST(history[0].rip == 1u);  // nothing is forgotten for it
     BOOST_TEST(history[15].times == 1000u);
     BOOST_TEST(history[15].data == 0x60u);
-    for (int i = 0; i < 3; ++i) history.record(print, 0x200);
+    for (int i = 0; i < 3; ++i) history.exited(0, print, 0x200);
     BOOST_TEST(history[14].times == 1000u);
     BOOST_TEST(history[15].times == 3u);
     BOOST_TEST(history.total() == 1018u);
@@ -101,9 +101,9 @@ BOOST_AUTO_TEST_CASE(what_differs_in_anything_is_another_access) {
     const PortAccess access = port(Direction::write, 1, data);
     const auto count_with = [&](const PortAccess& other, std::uint64_t rip) {
         ExitHistory history;
-        history.record(access, 0x100);
-        history.record(other, rip);
-        history.answered(other);
+        history.exited(0, access, 0x100);
+        history.exited(0, other, rip);
+        history.answered(0, other);
         return history.size();
     };
     BOOST_TEST(count_with(access, 0x100) == 1u);
@@ -121,22 +121,22 @@ BOOST_AUTO_TEST_CASE(what_differs_in_anything_is_another_access) {
     MmioAccess memory;
     static_cast<Transaction&>(memory) = access;
     ExitHistory history;
-    history.record(access, 0x100);
-    history.record(memory, 0x100);
+    history.exited(0, access, 0x100);
+    history.exited(0, memory, 0x100);
     BOOST_TEST(history.size() == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(strings_of_which_not_all_is_known_are_never_the_same) {
     ExitHistory history;
     std::vector<std::byte> data(9, std::byte{0x41});
-    history.record(port(Direction::write, 1, data), 0);
-    history.record(port(Direction::write, 1, data), 0);
+    history.exited(0, port(Direction::write, 1, data), 0);
+    history.exited(0, port(Direction::write, 1, data), 0);
     BOOST_TEST(history.size() == 2u);
     auto eight = std::vector<std::byte>(data.begin(), data.end() - 1);
-    history.record(port(Direction::write, 1, eight), 0);
-    history.record(port(Direction::write, 1, eight), 0);
+    history.exited(0, port(Direction::write, 1, eight), 0);
+    history.exited(0, port(Direction::write, 1, eight), 0);
     BOOST_TEST(history.size() == 3u);
-    history.record(port(Direction::write, 1, data), 0);
+    history.exited(0, port(Direction::write, 1, data), 0);
     BOOST_TEST(history.size() == 4u);
 }
 
@@ -144,21 +144,21 @@ BOOST_AUTO_TEST_CASE(a_read_without_its_answer_is_no_other_read) {
     ExitHistory history;
     auto data = bytes({0});
     const PortAccess access = port(Direction::read, 1, data);
-    history.record(access, 0);
-    history.record(access, 0);
+    history.exited(0, access, 0);
+    history.exited(0, access, 0);
     BOOST_TEST(history.size() == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(every_kind_of_exit_but_an_interruption_is_recorded) {
     ExitHistory history;
-    history.record(Interrupted{}, 1);
+    history.exited(0, Interrupted{}, 1);
     BOOST_TEST(history.size() == 0u);
-    history.record(MmioAccess{}, 1);
-    history.record(Halted{}, 2);
-    history.record(ShutDown{}, 3);
-    history.record(Debug{}, 4);
-    history.record(SystemEvent{}, 5);
-    history.record(Failure{}, 6);
+    history.exited(0, MmioAccess{}, 1);
+    history.exited(0, Halted{}, 2);
+    history.exited(0, ShutDown{}, 3);
+    history.exited(0, Debug{}, 4);
+    history.exited(0, SystemEvent{}, 5);
+    history.exited(0, Failure{}, 6);
     const ExitHistory::Kind kinds[] = {ExitHistory::Kind::mmio,         ExitHistory::Kind::halted,
                                        ExitHistory::Kind::shut_down,    ExitHistory::Kind::debug,
                                        ExitHistory::Kind::system_event, ExitHistory::Kind::failure};
@@ -172,9 +172,9 @@ BOOST_AUTO_TEST_CASE(every_kind_of_exit_but_an_interruption_is_recorded) {
 BOOST_AUTO_TEST_CASE(a_transfer_of_nothing_is_no_harm) {
     ExitHistory history;
     std::vector<std::byte> none;
-    history.answered(port(Direction::read, 1, none));
-    history.record(port(Direction::write, 0, none), 0);
-    history.answered(port(Direction::read, 0, none));
+    history.answered(0, port(Direction::read, 1, none));
+    history.exited(0, port(Direction::write, 0, none), 0);
+    history.answered(0, port(Direction::read, 0, none));
     BOOST_TEST(history[0].count == 0u);
     BOOST_TEST(history[0].valid == 0);
 }

@@ -159,12 +159,12 @@ BOOST_AUTO_TEST_CASE(without_memory_at_rip_there_is_no_instruction_to_name) {
 
 BOOST_AUTO_TEST_CASE(the_exit_that_ended_the_guest_is_not_listed_before_it) {
     HelloAndDie guest;
-    guest.history.record(guest.exit, guest.registers.rip);
+    guest.history.exited(0, guest.exit, guest.registers.rip);
     const std::string report = format_report(guest.crash());
     BOOST_TEST(contains(report, "last exits, the newest last (3 of 3):\n"));
     BOOST_TEST(!contains(report, "triple fault at rip"));
     MadeUpDeath early(Mode::long64);
-    early.history.record(early.exit, 0x10000);
+    early.history.exited(0, early.exit, 0x10000);
     BOOST_TEST(contains(format_report(early.crash()), "the guest had no exits before\n"));
 }
 

@@ -78,10 +78,12 @@ BOOST_AUTO_TEST_CASE(an_access_that_is_answered_at_once_has_no_waiting) {
 
 BOOST_AUTO_TEST_CASE(waiting_begins_at_the_first_suspension) {
     exit(access<MmioAccess>(Direction::write, 0x100f), 1us, 2us);
-    cpu().left(now);
+    cpu().suspended(now);
     now += 10us;
-    cpu().left(now);  // it has been woken and has suspended again
+    cpu().resumed();
+    cpu().suspended(now);
     now += 20us;
+    cpu().resumed();
     cpu().entering(now);
     const auto statistics = machine.snapshot(now);
     const auto& place = statistics.places.at(disk);
@@ -96,7 +98,7 @@ BOOST_AUTO_TEST_CASE(waiting_begins_at_the_first_suspension) {
 BOOST_AUTO_TEST_CASE(what_waits_now_is_shown_with_its_place_and_for_how_long) {
     exit(access<PortAccess>(Direction::write, 0x10), 1us, 0us);
     BOOST_TEST((machine.snapshot(now).cpus.at(0).state == CpuStatistics::State::in_device));
-    cpu().left(now);
+    cpu().suspended(now);
     const auto waiting = machine.snapshot(now + 7s).cpus.at(0);
     BOOST_TEST((waiting.state == CpuStatistics::State::waiting));
     BOOST_TEST((waiting.since == 7s));
@@ -112,7 +114,7 @@ BOOST_AUTO_TEST_CASE(what_waits_now_is_shown_with_its_place_and_for_how_long) {
 
 BOOST_AUTO_TEST_CASE(an_access_that_ends_with_the_run_is_counted_until_then) {
     exit(access<PortAccess>(Direction::write, 0x10), 1us, 1us);
-    cpu().left(now);
+    cpu().suspended(now);
     cpu().ended(now + 4us);
     machine.finish(now + 4us);
     const auto statistics = machine.snapshot(now + 1h);
@@ -136,7 +138,6 @@ BOOST_AUTO_TEST_CASE(other_exits_count_by_kind_and_have_no_place) {
     exit(Interrupted{}, 1us, 0us);
     exit(Interrupted{}, 1us, 0us);
     exit(Halted{}, 1us, 0us);
-    cpu().left(now);
     cpu().ended(now);
     const auto statistics = machine.snapshot(now);
     for (const auto& exits : statistics.exits) {
@@ -148,9 +149,17 @@ BOOST_AUTO_TEST_CASE(other_exits_count_by_kind_and_have_no_place) {
 }
 
 BOOST_AUTO_TEST_CASE(posted_writes_come_from_any_thread) {
-    std::thread other([this] { machine.posted(Space::memory, 0x1008, 5); });
-    machine.posted(Space::memory, 0x1000);
-    machine.posted(Space::port, 0x10, 2);
+    std::array<std::byte, 10> data{};
+    const auto post = [&](Space space, std::uint64_t address, std::size_t count) {
+        machine.posted({.space = space,
+                        .direction = Direction::write,
+                        .size = 2,
+                        .address = address,
+                        .data = std::span(data).first(2 * count)});
+    };
+    std::thread other([&] { post(Space::memory, 0x1008, 5); });
+    post(Space::memory, 0x1000, 1);
+    post(Space::port, 0x10, 2);
     other.join();
     const auto statistics = machine.snapshot(now);
     BOOST_TEST(statistics.places.at(disk).posted == 6U);

@@ -1,0 +1,74 @@
+/// Watching a machine: statistics, traces and recorders are observers.
+#pragma once
+
+#include <asyncvm/bus.hpp>
+#include <asyncvm/exit.hpp>
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace asyncvm {
+
+/// What a machine consists of when its run begins.
+struct MachineLayout {
+    unsigned cpus = 1;
+    std::vector<AttachedRange> ports;
+    std::vector<AttachedRange> mmio;
+};
+
+enum class ChardevEvent : std::uint8_t {
+    connected,     ///< a client has come, or the server has answered
+    disconnected,  ///< it has left
+};
+
+/// Gets calls from a machine (MachineConfig::observers) and from chardevs (ChardevEnvironment::observer). Every function has
+/// an empty default. All of them are called where the thing happens, between two steps of it: they must be quick, must not
+/// throw and must not wait. A vCPU's calls come in order, on the vCPU's thread:
+///
+///     entering, exited, [suspended, resumed]..., answered, entering, ..., cpu_ended
+///
+/// Calls of several threads may overlap. The machine keeps its observers as long as it lives. A machine without observers
+/// pays one branch an exit.
+class Observer {
+public:
+    Observer() = default;
+    Observer(const Observer&) = delete;
+    Observer& operator=(const Observer&) = delete;
+    virtual ~Observer() = default;
+
+    /// Before the first vCPU starts. Device loop.
+    virtual void run_begins(const MachineLayout& /*layout*/) noexcept {}
+    /// No vCPU runs any more, and what the guest has posted is delivered. Device loop.
+    virtual void run_ended() noexcept {}
+
+    /// The guest is about to be entered. vCPU's thread, like the following six.
+    virtual void entering(unsigned /*cpu*/) noexcept {}
+    /// It has exited. An access begins here; no device has seen it yet. `rip` is Cpu::exit_rip().
+    virtual void exited(unsigned /*cpu*/, const Exit& /*exit*/, std::uint64_t /*rip*/) noexcept {}
+    /// The access waits for something: its coroutine is suspended.
+    virtual void suspended(unsigned /*cpu*/) noexcept {}
+    /// It goes on. It may suspend again.
+    virtual void resumed(unsigned /*cpu*/) noexcept {}
+    /// It has been answered. A read's data is what the guest gets.
+    virtual void answered(unsigned /*cpu*/, const Transaction& /*transaction*/) noexcept {}
+    /// The vCPU is not entered again, unless the machine is reset. An access that was not answered has been dropped.
+    virtual void cpu_ended(unsigned /*cpu*/) noexcept {}
+
+    /// Posted writes to one address are about to be delivered: a string, if there are several. Any thread.
+    virtual void posted(const Transaction& /*writes*/) noexcept {}
+    /// The level of an interrupt line has changed. Interrupts of an irqfd don't pass here. Any thread.
+    virtual void interrupt(unsigned /*gsi*/, bool /*level*/) noexcept {}
+
+    /// Nothing moves. Executor of the coroutine that paused.
+    virtual void paused() noexcept {}
+    /// The guest goes on. Any thread.
+    virtual void unpaused() noexcept {}
+    /// Devices and vCPUs are as at the start; still in the pause. Executor of the coroutine that reset.
+    virtual void was_reset() noexcept {}
+
+    /// `label` is the chardev's (ChardevEnvironment::label). Files and the null device have no events. Device loop.
+    virtual void chardev(std::string_view /*label*/, ChardevEvent /*event*/) noexcept {}
+};
+
+}  // namespace asyncvm
