@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "bus/device_slot.hpp"
+#include "text/errno_text.hpp"
 
 namespace asyncvm {
 
@@ -21,7 +22,7 @@ int make_eventfd(std::string_view what, const Device& device) {
     const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (event >= 0) return event;
     throw Error(ErrorKind::host, fmt::format("cannot make {} {}: {} (raise the limit that `ulimit -n` shows)", what,
-                                             device.name(), std::generic_category().message(errno)));
+                                             device.name(), reason(errno)));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "async/signals_blocked.hpp"
 #include "machine/coalesced_writes.hpp"
 #include "machine/crash_reporter.hpp"
+#include "text/errno_text.hpp"
 
 namespace asyncvm {
 
@@ -54,7 +55,7 @@ void Vcpu::start() {
         throw Error(ErrorKind::host,
                     fmt::format("cannot start the thread of vCPU {}: {} (take fewer with --cpus, or raise the limit "
                                 "that `ulimit -u` shows)",
-                                index_, error.code().message()));
+                                index_, reason(error.code().value())));
     }
 }
 

@@ -11,8 +11,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <system_error>
 #include <utility>
+#include "text/errno_text.hpp"
 
 namespace asyncvm {
 
@@ -24,7 +24,7 @@ constexpr int huge_2mb = 21 << MAP_HUGE_SHIFT;  ///< MAP_HUGE_2MB, for which the
 std::uint64_t round_up(std::uint64_t size, std::uint64_t to) { return (size + to - 1) / to * to; }
 
 [[noreturn]] void fail(const std::string& what, const std::string& advice) {
-    throw Error(ErrorKind::host, fmt::format("{}: {} ({})", what, std::generic_category().message(errno), advice));
+    throw Error(ErrorKind::host, fmt::format("{}: {} ({})", what, reason(errno), advice));
 }
 
 /// Of a file of /sys whose text is a list of words, the one in brackets.

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <limits>
-#include <system_error>
+#include "text/errno_text.hpp"
 
 namespace asyncvm {
 namespace {
@@ -114,7 +114,7 @@ std::string describe_failure(const Failure& failure) {
         case Failure::Kind::unhandled:
             return fmt::format("the guest stopped with {}, which is not handled", exit_reason_name(narrow(failure.code)));
         case Failure::Kind::host_error:
-            return "KVM_RUN failed: " + std::generic_category().message(static_cast<int>(failure.code & 0x7fff'ffff));
+            return "KVM_RUN failed: " + reason(static_cast<int>(failure.code & 0x7fff'ffff));
         case Failure::Kind::refused:
             return fmt::format("Unicorn cannot run this guest: {} (use --accel kvm)", failure.reason);
     }

@@ -5,7 +5,7 @@
 #include "report/disassembler.hpp"
 #include "report/hints.hpp"
 #include "report/names.hpp"
-#include "report/state.hpp"
+#include "report/wording.hpp"
 
 #include <fmt/format.h>
 

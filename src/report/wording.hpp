@@ -1,9 +1,10 @@
-/// Exits in words, and bytes as text.
+/// Exits in words; bytes and registers as text.
 #pragma once
 
 #include "report/exit_history.hpp"
 
 #include <asyncvm/access.hpp>
+#include <asyncvm/registers.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -21,5 +22,9 @@ using DeviceName = std::function<std::string(Space, std::uint64_t)>;
 
 /// `0f 58 c1`.
 [[nodiscard]] std::string hex_bytes(std::span<const std::byte> bytes);
+
+/// Several lines, each with two spaces in front: RIP, flags and general registers as wide as the mode has them, segments,
+/// descriptor tables, control registers with the names of their bits.
+[[nodiscard]] std::string format_registers(const Registers& registers);
 
 }  // namespace asyncvm

@@ -1,4 +1,4 @@
-#include "report/state.hpp"
+#include "report/wording.hpp"
 
 #include "crash_fixture.hpp"
 #include "loader/initial_state.hpp"
