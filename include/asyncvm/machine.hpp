@@ -65,8 +65,9 @@ private:
 };
 
 /// The handle of one machine; a process may hold many, which may share a device loop. Made, run and destroyed on the device
-/// loop's thread (or before it runs). The device loop must outlive it. docs/architecture.md draws the states: made,
-/// prepared, running, paused, ended.
+/// loop's thread (or before it runs). The device loop must outlive it. Where a function may be awaited on any executor, the
+/// context of that executor must live until run() has returned: a vCPU's thread that resumes the coroutine may be in that
+/// context's post() a little longer. docs/architecture.md draws the states: made, prepared, running, paused, ended.
 class Machine {
 public:
     /// Throws Error(host).

@@ -82,11 +82,45 @@ private:
     std::vector<std::shared_ptr<DeviceSlot>> slots_;
 };
 
-// x86 is little-endian, guest and host alike: the data's bytes are the access's low bytes.
+// x86 is little-endian, guest and host alike: the data's bytes are the access's low bytes. A size that the compiler knows
+// makes a copy one instruction instead of a call.
 
 /// What the device has answered to a single read, to the guest.
 inline void store_data(const Access& access, Transaction& transaction) noexcept {
-    std::memcpy(transaction.data.data(), &access.data, access.size);
+    std::byte* const to = transaction.data.data();
+    switch (access.size) {
+        case 1:
+            std::memcpy(to, &access.data, 1);
+            break;
+        case 2:
+            std::memcpy(to, &access.data, 2);
+            break;
+        case 4:
+            std::memcpy(to, &access.data, 4);
+            break;
+        default:
+            std::memcpy(to, &access.data, access.size);
+            break;
+    }
+}
+
+/// What the guest writes in a single write, to the access.
+inline void load_data(Access& access, const Transaction& transaction) noexcept {
+    const std::byte* const from = transaction.data.data();
+    switch (access.size) {
+        case 1:
+            access.data = std::to_integer<std::uint8_t>(*from);
+            break;
+        case 2:
+            std::memcpy(&access.data, from, 2);
+            break;
+        case 4:
+            std::memcpy(&access.data, from, 4);
+            break;
+        default:
+            std::memcpy(&access.data, from, access.size);
+            break;
+    }
 }
 
 /// The device's own coroutine for a transaction: a single access or a string. `access` has everything but its data. After a
@@ -96,7 +130,7 @@ inline void store_data(const Access& access, Transaction& transaction) noexcept 
     if (transaction.data.size() != access.size) [[unlikely]]
         return read ? device.read_string(access, transaction.data) : device.write_string(access, transaction.data);
     if (read) return device.read(access);
-    std::memcpy(&access.data, transaction.data.data(), access.size);
+    load_data(access, transaction);
     return device.write(access);
 }
 

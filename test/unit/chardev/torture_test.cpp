@@ -86,9 +86,14 @@ public:
         BOOST_TEST_REQUIRE(done(drained));
         BOOST_TEST(drained.get() == 0u);
         BOOST_TEST(fixture_.lines.count("stopped working") == 0u);
+        std::size_t input = 0;
+        {
+            const std::lock_guard lock(mutex_);
+            input = input_.size();
+        }
         BOOST_TEST_MESSAGE(way_ << ": " << got_ << " bytes to " << peers_ << " peers; after " << repeats_ << " of them "
                                 << repeated_ << " bytes came twice, at most " << most_repeated_ << " at once; " << lost_
-                                << " were lost in the kernels of killed peers; " << input_.size() << " bytes of input");
+                                << " were lost in the kernels of killed peers; " << input << " bytes of input");
         BOOST_TEST(late_ * 4 <= killed_ + 4);
     }
 

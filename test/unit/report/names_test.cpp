@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(every_failure_is_a_sentence_of_its_own) {
     BOOST_TEST(
         contains(describe_failure({.kind = Failure::Kind::unhandled, .code = 37}), "KVM_EXIT_NOTIFY, which is not handled"));
     BOOST_TEST(contains(describe_failure({.kind = Failure::Kind::internal, .code = 3}), "KVM_INTERNAL_ERROR_DELIVERY_EV"));
-    BOOST_TEST(contains(describe_failure({.kind = Failure::Kind::host_error, .code = ENOMEM}), "Cannot allocate memory"));
+    BOOST_TEST(contains(describe_failure({.kind = Failure::Kind::host_error, .code = ENOMEM}), "cannot allocate memory"));
     BOOST_TEST(contains(describe_failure({.kind = Failure::Kind::entry, .code = 0x8000'0021}),
                         "invalid guest state (VMX exit 33)"));
     BOOST_TEST(contains(describe_failure({.kind = Failure::Kind::entry, .code = ~std::uint64_t{0}}), "VMEXIT_INVALID"));
