@@ -97,10 +97,10 @@ awaitable<void> MachineCore::drain_posted(std::shared_ptr<MachineCore> self) {
     if (!self->coalesced_ || !self->coalesced_->pending()) co_return;
     const auto done = std::make_shared<Event>();
     const auto seen = done->generation();
-    const auto executor = co_await asio::this_coro::executor;
     auto work = own(self, self->coalesced_->drain());
     auto ended = [done](std::exception_ptr) { done->notify(); };
-    asio::co_spawn(executor, std::move(work), std::move(ended));
+    // On the device loop: what a device holds up must not keep the caller's context busy.
+    asio::co_spawn(self->device_loop_, std::move(work), std::move(ended));
     co_await done->wait(seen, self->config_.cancellation_patience);
 }
 

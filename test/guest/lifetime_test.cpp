@@ -237,6 +237,37 @@ BOOST_DATA_TEST_CASE(the_loop_never_runs_again, boost::unit_test::data::make(poi
     BOOST_TEST(device.use_count() == 1);
 }
 
+BOOST_DATA_TEST_CASE(another_thread_pauses_the_machine_there_and_it_goes_on, boost::unit_test::data::make(points)) {
+    asio::io_context own{1};
+    asio::io_context loop{1};
+    Situation situation(loop, sample);
+    situation.reach();
+    std::atomic<bool> done = false;
+    std::exception_ptr failure;
+    std::thread other([&] {
+        const auto work = [](Machine& machine) -> awaitable<void> {
+            const Pause first = co_await machine.pause();
+            const Pause second = co_await machine.pause();
+        };
+        asio::co_spawn(own, work(situation.machine->machine), [&](std::exception_ptr e) { failure = e; });
+        own.run();
+        done = true;
+    });
+    run_until(loop, [&] { return done.load(); });
+    other.join();
+    BOOST_TEST(!failure);
+    // The pause has neither ended nor lost what was suspended.
+    BOOST_TEST(!*situation.ended);
+    const bool waits = sample != Point::pause && sample != Point::spinning;
+    BOOST_TEST(situation.device->uses == 0);
+    situation.held.reset();
+    situation.device->released.notify();
+    run_until(loop, [&] { return situation.device->uses == (waits ? 1 : 0); });
+    situation.machine->machine.stop();
+    run_until(loop, [&] { return *situation.ended; });
+    BOOST_CHECK(*situation.outcome == Outcome::Kind::stopped);
+}
+
 BOOST_AUTO_TEST_CASE(while_the_accelerator_is_being_made) {
     asio::io_context loop{1};
     std::optional<TestMachine> test(std::in_place, loop, 1, AcceleratorMaker([] { return make_accelerator_under_test(); }));
