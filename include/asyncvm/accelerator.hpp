@@ -151,9 +151,17 @@ struct KvmOptions {
 /// main() ends; if that is before there is an answer, it waits for it.
 [[nodiscard]] std::shared_ptr<void> expect_kvm_accelerator(const KvmOptions& options = {});
 
+struct UnicornOptions {
+    /// Unicorn may crash in an instruction. With this the guest is then refused and the process goes on: handlers are
+    /// installed, process-wide and for good, for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT, and a vCPU's thread gets a
+    /// stack for signals if it has none. Faults elsewhere go to the handlers that were there before. Without it such a crash
+    /// ends the process; what Unicorn ends by abort() or exit() is a refusal all the same.
+    bool contain_faults = true;
+};
+
 /// Emulates the processor in this process, with Unicorn: needs nothing of the host, is slower, and has no interrupts. What
 /// else it lacks is in docs/accelerators.md. Throws Error(host) in a build without it.
-[[nodiscard]] std::unique_ptr<Accelerator> make_unicorn_accelerator();
+[[nodiscard]] std::unique_ptr<Accelerator> make_unicorn_accelerator(const UnicornOptions& options = {});
 
 enum class AcceleratorChoice : std::uint8_t {
     automatic,  ///< KVM where it can be used; otherwise Unicorn, with one line on the log that says so and why
@@ -166,6 +174,6 @@ enum class AcceleratorChoice : std::uint8_t {
 
 /// Throws Error(host); for AcceleratorChoice::automatic what is wrong with KVM and with Unicorn.
 [[nodiscard]] std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Log& log,
-                                                            const KvmOptions& kvm = {});
+                                                            const KvmOptions& kvm = {}, const UnicornOptions& unicorn = {});
 
 }  // namespace asyncvm

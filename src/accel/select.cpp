@@ -12,9 +12,10 @@ AcceleratorChoice parse_accelerator_choice(std::string_view text) {
     throw Error(ErrorKind::usage, fmt::format("unknown accelerator '{}' (kvm, unicorn or auto)", text));
 }
 
-std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Log& log, const KvmOptions& kvm) {
+std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Log& log, const KvmOptions& kvm,
+                                              const UnicornOptions& unicorn) {
     if (choice == AcceleratorChoice::kvm) return make_kvm_accelerator(kvm);
-    if (choice == AcceleratorChoice::unicorn) return make_unicorn_accelerator();
+    if (choice == AcceleratorChoice::unicorn) return make_unicorn_accelerator(unicorn);
     std::string why_not_kvm;
     try {
         return make_kvm_accelerator(kvm);
@@ -24,9 +25,9 @@ std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Lo
         why_not_kvm = error.what();
     }
     try {
-        auto unicorn = make_unicorn_accelerator();
+        auto software = make_unicorn_accelerator(unicorn);
         log(fmt::format("running on Unicorn, in software: {}", why_not_kvm));
-        return unicorn;
+        return software;
     } catch (const Error& error) {
         throw Error(ErrorKind::host, fmt::format("{}; and {}", why_not_kvm, error.what()));
     }

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "accel/unicorn/containment.hpp"
 #include "accel/unicorn/delivery.hpp"
 #include "accel/unicorn/state.hpp"
 #include "x86/bits.hpp"
@@ -12,22 +13,55 @@ namespace asyncvm::unicorn {
 
 Emulation::~Emulation() {
     quitting_ = true;
-    if (fiber_.made()) fiber_.resume();
+    if (fiber_.left() == nullptr) {
+        fiber_.resume();
+    } else {
+        Engine::abandon(std::move(engine_));
+    }
 }
 
 Emulation::Stop Emulation::run() {
     completing_ = false;
     budget_ = slice;
-    code_stale_ = host_writes_.pending();
-    fiber_.resume();
+    code_full_ = engine_->nearly_full();
+    code_stale_ = code_full_ || host_writes_.pending();
+    resume();
     return stop_;
 }
 
 Emulation::Stop Emulation::complete() {
     if (stop_ != Stop::access) return Stop::boundary;
     completing_ = true;
-    fiber_.resume();
+    resume();
     return stop_;
+}
+
+void Emulation::resume() {
+    if (fiber_.left() != nullptr) return;  // and stop_ is failed
+    prepare_thread();
+    fiber_.resume();
+    if (fiber_.left() != nullptr) give_up();
+}
+
+/// Unicorn has given up, and will never run again. The guest is at the instruction that it could not run, or in front of a
+/// block that it could not translate.
+void Emulation::give_up() {
+    // While an instruction runs RIP is its linear address, or its offset; else the offset of the next block.
+    const std::uint64_t rip = engine_->read(UC_X86_REG_RIP);
+    const bool in_instruction = rip == linear_ || cs_base_ + rip == linear_;
+    rip_ = in_instruction ? linear_ - cs_base_ : rip;
+    inside_ = false;
+    stop_ = Stop::failed;
+    failure_.emplace();
+    failure_->kind = Failure::Kind::refused;
+    failure_->reason = fiber_.left();
+    for (std::uint8_t& byte : failure_->instruction) {
+        const std::uint64_t at = cs_base_ + rip_ + failure_->instruction_size;
+        const auto bytes = memory_ != nullptr ? memory_->try_at(at, 1) : std::span<std::byte>();
+        if (bytes.empty()) break;
+        byte = std::to_integer<std::uint8_t>(bytes[0]);
+        ++failure_->instruction_size;
+    }
 }
 
 Registers Emulation::registers() const {
@@ -61,6 +95,13 @@ void Emulation::fail() {
 }
 
 void Emulation::body() {
+    try {
+        set_up();
+    } catch (...) {
+        setup_failure_ = std::current_exception();
+        return;
+    }
+    fiber_.suspend();
     while (!quitting_) {
         try {
             emulate_once();
@@ -128,6 +169,7 @@ void Emulation::deliver_exception() {
 
 /// Outside of Unicorn. What the engine has translated from memory that was written since is wrong now.
 void Emulation::drop_stale_code() {
+    if (std::exchange(code_full_, false)) uc_ctl_flush_tlb(engine_->get());
     code_stale_ = false;
     if (memory_ == nullptr || !host_writes_.pending()) return;
     for (const auto& [address, size] : host_writes_.take()) {

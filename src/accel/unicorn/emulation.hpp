@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -41,8 +42,8 @@ public:
     /// Instructions after which run() returns Stop::attention so that another vCPU can have its turn.
     static constexpr int slice = 20'000;
 
-    /// Sets the engine up with the memory and the state. Throws Error(host). `memory`, if there is any, `kicked` and
-    /// `host_writes` outlive the object.
+    /// Sets the engine up with the memory and the state. Throws Error(host), also if Unicorn gave up meanwhile. `memory`, if
+    /// there is any, `kicked` and `host_writes` outlive the object.
     Emulation(std::unique_ptr<Engine> engine, unsigned index, const GuestMemory* memory, const Registers& start,
               const std::atomic<bool>& kicked, HostWrites& host_writes);
     /// Unwinds the fiber; the guest runs no further instruction, but finishes the one in which it is suspended.
@@ -107,7 +108,10 @@ private:
     void load_start_state(const Registers& start);
     void run_stub(std::uint64_t rip);
 
+    void set_up();
     void body();
+    void resume();
+    void give_up();
     void emulate_once();
     void after_emulation(uc_err error);
     void deliver_exception();
@@ -164,10 +168,12 @@ private:
     bool completing_ = false;
     bool quitting_ = false;
     bool reconfigure_ = false;
+    bool code_full_ = false;       ///< the buffer for translated code is to be emptied then, too
     bool code_stale_ = false;      ///< translations are to be dropped in front of the next instruction
     bool at_instruction_ = false;  ///< it ends in front of the instruction at linear_, whatever Unicorn's RIP says
     std::optional<unsigned> exception_{};
     std::optional<Failure> failure_{};
+    std::exception_ptr setup_failure_{};
 
     Joiner joiner_;
     bool input_read_ = false;  ///< INS has read its port: what it writes now is meant

@@ -1,8 +1,11 @@
 // How an Emulation comes to be: its memory, its hooks, the state that the guest starts in.
 #include <asyncvm/error.hpp>
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "accel/unicorn/containment.hpp"
 #include "accel/unicorn/cpuid.hpp"
 #include "accel/unicorn/emulation.hpp"
 #include "accel/unicorn/state.hpp"
@@ -27,9 +30,22 @@ Emulation::Emulation(std::unique_ptr<Engine> engine, unsigned index, const Guest
       host_writes_(host_writes),
       fiber_([this] { body(); }) {
     check_settable(start);
+    // On the fiber too: all of Unicorn runs there.
+    prepare_thread();
+    forget_code_buffer();
+    fiber_.resume();
+    if (fiber_.left() != nullptr) {
+        Engine::abandon(std::move(engine_));
+        throw Error(ErrorKind::host, fmt::format("cannot set the processor up: {}", fiber_.left()));
+    }
+    if (setup_failure_) std::rethrow_exception(setup_failure_);
+    engine_->note_code_buffer();
+}
+
+void Emulation::set_up() {
     map_memory();
     add_hooks();
-    load_start_state(start);
+    load_start_state(started_);
 }
 
 void Emulation::map_memory() {

@@ -4,7 +4,16 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+#include <exception>
+#include <functional>
 #include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "accel/unicorn/containment.hpp"
+#include "accel/unicorn/fiber.hpp"
 
 namespace asyncvm::unicorn {
 
@@ -16,6 +25,19 @@ std::mutex& opening() {
     return mutex;
 }
 
+/// Room for translated code. A vCPU's time slice, the longest that it runs between two looks at the buffer, fills less than
+/// what is behind the mark, also if each instruction of it is new.
+constexpr std::size_t code_buffer_size = 64 << 20;
+constexpr std::size_t code_high_water = 24 << 20;
+
+/// Runs `body` on a fiber of its own, to its end or until Unicorn gives up: returns why, or null.
+const char* why_left(const std::function<void()>& body) {
+    Fiber fiber(body);
+    prepare_thread();
+    fiber.resume();
+    return fiber.left();
+}
+
 }  // namespace
 
 void Engine::check(uc_err error, const char* what) {
@@ -25,10 +47,29 @@ void Engine::check(uc_err error, const char* what) {
 
 Engine::Engine() {
     const std::lock_guard lock(opening());
+    std::exception_ptr failure;
+    forget_code_buffer();
+    const char* const left = why_left([this, &failure] {
+        try {
+            open();
+        } catch (...) {
+            failure = std::current_exception();
+        }
+    });
+    if (left != nullptr) throw Error(ErrorKind::host, fmt::format("cannot open an engine: {}", left));
+    if (failure) std::rethrow_exception(failure);
+    note_code_buffer();
+}
+
+void Engine::note_code_buffer() noexcept {
+    if (const auto buffer = last_code_buffer(); !buffer.empty()) code_buffer_ = buffer;
+}
+
+void Engine::open() {
     check(uc_open(UC_ARCH_X86, UC_MODE_64, &engine_), "cannot open an engine");
 #ifdef uc_ctl_set_tcg_buffer_size
-    // Room for translated code. Unicorn before 2.1 has 1 GiB, of which only what is used takes memory.
-    uc_ctl_set_tcg_buffer_size(engine_, 32 * 1024 * 1024);
+    // Unicorn before 2.1 always has 1 GiB, of which only what is used takes memory.
+    uc_ctl_set_tcg_buffer_size(engine_, code_buffer_size);
 #endif
     // Without this, an address must be given at which Unicorn stops; there is none that no guest has code at.
     const uc_err error = uc_ctl_exits_enable(engine_);
@@ -38,9 +79,34 @@ Engine::Engine() {
     }
 }
 
+bool Engine::nearly_full() const noexcept {
+    // Unicorn fills its buffer from the start, and it was all zeros. Of what it writes not all is 0 in some words.
+    constexpr std::size_t samples = 8;
+    constexpr std::size_t distance = 520;
+    if (code_buffer_.size() < code_buffer_size) return false;
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < samples; ++i) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, code_buffer_.data() + code_high_water + i * distance, sizeof word);
+        seen |= word;
+    }
+    return seen != 0;
+}
+
+void Engine::abandon(std::unique_ptr<Engine> engine) {
+    static std::mutex mutex;
+    static auto& all = *new std::vector<std::unique_ptr<Engine>>;
+    const std::lock_guard lock(mutex);
+    all.push_back(std::move(engine));
+}
+
 Engine::~Engine() {
     const std::lock_guard lock(opening());
-    uc_close(engine_);
+    try {
+        static_cast<void>(why_left([this] { uc_close(engine_); }));
+    } catch (const std::bad_alloc&) {
+        // No memory for the fiber's stack: the engine stays.
+    }
 }
 
 std::uint64_t Engine::read(uc_x86_reg name) const noexcept {

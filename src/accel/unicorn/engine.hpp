@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "accel/unicorn/library.hpp"
@@ -16,7 +17,7 @@ namespace asyncvm::unicorn {
 /// while it runs, so any thread may use it, one at a time.
 class Engine {
 public:
-    /// After load_library(). Throws Error(host).
+    /// After load_library(). Throws Error(host), also if Unicorn gave up: then what it has begun stays.
     Engine();
     ~Engine();
     Engine(const Engine&) = delete;
@@ -34,11 +35,25 @@ public:
     [[nodiscard]] uc_x86_mmr read_table(uc_x86_reg name) const noexcept;
     void write_table(uc_x86_reg name, const uc_x86_mmr& value) noexcept;
 
+    /// After Unicorn has done something with the engine for the first time, on the same thread, before another engine is
+    /// opened there: it gets the memory for translated code then, or when it is opened.
+    void note_code_buffer() noexcept;
+
+    /// Whether so much code has been translated that there is little room for more: uc_ctl_flush_tlb() makes room, while
+    /// the engine does not run.
+    [[nodiscard]] bool nearly_full() const noexcept;
+
+    /// The engine is never used again, and neither is it closed: Unicorn gave up in it.
+    static void abandon(std::unique_ptr<Engine> engine);
+
     /// Throws Error(host) with what was tried and Unicorn's word for what went wrong.
     static void check(uc_err error, const char* what);
 
 private:
+    void open();
+
     uc_engine* engine_ = nullptr;
+    std::span<const std::byte> code_buffer_;
 };
 
 }  // namespace asyncvm::unicorn

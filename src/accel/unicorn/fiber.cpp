@@ -1,7 +1,10 @@
 #include "accel/unicorn/fiber.hpp"
 
+#include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #ifdef ASYNCVM_FIBER_ASAN
 #include <sanitizer/common_interface_defs.h>
@@ -12,9 +15,26 @@
 
 namespace asyncvm::unicorn {
 
+namespace {
+
+thread_local Fiber* current_fiber = nullptr;
+
+/// For ever: what is on the fiber's stack can't be destroyed.
+void keep(boost::context::fiber&& left) {
+    static std::mutex mutex;
+    static auto& all = *new std::vector<boost::context::fiber>;
+    const std::lock_guard lock(mutex);
+    all.push_back(std::move(left));
+}
+
+}  // namespace
+
+Fiber* Fiber::current() noexcept { return current_fiber; }
+
 Fiber::Fiber(std::function<void()> body) : body_(std::move(body)) {}
 
 Fiber::~Fiber() {
+    if (left_ != nullptr) keep(std::move(inside_));
 #ifdef ASYNCVM_FIBER_TSAN
     if (tsan_inside_ != nullptr) __tsan_destroy_fiber(tsan_inside_);
 #endif
@@ -48,9 +68,18 @@ boost::context::fiber Fiber::start(boost::context::fiber&& caller) {
 
 void Fiber::resume() {
     if (!made_) make();
+    Fiber* const outer = std::exchange(current_fiber, this);
     before_resume();
     inside_ = std::move(inside_).resume();
     after_resume();
+    current_fiber = outer;
+}
+
+void Fiber::leave(const char* why) noexcept {
+    left_ = why;
+    before_suspend(nullptr);
+    caller_ = std::move(caller_).resume();
+    std::abort();  // resume() was called nevertheless
 }
 
 void Fiber::suspend() {

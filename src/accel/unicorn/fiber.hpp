@@ -5,6 +5,7 @@
 #include <boost/context/protected_fixedsize_stack.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace asyncvm::unicorn {
@@ -15,7 +16,7 @@ class Fiber {
 public:
     /// The body starts at the first resume().
     explicit Fiber(std::function<void()> body);
-    /// The body must have returned, or never started.
+    /// The body must have returned, or never started, or have been left.
     ~Fiber();
     Fiber(const Fiber&) = delete;
     Fiber& operator=(const Fiber&) = delete;
@@ -28,6 +29,21 @@ public:
 
     /// Inside the body: back to whoever called resume().
     void suspend();
+
+    /// The fiber whose body the calling thread runs; null outside of all. Async-signal-safe.
+    [[nodiscard]] static Fiber* current() noexcept;
+
+    /// Inside the body: back to whoever called resume(), for good. Nothing on the fiber's stack is destroyed, and the stack
+    /// stays as long as the process. `why` is a literal.
+    [[noreturn]] void leave(const char* why) noexcept;
+
+    /// What leave() was called with; null if it was not. Then resume() may not be called any more.
+    [[nodiscard]] const char* left() const noexcept { return left_; }
+
+    /// Where the stack begins that grows down from here: a multiple of 16. While it is made().
+    [[nodiscard]] std::uintptr_t stack_top() const noexcept {
+        return reinterpret_cast<std::uintptr_t>(stack_.sp) & ~std::uintptr_t{15};
+    }
 
 private:
     /// Translating a block of guest code needs some tens of KiB. Pages that are never touched cost nothing.
@@ -44,6 +60,7 @@ private:
     boost::context::protected_fixedsize_stack allocator_{stack_size};
     boost::context::stack_context stack_;
     bool made_ = false;
+    const char* left_ = nullptr;
     boost::context::fiber inside_;
     boost::context::fiber caller_;
 

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "accel/unicorn/containment.hpp"
 #include "dynamic/shared_library.hpp"
 
 namespace asyncvm::unicorn {
@@ -22,6 +23,7 @@ bool load() {
 #define ASYNCVM_FIND(name) library.find(#name, name);
         ASYNCVM_UNICORN_FUNCTIONS(ASYNCVM_FIND)
 #undef ASYNCVM_FIND
+        library.replace_imports(contained_imports());
     } catch (const Error& error) {
         throw Error(error.kind(), fmt::format("cannot load Unicorn: {} (install libunicorn2)", error.what()));
     }

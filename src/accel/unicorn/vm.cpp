@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "accel/unicorn/containment.hpp"
 #include "accel/unicorn/cpu.hpp"
 #include "accel/unicorn/library.hpp"
 
@@ -14,7 +15,10 @@ namespace {
 
 class UnicornAccelerator final : public Accelerator {
 public:
-    UnicornAccelerator() { load_library(); }
+    explicit UnicornAccelerator(const UnicornOptions& options) {
+        if (options.contain_faults) contain_faults();
+        load_library();
+    }
     ~UnicornAccelerator() override {
         if (shared_->memory != nullptr) shared_->memory->observe(nullptr);
     }
@@ -51,6 +55,6 @@ private:
 
 }  // namespace asyncvm::unicorn
 
-std::unique_ptr<asyncvm::Accelerator> asyncvm::make_unicorn_accelerator() {
-    return std::make_unique<unicorn::UnicornAccelerator>();
+std::unique_ptr<asyncvm::Accelerator> asyncvm::make_unicorn_accelerator(const UnicornOptions& options) {
+    return std::make_unique<unicorn::UnicornAccelerator>(options);
 }
