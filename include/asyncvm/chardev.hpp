@@ -37,7 +37,11 @@ public:
     /// Takes up to `data.size()` bytes of input. Any thread.
     virtual std::size_t read_some(std::span<std::byte> data) noexcept = 0;
 
-    /// Whether read_some() would return something. Any thread.
+    /// Whether a BREAK is the next thing in the input; takes it. read_some() stops before a BREAK. A device that does not
+    /// ask for it loses it with its next read_some(), and nothing else. Any thread.
+    virtual bool take_break() noexcept { return false; }
+
+    /// Whether read_some() or take_break() would return something. Any thread.
     [[nodiscard]] virtual bool readable() const noexcept = 0;
 
     /// Whether somebody is at the other end. Files and the null device: always. Any thread.

@@ -76,6 +76,7 @@ public:
     [[nodiscard]] bool writable() const noexcept override { return queue().writable(); }
     [[nodiscard]] std::uint64_t room() const noexcept override { return queue().room(); }
     std::size_t read_some(std::span<std::byte> data) noexcept override { return input_ ? queue().read_some(data) : 0; }
+    bool take_break() noexcept override { return input_ && queue().take_break(); }
     [[nodiscard]] bool readable() const noexcept override { return input_ && queue().readable(); }
     [[nodiscard]] bool connected() const noexcept override { return queue().connected(); }
     [[nodiscard]] awaitable<void> ready() override {

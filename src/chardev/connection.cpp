@@ -222,15 +222,30 @@ bool Connection::send(Queue& queue) {
     return false;
 }
 
-/// What the guest gets of `bytes`.
-std::span<const std::byte> Connection::decode(std::span<const std::byte> bytes, Queue& queue) {
-    if (!telnet_) return bytes;
-    decoded_.clear();
-    std::vector<std::byte> reply;
-    telnet_->decode(bytes, decoded_, reply);
+/// What the peer has sent goes to the guest; `beyond_room`: also what there is no room for. Returns how many bytes had to be
+/// thrown away.
+std::uint64_t Connection::give_input(std::span<const std::byte> bytes, Queue& queue, bool beyond_room) {
+    const auto push = [&queue, beyond_room](std::span<const std::byte> part) -> std::uint64_t {
+        if (beyond_room) return part.size() - queue.push_leftover(part);
+        queue.push_input(part);
+        return 0;
+    };
+    if (!telnet_) return fsm_.discards() ? 0 : push(bytes);
+    decoded_ = {};
+    telnet_->decode(bytes, decoded_);
+    const auto& reply = decoded_.reply;
     if (replies_.size() + reply.size() <= most_replies) replies_.insert(replies_.end(), reply.begin(), reply.end());
     if (!replies_.empty()) queue.output(Queue::Reader::client).notify();
-    return decoded_;
+    if (fsm_.discards()) return 0;
+    std::uint64_t thrown_away = 0;
+    std::size_t done = 0;
+    const std::span<const std::byte> data(decoded_.data);
+    for (const auto at : decoded_.breaks) {
+        thrown_away += push(data.subspan(done, at - done));
+        queue.push_break();
+        done = at;
+    }
+    return thrown_away + push(data.subspan(done));
 }
 
 bool Connection::receive(Queue& queue) {
@@ -243,8 +258,7 @@ bool Connection::receive(Queue& queue) {
     const auto got = ::recv(socket_, buffer.data(), room, MSG_DONTWAIT);
     if (got > 0) {
         fsm_.received();
-        const auto bytes = decode(std::span(buffer).first(static_cast<std::size_t>(got)), queue);
-        if (!fsm_.discards()) queue.push_input(bytes);
+        (void)give_input(std::span(buffer).first(static_cast<std::size_t>(got)), queue, false);
         return false;
     }
     if (got == 0) {
@@ -273,8 +287,7 @@ std::uint64_t Connection::hand_over(Queue& queue) {
         if (got <= 0) break;
         total += static_cast<std::size_t>(got);
         if (fsm_.discards()) continue;
-        const auto bytes = decode(std::span(buffer).first(static_cast<std::size_t>(got)), queue);
-        thrown_away += bytes.size() - queue.push_leftover(bytes);
+        thrown_away += give_input(std::span(buffer).first(static_cast<std::size_t>(got)), queue, true);
     }
     fsm_.handed_over();
     return thrown_away;

@@ -6,7 +6,6 @@
 #include <chardev/descriptor.hpp>
 #include <chardev/queue.hpp>
 #include <chardev/telnet.hpp>
-#include <chardev/wire_map.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -56,7 +55,7 @@ private:
     [[nodiscard]] bool encode(Queue& queue);
     [[nodiscard]] bool send_wire();
     [[nodiscard]] bool send_plain(Queue& queue, bool& all);
-    [[nodiscard]] std::span<const std::byte> decode(std::span<const std::byte> bytes, Queue& queue);
+    [[nodiscard]] std::uint64_t give_input(std::span<const std::byte> bytes, Queue& queue, bool beyond_room);
     [[nodiscard]] std::uint64_t hand_over(Queue& queue);
     void shut_output();
     void close(bool reset);
@@ -69,7 +68,7 @@ private:
     OutputLog::Batch batch_;
     std::vector<std::byte> wire_;  ///< telnet: encoded, not yet sent
     std::size_t wire_done_ = 0;
-    std::vector<std::byte> decoded_;
+    Telnet::Decoded decoded_;
     std::vector<std::byte> replies_;
     bool admitted_ = false;
 };

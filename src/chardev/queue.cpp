@@ -56,6 +56,8 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
     bool wake = false;
     {
         const std::lock_guard lock(mutex_);
+        if (!breaks_.empty() && breaks_.front() == input_taken_) breaks_.pop_front();
+        if (!breaks_.empty()) data = data.first(std::min<std::uint64_t>(data.size(), breaks_.front() - input_taken_));
         taken = std::min(data.size(), input_size_);
         for (std::size_t done = 0; done < taken;) {
             const auto part = std::min(taken - done, input_capacity - input_first_);
@@ -70,11 +72,24 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
             wake = source_state_ != SourceState::ready;
         }
         input_taken_ += taken;
-        readable_.store(input_size_ > 0 || source_state_ == SourceState::ready, std::memory_order_release);
+        update_readable();
         if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false) || wake;
     }
     if (wake) input_.notify();
     return taken;
+}
+
+bool Queue::take_break() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (breaks_.empty() || breaks_.front() != input_taken_) return false;
+    breaks_.pop_front();
+    update_readable();
+    return true;
+}
+
+void Queue::update_readable() {
+    const bool now = input_size_ > 0 || !breaks_.empty() || source_state_ == SourceState::ready;
+    readable_.store(now, std::memory_order_release);
 }
 
 std::size_t Queue::read_source(std::span<std::byte> data) {
@@ -92,7 +107,7 @@ void Queue::set_source(Source source) {
         if (closed_) return;
         source_ = std::move(source);
         source_state_ = SourceState::ready;
-        readable_.store(true, std::memory_order_release);
+        update_readable();
     }
     changed();
 }
@@ -101,7 +116,7 @@ void Queue::remove_source() {
     const std::lock_guard lock(mutex_);
     source_ = nullptr;
     source_state_ = SourceState::none;
-    readable_.store(input_size_ > 0, std::memory_order_release);
+    update_readable();
 }
 
 Queue::SourceState Queue::source_state() const {
@@ -114,7 +129,7 @@ void Queue::source_refilled() {
         const std::lock_guard lock(mutex_);
         if (source_state_ != SourceState::empty) return;
         source_state_ = SourceState::ready;
-        readable_.store(true, std::memory_order_release);
+        update_readable();
     }
     changed();
 }
@@ -234,7 +249,7 @@ void Queue::push_input(std::span<const std::byte> data) {
         if (closed_) return;
         tell = input_size_ == 0;
         fill_ring(data);
-        readable_.store(true, std::memory_order_release);
+        update_readable();
     }
     if (tell) changed();
 }
@@ -252,10 +267,21 @@ std::size_t Queue::push_leftover(std::span<const std::byte> data) {
         const auto kept = rest.first(std::min(rest.size(), leftover_capacity - (leftover_.size() - leftover_first_)));
         leftover_.insert(leftover_.end(), kept.begin(), kept.end());
         taken += kept.size();
-        readable_.store(true, std::memory_order_release);
+        update_readable();
     }
     if (tell) changed();
     return taken;
+}
+
+void Queue::push_break() {
+    constexpr std::size_t most = 64;
+    {
+        const std::lock_guard lock(mutex_);
+        if (closed_ || breaks_.size() == most) return;
+        breaks_.push_back(input_taken_ + input_size_ + leftover_.size() - leftover_first_);
+        update_readable();
+    }
+    changed();
 }
 
 void Queue::set_connected(bool connected) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <span>
@@ -35,6 +36,7 @@ public:
     // The device's side: any thread.
     std::size_t write_some(std::span<const std::byte> data) noexcept;
     std::size_t read_some(std::span<std::byte> data) noexcept;
+    bool take_break() noexcept;
     [[nodiscard]] bool writable() const noexcept { return writable_.load(std::memory_order_acquire); }
     [[nodiscard]] std::uint64_t room() const noexcept;
     [[nodiscard]] bool readable() const noexcept { return readable_.load(std::memory_order_acquire); }
@@ -86,6 +88,8 @@ public:
     /// Input of a client that goes, behind all other: takes also what there is no room for, up to leftover_capacity bytes.
     /// Returns how much was taken.
     std::size_t push_leftover(std::span<const std::byte> data);
+    /// A BREAK behind the input that is here. Without effect if too many wait already.
+    void push_break();
     void set_connected(bool connected);
 
     /// From now on output vanishes and no input comes: nobody who waits for the device's side waits for ever.
@@ -99,6 +103,7 @@ private:
     std::size_t fill_ring(std::span<const std::byte> data);
     void fill_ring_from_leftover();
     std::size_t read_source(std::span<std::byte> data);
+    void update_readable();
 
     mutable std::mutex mutex_;
     OutputLog log_;
@@ -107,6 +112,7 @@ private:
     std::size_t input_size_ = 0;
     std::vector<std::byte> leftover_;  ///< behind a full ring
     std::size_t leftover_first_ = 0;
+    std::deque<std::uint64_t> breaks_;  ///< the number of the byte before which each of them came
     Source source_;
     SourceState source_state_ = SourceState::none;
     std::uint64_t input_taken_ = 0;

@@ -20,6 +20,35 @@ std::weak_ptr<StdioBackend> registry;
 
 }  // namespace
 
+std::optional<std::byte> Escape::take(std::byte byte, Action& action) {
+    constexpr std::byte key{1};
+    action = Action::none;
+    if (!pending_) {
+        pending_ = byte == key;
+        return pending_ ? std::nullopt : std::optional(byte);
+    }
+    pending_ = false;
+    switch (static_cast<char>(byte)) {
+        case '\x01':
+        case 'a':
+            return key;
+        case 'x':
+            action = Action::quit;
+            break;
+        case 'b':
+            action = Action::line_break;
+            break;
+        case 'c':
+        case 'h':
+        case '?':
+            action = Action::help;
+            break;
+        default:
+            break;
+    }
+    return std::nullopt;
+}
+
 StdioBackend::StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
     out_.emplace(loop(), STDOUT_FILENO, true);
     queue().set_connected(true);
@@ -84,6 +113,7 @@ void StdioBackend::stop_input() noexcept {
 void StdioBackend::help() const {
     environment().log("Ctrl-A x  ends asyncvm");
     environment().log("Ctrl-A h  shows this (also Ctrl-A c)");
+    environment().log("Ctrl-A b  sends a BREAK to the guest");
     environment().log("Ctrl-A Ctrl-A  sends Ctrl-A to the guest; everything else goes to it anyway, Ctrl-C too");
 }
 
@@ -93,6 +123,10 @@ void StdioBackend::take_input(std::span<const std::byte> data) {
         auto action = Escape::Action::none;
         if (const auto given = escape_.take(byte, action)) kept.push_back(*given);
         if (action == Escape::Action::help) help();
+        if (action == Escape::Action::line_break) {
+            queue().push_input(std::exchange(kept, {}));
+            queue().push_break();
+        }
         if (action == Escape::Action::quit && on_quit_) on_quit_();
     }
     queue().push_input(kept);

@@ -3,7 +3,6 @@
 
 #include <chardev/backend.hpp>
 #include <chardev/descriptor.hpp>
-#include <chardev/escape.hpp>
 #include <chardev/terminal.hpp>
 
 #include <cstddef>
@@ -14,6 +13,18 @@
 #include <string>
 
 namespace asyncvm {
+
+/// Ctrl-A: what a person at the terminal says to the monitor instead of to the guest. Pure.
+class Escape {
+public:
+    enum class Action { none, quit, help, line_break };
+
+    /// Takes one byte. Returns what goes to the guest, if anything, and sets what is to be done.
+    [[nodiscard]] std::optional<std::byte> take(std::byte byte, Action& action);
+
+private:
+    bool pending_ = false;
+};
 
 /// One for each process, shared by all devices that write to it.
 class StdioBackend : public Backend {

@@ -5,7 +5,8 @@
 namespace asyncvm {
 namespace {
 
-constexpr std::uint8_t se = 240, are_you_there = 246, sb = 250, will = 251, wont = 252, do_ = 253, dont = 254;
+constexpr std::uint8_t se = 240, line_break = 243, are_you_there = 246, sb = 250, will = 251, wont = 252, do_ = 253,
+                       dont = 254;
 constexpr std::uint8_t binary = 0, echo = 1, suppress_go_ahead = 3;
 
 void say(std::vector<std::byte>& out, std::uint8_t verb, std::uint8_t option) {
@@ -29,7 +30,7 @@ std::vector<std::byte> Telnet::greeting() {
     return out;
 }
 
-void Telnet::decode(std::span<const std::byte> in, std::vector<std::byte>& data, std::vector<std::byte>& reply) {
+void Telnet::decode(std::span<const std::byte> in, Decoded& out) {
     for (const auto byte : in) {
         const auto value = std::to_integer<std::uint8_t>(byte);
         switch (state_) {
@@ -41,31 +42,33 @@ void Telnet::decode(std::span<const std::byte> in, std::vector<std::byte>& data,
                 if (byte == iac) {
                     state_ = State::command;
                 } else {
-                    take_data(byte, data);
+                    take_data(byte, out.data);
                 }
                 break;
             case State::command:
                 state_ = State::data;
                 if (byte == iac) {
-                    take_data(byte, data);
+                    take_data(byte, out.data);
                 } else if (value >= will && value <= dont) {
                     verb_ = value;
                     state_ = State::option;
                 } else if (value == sb) {
                     state_ = State::subnegotiation;
+                } else if (value == line_break) {
+                    out.breaks.push_back(out.data.size());
                 } else if (value == are_you_there) {
-                    for (const char c : std::string_view("\r\n[yes]\r\n")) reply.push_back(static_cast<std::byte>(c));
+                    for (const char c : std::string_view("\r\n[yes]\r\n")) out.reply.push_back(static_cast<std::byte>(c));
                 }
                 break;
             case State::option:
                 state_ = State::data;
-                take_option(value, reply);
+                take_option(value, out.reply);
                 break;
             case State::subnegotiation:
                 if (byte == iac) state_ = State::subnegotiation_command;
                 break;
             case State::subnegotiation_command:
-                // An escaped 255 inside, or the end. Anything else is a broken client: wait for the end all the same.
+                // An escaped 255 inside, or the end. Anything else is a broken client, whose end is waited for all the same.
                 state_ = value == se ? State::data : State::subnegotiation;
                 break;
         }
@@ -104,6 +107,41 @@ void Telnet::take_option(std::uint8_t option, std::vector<std::byte>& reply) {
         default:
             break;
     }
+}
+
+void WireMap::add(std::uint64_t wire, std::uint64_t guest) {
+    if (wire == 0 && guest == 0) return;
+    wire_end_ += wire;
+    guest_end_ += guest;
+    if (!runs_.empty()) {
+        auto& last = runs_.back();
+        // The same number of wire bytes for each byte of the guest: one run.
+        if (last.wire * guest == wire * last.guest && (last.guest == 0) == (guest == 0)) {
+            last.wire += wire;
+            last.guest += guest;
+            return;
+        }
+    }
+    runs_.push_back({wire, guest});
+}
+
+std::uint64_t WireMap::acknowledge(std::uint64_t wire) {
+    while (!runs_.empty() && wire >= wire_ + runs_.front().wire) {
+        wire_ += runs_.front().wire;
+        guest_ += runs_.front().guest;
+        runs_.pop_front();
+    }
+    if (!runs_.empty() && wire > wire_ && runs_.front().guest > 0) {
+        // Whole bytes of the guest only: the first half of a doubled one does not count yet.
+        auto& run = runs_.front();
+        const auto each = run.wire / run.guest;
+        const auto whole = (wire - wire_) / each;
+        wire_ += whole * each;
+        guest_ += whole;
+        run.wire -= whole * each;
+        run.guest -= whole;
+    }
+    return guest_;
 }
 
 }  // namespace asyncvm

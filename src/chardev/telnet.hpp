@@ -1,9 +1,11 @@
-/// The telnet protocol (RFC 854, 855; options 856 BINARY, 857 ECHO, 858 SUPPRESS-GO-AHEAD). Pure.
+/// The telnet protocol (RFC 854, 855; options 856 BINARY, 857 ECHO, 858 SUPPRESS-GO-AHEAD), and the way from bytes on the
+/// wire back to bytes of the guest. Pure.
 #pragma once
 
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -17,9 +19,15 @@ public:
     /// Offers and asks for what a terminal needs. To be sent first.
     [[nodiscard]] std::vector<std::byte> greeting();
 
-    /// Takes the protocol out of what the client sent, wherever the pieces are cut. The data is appended to `data`, answers
-    /// that the client must get to `reply`.
-    void decode(std::span<const std::byte> in, std::vector<std::byte>& data, std::vector<std::byte>& reply);
+    /// What the client sent, without the protocol.
+    struct Decoded {
+        std::vector<std::byte> data;
+        std::vector<std::size_t> breaks;  ///< how much of `data` came before each BREAK
+        std::vector<std::byte> reply;     ///< answers that the client must get
+    };
+
+    /// Appends to `out`, wherever the pieces of the input are cut.
+    void decode(std::span<const std::byte> in, Decoded& out);
 
 private:
     enum class State : std::uint8_t { data, carriage_return, command, option, subnegotiation, subnegotiation_command };
@@ -32,6 +40,41 @@ private:
     std::bitset<256> ours_;    ///< options that this side performs, or has offered
     std::bitset<256> theirs_;  ///< options that the client performs, or was asked to
     bool binary_ = false;      ///< the client has agreed to send 8 bits unchanged
+};
+
+/// What was sent in one connection, as runs: bytes sent as they are, bytes that take two on the wire (telnet's 255), bytes
+/// of the protocol alone, and bytes that were skipped (dropped before they could be sent). acknowledge() says which of the
+/// guest's bytes have arrived with a number of the wire's.
+class WireMap {
+public:
+    /// The first byte on the wire will be the guest's byte `position`.
+    explicit WireMap(std::uint64_t position) noexcept : guest_(position), guest_end_(position) {}
+
+    void plain(std::uint64_t count) { add(count, count); }
+    void doubled(std::uint64_t count) { add(2 * count, count); }
+    void inserted(std::uint64_t count) { add(count, 0); }
+    void skipped(std::uint64_t count) { add(0, count); }
+
+    /// Bytes put on the wire so far.
+    [[nodiscard]] std::uint64_t sent() const noexcept { return wire_end_; }
+    /// The guest's byte that comes next.
+    [[nodiscard]] std::uint64_t position() const noexcept { return guest_end_; }
+
+    /// `wire` bytes have arrived, at most sent(). Returns the position before which every byte of the guest has arrived.
+    std::uint64_t acknowledge(std::uint64_t wire);
+
+private:
+    struct Run {
+        std::uint64_t wire;
+        std::uint64_t guest;
+    };
+    void add(std::uint64_t wire, std::uint64_t guest);
+
+    std::deque<Run> runs_;
+    std::uint64_t wire_ = 0;  ///< where runs_.front() begins
+    std::uint64_t guest_;
+    std::uint64_t wire_end_ = 0;
+    std::uint64_t guest_end_;
 };
 
 }  // namespace asyncvm

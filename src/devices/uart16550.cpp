@@ -245,9 +245,11 @@ void Uart16550::take_input(Look look) noexcept {
     std::array<std::uint8_t, Uart16550Registers::fifo_size> buffer;
     const auto room = std::span(buffer).first(wanted);
     std::size_t taken = input_.take(room);
-    taken += chardev_->read_some(std::as_writable_bytes(room.subspan(taken)));
-    if (polls) input_.spend(taken);
+    const bool broken = taken < wanted && chardev_->take_break();
+    if (!broken) taken += chardev_->read_some(std::as_writable_bytes(room.subspan(taken)));
+    if (polls) input_.spend(taken + (broken ? 1 : 0));
     for (const std::uint8_t character : room.first(taken)) registers_.receive(character);
+    if (broken) registers_.receive_break();
 }
 
 void Uart16550::put_back_unread() noexcept {

@@ -61,7 +61,7 @@ std::optional<std::uint8_t> Uart16550Registers::transmit(std::uint8_t character)
         transmitter_ready_ = false;
         return character;
     }
-    store(character, true);
+    store(character, Origin::loopback);
     return std::nullopt;
 }
 
@@ -128,10 +128,14 @@ void Uart16550Registers::note_modem_change(const ModemLines& before) noexcept {
 }
 
 void Uart16550Registers::receive(std::uint8_t character) noexcept {
-    if (!loopback()) store(character, false);
+    if (!loopback()) store(character, Origin::outside);
 }
 
-void Uart16550Registers::store(std::uint8_t character, bool looped) noexcept {
+void Uart16550Registers::receive_break() noexcept {
+    if (!loopback()) store(0, Origin::line_break);
+}
+
+void Uart16550Registers::store(std::uint8_t character, Origin origin) noexcept {
     ++receiver_activity_;
     std::size_t place = (received_first_ + received_count_) % fifo_size;
     if (received_count_ >= capacity()) {
@@ -143,8 +147,11 @@ void Uart16550Registers::store(std::uint8_t character, bool looped) noexcept {
         ++received_count_;
     }
     received_[place] = character;
-    const auto bit = static_cast<std::uint16_t>(1U << place);
-    looped_ = static_cast<std::uint16_t>(looped ? looped_ | bit : looped_ & ~unsigned{bit});
+    const auto mark = [bit = 1U << place](std::uint16_t& places, bool marked) {
+        places = static_cast<std::uint16_t>(marked ? places | bit : places & ~bit);
+    };
+    mark(looped_, origin == Origin::loopback);
+    mark(breaks_, origin == Origin::line_break);
 }
 
 bool Uart16550Registers::clears_receiver(std::uint8_t value) const noexcept {
@@ -156,7 +163,7 @@ std::size_t Uart16550Registers::copy_unread(std::span<std::uint8_t, fifo_size> t
     std::size_t count = 0;
     for (std::size_t i = 0; i < received_count_; ++i) {
         const std::size_t place = (received_first_ + i) % fifo_size;
-        if ((looped_ >> place & 1U) == 0) to[count++] = received_[place];
+        if (((looped_ | breaks_) >> place & 1U) == 0) to[count++] = received_[place];
     }
     return count;
 }
@@ -166,6 +173,7 @@ std::uint8_t Uart16550Registers::read_received() noexcept {
     ++receiver_activity_;
     if (received_count_ > 0) {
         last_received_ = received_[received_first_];
+        breaks_ = static_cast<std::uint16_t>(breaks_ & ~(1U << received_first_));
         received_first_ = (received_first_ + 1) % fifo_size;
         --received_count_;
     }
@@ -175,7 +183,12 @@ std::uint8_t Uart16550Registers::read_received() noexcept {
 void Uart16550Registers::clear_receiver() noexcept {
     received_first_ = 0;
     received_count_ = 0;
+    breaks_ = 0;
     timed_out_ = false;
+}
+
+bool Uart16550Registers::break_is_next() const noexcept {
+    return received_count_ > 0 && (breaks_ >> received_first_ & 1U) != 0;
 }
 
 std::size_t Uart16550Registers::trigger_level() const noexcept {
@@ -214,7 +227,7 @@ std::chrono::nanoseconds Uart16550Registers::character_time() const noexcept {
 }
 
 std::uint8_t Uart16550Registers::pending_interrupt() const noexcept {
-    if ((ier_ & ier_line_status) != 0 && overrun_) return iir_line_status;
+    if ((ier_ & ier_line_status) != 0 && (overrun_ || break_is_next())) return iir_line_status;
     if (received_data_interrupt_enabled()) {
         if (received_count_ >= trigger_level()) return iir_received_data;
         if (timed_out_) return iir_timeout;
@@ -235,7 +248,10 @@ std::uint8_t Uart16550Registers::read_line_status() noexcept {
     if (received_count_ > 0) value |= lsr_data_ready;
     if (overrun_) value |= lsr_overrun;
     if (holding_empty_) value |= lsr_holding_empty | lsr_transmitter_empty;
+    if (break_is_next()) value |= lsr_break;
+    if (fifos_enabled_ && breaks_ != 0) value |= lsr_fifo_error;
     overrun_ = false;
+    if (break_is_next()) breaks_ = static_cast<std::uint16_t>(breaks_ & ~(1U << received_first_));
     return value;
 }
 

@@ -75,8 +75,10 @@ public:
     // Line status (8.4).
     static constexpr std::uint8_t lsr_data_ready = 0x01;
     static constexpr std::uint8_t lsr_overrun = 0x02;
+    static constexpr std::uint8_t lsr_break = 0x10;
     static constexpr std::uint8_t lsr_holding_empty = 0x20;
     static constexpr std::uint8_t lsr_transmitter_empty = 0x40;
+    static constexpr std::uint8_t lsr_fifo_error = 0x80;
     // Modem status (8.9).
     static constexpr std::uint8_t msr_delta_cts = 0x01;
     static constexpr std::uint8_t msr_delta_dsr = 0x02;
@@ -89,7 +91,7 @@ public:
     static constexpr std::uint8_t msr_dcd = 0x80;
 
     static constexpr std::size_t fifo_size = 16;
-    static constexpr unsigned state_version = 2;  ///< 2: "looped"
+    static constexpr unsigned state_version = 3;  ///< 2: "looped", 3: "breaks"
 
     /// Only the low three bits of `offset` count. Returns the character that leaves, if this write sends one.
     [[nodiscard]] std::optional<std::uint8_t> write(unsigned offset, std::uint8_t value) noexcept;
@@ -105,6 +107,9 @@ public:
 
     /// A character arrives from outside. Without room it is an overrun. In loopback nothing can arrive.
     void receive(std::uint8_t character) noexcept;
+
+    /// A BREAK arrives from outside: a character 0 that the line status marks while it is the next one to be read.
+    void receive_break() noexcept;
 
     /// How many characters the owner should pass to receive() now: as many as are missing to the trigger level, none in
     /// loopback. With more in it the receiver would stay at its trigger level over several reads, and a guest with an
@@ -132,8 +137,8 @@ public:
     /// A write of `value` to the FIFO control register empties the receiver.
     [[nodiscard]] bool clears_receiver(std::uint8_t value) const noexcept;
 
-    /// Copies what came from outside and has not been read, oldest first, and returns how much that is. What the guest has
-    /// sent to itself in loopback is not in it.
+    /// Copies what came from outside and has not been read, oldest first, and returns how much that is. Neither what the
+    /// guest has sent to itself in loopback nor a BREAK is in it.
     [[nodiscard]] std::size_t copy_unread(std::span<std::uint8_t, fifo_size> to) const noexcept;
 
     /// The receiver has a character (LSR bit 0).
@@ -169,6 +174,7 @@ public:
         archive.field("trigger", trigger_bits_, 3);
         archive.field("received", received_);
         if (archive.version() >= 2) archive.field("looped", looped_);
+        if (archive.version() >= 3) archive.field("breaks", breaks_);
         archive.field("received first", received_first_, fifo_size - 1);
         archive.field("received count", received_count_, fifo_size);
         archive.field("last received", last_received_);
@@ -194,7 +200,9 @@ private:
     void write_interrupt_enable(std::uint8_t value) noexcept;
     void write_fifo_control(std::uint8_t value) noexcept;
     void write_modem_control(std::uint8_t value) noexcept;
-    void store(std::uint8_t character, bool looped) noexcept;
+    enum class Origin : std::uint8_t { outside, loopback, line_break };
+    void store(std::uint8_t character, Origin origin) noexcept;
+    [[nodiscard]] bool break_is_next() const noexcept;
     void clear_receiver() noexcept;
     void update_holding_empty() noexcept;
     void note_modem_change(const ModemLines& before) noexcept;
@@ -211,6 +219,7 @@ private:
     std::uint8_t trigger_bits_ = 0;
     std::array<std::uint8_t, fifo_size> received_{};  // a ring
     std::uint16_t looped_ = 0;                        // which of its places hold characters of loopback, a bit each
+    std::uint16_t breaks_ = 0;                        // which hold a BREAK that has not been reported
     std::size_t received_first_ = 0;
     std::size_t received_count_ = 0;
     std::uint8_t last_received_ = 0;

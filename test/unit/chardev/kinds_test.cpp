@@ -35,6 +35,22 @@ BOOST_AUTO_TEST_CASE(telnet_negotiates_and_escapes) {
     BOOST_TEST(client.receive(3) == "\xff\xfc\x18");
 }
 
+BOOST_AUTO_TEST_CASE(a_break_of_a_telnet_client_reaches_the_device_also_when_the_client_has_gone) {
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,telnet");
+    Client client(serial->description());
+    client.send(
+        "ab\xff\xf3"
+        "c");
+    BOOST_TEST(get(*serial, 2) == "ab");
+    BOOST_TEST(eventually([&] { return serial->take_break(); }));
+    BOOST_TEST(get(*serial, 1) == "c");
+    client.send("\xff\xf3");
+    client.close();
+    BOOST_TEST(eventually([&] { return serial->take_break(); }));
+    BOOST_TEST(!serial->take_break());
+}
+
 BOOST_AUTO_TEST_CASE(telnet_clients_that_come_and_go_get_every_byte_once) {
     Fixture fixture;
     const auto serial = fixture.open("tcp:0,telnet,backlog=64K");

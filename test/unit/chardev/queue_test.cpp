@@ -99,6 +99,35 @@ BOOST_AUTO_TEST_CASE(input_is_bounded_and_the_loop_is_woken_when_half_of_it_is_r
     BOOST_TEST(!queue.readable());
 }
 
+BOOST_AUTO_TEST_CASE(a_break_has_its_place_in_the_input_and_is_lost_if_nobody_asks) {
+    Queue queue({});
+    Event changed;
+    queue.add_listener(changed);
+    const auto type = [&](std::string_view text) { queue.push_input(std::as_bytes(std::span(text))); };
+    queue.push_break();
+    BOOST_TEST(changed.generation() == 1u);
+    BOOST_TEST(queue.readable());
+    BOOST_TEST(queue.take_break());
+    BOOST_TEST(!queue.take_break());
+    BOOST_TEST(!queue.readable());
+    type("ab");
+    queue.push_break();
+    queue.push_break();
+    type("c");
+    BOOST_TEST(!queue.take_break());
+    BOOST_TEST(get(queue, 10) == "ab");
+    BOOST_TEST(queue.take_break());
+    BOOST_TEST(queue.take_break());
+    BOOST_TEST(get(queue, 10) == "c");
+    // For a device that knows no BREAK.
+    type("d");
+    queue.push_break();
+    type("e");
+    BOOST_TEST(get(queue, 10) == "d");
+    BOOST_TEST(get(queue, 10) == "e");
+    BOOST_TEST(!queue.readable());
+}
+
 BOOST_AUTO_TEST_CASE(input_keeps_its_order_across_the_end_of_the_ring) {
     Queue queue({});
     std::string expected;

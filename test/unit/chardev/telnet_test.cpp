@@ -1,7 +1,6 @@
 #define BOOST_TEST_MODULE chardev_telnet
-#include <chardev/escape.hpp>
+#include <chardev/stdio.hpp>
 #include <chardev/telnet.hpp>
-#include <chardev/wire_map.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -12,7 +11,8 @@ using namespace asyncvm;
 
 namespace {
 
-constexpr int iac = 255, dont = 254, do_ = 253, wont = 252, will = 251, sb = 250, ayt = 246, nop = 241, se = 240;
+constexpr int iac = 255, dont = 254, do_ = 253, wont = 252, will = 251, sb = 250, ayt = 246, line_break = 243, nop = 241,
+              se = 240;
 
 std::vector<std::byte> bytes(std::initializer_list<int> values) {
     std::vector<std::byte> result;
@@ -20,13 +20,11 @@ std::vector<std::byte> bytes(std::initializer_list<int> values) {
     return result;
 }
 
-struct Exchange {
+struct Exchange : Telnet::Decoded {
     Telnet telnet;
-    std::vector<std::byte> data;
-    std::vector<std::byte> reply;
 
     Exchange() { (void)telnet.greeting(); }
-    void send(std::initializer_list<int> values) { telnet.decode(bytes(values), data, reply); }
+    void send(std::initializer_list<int> values) { telnet.decode(bytes(values), *this); }
 };
 
 }  // namespace
@@ -70,12 +68,21 @@ BOOST_AUTO_TEST_CASE(commands_are_taken_out_of_the_input) {
     BOOST_TEST(!e.reply.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_break_has_a_place_in_the_data) {
+    Exchange e;
+    e.send({iac, line_break, 'a', 'b', iac});
+    e.send({line_break, iac, line_break, 'c'});
+    BOOST_TEST((e.data == bytes({'a', 'b', 'c'})));
+    BOOST_TEST((e.breaks == std::vector<std::size_t>{0, 2, 2}));
+    BOOST_TEST(e.reply.empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_subnegotiation_vanishes_wherever_it_is_cut) {
     const auto input = bytes({'a', iac, sb, 31, 0, iac, iac, 80, 0, 24, iac, se, 'b', iac, will, 31, 'c'});
     for (std::size_t cut = 0; cut <= input.size(); ++cut) {
         Exchange e;
-        e.telnet.decode(std::span(input).first(cut), e.data, e.reply);
-        e.telnet.decode(std::span(input).subspan(cut), e.data, e.reply);
+        e.telnet.decode(std::span(input).first(cut), e);
+        e.telnet.decode(std::span(input).subspan(cut), e);
         BOOST_TEST((e.data == bytes({'a', 'b', 'c'})));
         BOOST_TEST((e.reply == bytes({iac, dont, 31})));
     }
@@ -132,15 +139,17 @@ BOOST_AUTO_TEST_CASE(ctrl_a_speaks_to_the_monitor) {
     for (const char c : std::string("a\x01\x01"
                                     "b\x01x\x01h\x01"
                                     "c\x01"
+                                    "b\x01"
                                     "ac\x01zd")) {
         auto action = Escape::Action::none;
         if (const auto byte = escape.take(static_cast<std::byte>(c), action)) to_guest += static_cast<char>(*byte);
         if (action == Escape::Action::quit) actions += 'q';
         if (action == Escape::Action::help) actions += 'h';
+        if (action == Escape::Action::line_break) actions += 'b';
     }
     BOOST_TEST(to_guest ==
                "a\x01"
                "b\x01"
                "cd");
-    BOOST_TEST(actions == "qhh");
+    BOOST_TEST(actions == "qhhb");
 }

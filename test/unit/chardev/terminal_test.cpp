@@ -227,6 +227,12 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
                    "c");
         BOOST_TEST(!fixture.lines.await("Ctrl-A x  ends").empty());
         BOOST_TEST(quit == 0);
+        write_text(terminal.person(),
+                   "d\x01"
+                   "be");
+        BOOST_TEST(get(*serial, 1) == "d");
+        BOOST_TEST(eventually([&] { return serial->take_break(); }));
+        BOOST_TEST(get(*serial, 1) == "e");
         write_text(terminal.person(), "\x01x");
         BOOST_TEST(eventually([&] { return quit == 1; }));
         put(*serial, "out\n");

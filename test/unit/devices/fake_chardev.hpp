@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -41,15 +42,26 @@ public:
 
     std::size_t read_some(std::span<std::byte> data) noexcept override {
         const std::lock_guard lock(mutex_);
-        const std::size_t taken = std::min(data.size(), input_.size());
+        if (!breaks_.empty() && breaks_.front() == taken_) breaks_.pop_front();
+        std::size_t limit = input_.size();
+        if (!breaks_.empty()) limit = breaks_.front() - taken_;
+        const std::size_t taken = std::min(data.size(), limit);
+        taken_ += taken;
         for (std::size_t i = 0; i < taken; ++i) data[i] = static_cast<std::byte>(input_[i]);
         input_.erase(0, taken);
         return taken;
     }
 
+    bool take_break() noexcept override {
+        const std::lock_guard lock(mutex_);
+        if (breaks_.empty() || breaks_.front() != taken_) return false;
+        breaks_.pop_front();
+        return true;
+    }
+
     [[nodiscard]] bool readable() const noexcept override {
         const std::lock_guard lock(mutex_);
-        return !input_.empty();
+        return !input_.empty() || !breaks_.empty();
     }
 
     [[nodiscard]] bool connected() const noexcept override {
@@ -88,6 +100,15 @@ public:
         changed().notify();
     }
 
+    /// The peer sends a BREAK.
+    void send_break() {
+        {
+            const std::lock_guard lock(mutex_);
+            breaks_.push_back(taken_ + input_.size());
+        }
+        changed().notify();
+    }
+
     void set_connected(bool connected) {
         {
             const std::lock_guard lock(mutex_);
@@ -121,6 +142,8 @@ private:
     bool low_ = false;
     std::string output_;
     std::string input_;
+    std::size_t taken_ = 0;
+    std::deque<std::size_t> breaks_;  ///< where in the input, by taken_
     std::size_t write_calls_ = 0;
 };
 

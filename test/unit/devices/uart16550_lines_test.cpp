@@ -341,3 +341,27 @@ BOOST_AUTO_TEST_CASE(a_busy_guest_on_another_thread_loses_nothing_either_way) {
     BOOST_TEST(in_order);
     BOOST_TEST(surroundings.pins[3].rising > 0u);
 }
+
+BOOST_AUTO_TEST_CASE(a_break_of_the_peer_comes_between_the_characters_that_it_was_sent_between) {
+    UartFixture b;
+    b.start();
+    BOOST_TEST(b.out(R::interrupt_enable, R::ier_received_data | R::ier_line_status));
+    b.chardev->type("a");
+    b.chardev->send_break();
+    b.chardev->type("b");
+    std::string seen;
+    for (int i = 0; i < 8; ++i) {
+        b.turn();
+        const auto status = b.in(R::line_status);
+        if ((status & R::lsr_data_ready) == 0) break;
+        if ((status & R::lsr_break) != 0) seen += '!';
+        seen += static_cast<char>('0' + b.in(R::data) % 16);
+    }
+    BOOST_TEST(seen == "1!02");
+    // Also to a guest that polls.
+    BOOST_TEST(b.out(R::interrupt_enable, 0));
+    b.chardev->send_break();
+    BOOST_TEST((b.in(R::line_status) & (R::lsr_break | R::lsr_data_ready)) == (R::lsr_break | R::lsr_data_ready));
+    BOOST_TEST(b.in(R::data) == 0U);
+    BOOST_TEST((b.in(R::line_status)&R::lsr_data_ready) == 0U);
+}

@@ -294,3 +294,54 @@ BOOST_AUTO_TEST_CASE(the_time_of_a_character_follows_divisor_and_format) {
         BOOST_TEST(uart.character_time().count() == nanoseconds);
     }
 }
+
+BOOST_AUTO_TEST_CASE(a_break_is_a_character_0_that_the_line_status_marks_while_it_is_next) {
+    R uart;
+    put(uart, R::identification, R::fcr_enable | 0xc0U);
+    put(uart, R::interrupt_enable, R::ier_line_status);
+    uart.receive('a');
+    uart.receive_break();
+    uart.receive('b');
+    BOOST_TEST(get(uart, R::line_status) == (0x60U | R::lsr_data_ready | R::lsr_fifo_error));
+    BOOST_TEST(!uart.interrupt_pending());
+    BOOST_TEST(get(uart, R::data) == unsigned{'a'});
+    BOOST_TEST(get(uart, R::identification) == (R::iir_line_status | R::iir_fifos_enabled));
+    BOOST_TEST(get(uart, R::line_status) == (0x60U | R::lsr_data_ready | R::lsr_break | R::lsr_fifo_error));
+    // Reported once.
+    BOOST_TEST(!uart.interrupt_pending());
+    BOOST_TEST(get(uart, R::line_status) == (0x60U | R::lsr_data_ready));
+    BOOST_TEST(get(uart, R::data) == 0U);
+    BOOST_TEST(get(uart, R::data) == unsigned{'b'});
+    BOOST_TEST(get(uart, R::line_status) == 0x60U);
+}
+
+BOOST_AUTO_TEST_CASE(a_break_in_16450_mode_leaves_bit_7_alone_and_ends_with_its_character) {
+    R uart;
+    uart.receive_break();
+    BOOST_TEST(get(uart, R::line_status) == (0x60U | R::lsr_data_ready | R::lsr_break));
+    uart.reset();
+    uart.receive_break();
+    BOOST_TEST(get(uart, R::data) == 0U);
+    BOOST_TEST(get(uart, R::line_status) == 0x60U);
+    // A character that replaces it is none.
+    uart.receive_break();
+    uart.receive('x');
+    BOOST_TEST(get(uart, R::line_status) == (0x60U | R::lsr_data_ready | R::lsr_overrun));
+    // In loopback nothing arrives.
+    put(uart, R::modem_control, R::mcr_loopback);
+    BOOST_TEST(get(uart, R::data) == unsigned{'x'});
+    uart.receive_break();
+    BOOST_TEST(get(uart, R::line_status) == 0x60U);
+}
+
+BOOST_AUTO_TEST_CASE(a_clear_of_the_fifo_takes_a_break_along) {
+    R uart;
+    put(uart, R::identification, R::fcr_enable);
+    uart.receive('a');
+    uart.receive_break();
+    std::array<std::uint8_t, R::fifo_size> unread{};
+    BOOST_TEST(uart.copy_unread(unread) == 1U);
+    put(uart, R::identification, R::fcr_enable | R::fcr_clear_receiver);
+    uart.receive('b');
+    BOOST_TEST(get(uart, R::line_status) == (0x60U | R::lsr_data_ready));
+}
