@@ -34,6 +34,7 @@ class Configuration:
     build_of: str = ""  # the configuration whose build directory this one uses
     targets: tuple = ("program", "meson-test-prereq")
     build_only: bool = False
+    leave_out: tuple = ()  # suites whose tests would prove nothing that they don't in another configuration
 
     def directory(self):
         return ROOT / "build-check" / (self.build_of or self.name)
@@ -48,7 +49,8 @@ SANITIZER_OPTIONS = ["-Doptimization=1", "-Db_lundef=false"]  # lundef: clang's 
 CONFIGURATIONS = [
     Configuration("gcc", "g++, as it is shipped", ["g++"], [], 2, nested=True,
                   targets=("program", "meson-test-prereq", "benchmark-programs")),
-    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], [], 2, hide_kvm=True, build_of="gcc"),
+    Configuration("no-kvm", "the programs of gcc as on a host without /dev/kvm", ["g++"], [], 2, hide_kvm=True, build_of="gcc",
+                  leave_out=("pure", "docs", "tools")),
     Configuration("clang", "clang++, each file by itself: compiled, not run", CLANG,
                   ["-Dunity=off", "-Db_pch=false", "-Doptimization=0", "-Ddebug=false"], 2, targets=("program",), build_only=True),
     Configuration(
@@ -56,10 +58,11 @@ CONFIGURATIONS = [
         # Not vptr: its check opens a pipe, and takes it for a broken object when a test has used up all descriptors.
         ["-Db_sanitize=address,undefined", *SANITIZER_OPTIONS, "-Dcpp_args=-fno-sanitize=vptr"], 5,
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
-         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}),
+         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}, leave_out=("docs", "tools")),
     Configuration(
         "tsan", "clang++, ThreadSanitizer", CLANG, ["-Db_sanitize=thread", *SANITIZER_OPTIONS], 5,
-        {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"}),
+        {"TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={ROOT}/tools/tsan.suppressions"},
+        leave_out=("pure", "docs", "tools", "install")),
 ]
 # For a short wait: nothing that is not in the others as well.
 QUICK = Configuration("quick", "g++ without optimisation", ["g++"], ["-Doptimization=0", "-Ddebug=false"], 2)
@@ -212,11 +215,28 @@ def build(configuration, first):
         stamp.write_text(wanted)
         step.end()
     step = Step(f"{configuration.name}: build")
-    ninja = [*niceness, "ninja", "-C", str(directory), *configuration.targets]
+    ninja = [*niceness, "ninja", "-C", str(directory), *targets(configuration)]
     if run_logged(ninja, log, environment, step, re.compile(r"^\[\d+/\d+\]")) != 0:
         say(tail(log, 60))
         raise Stop(f"the build failed; its last lines are above, all of it is in {log}")
     step.end()
+
+
+def targets(configuration):
+    """What ninja builds: for a configuration that leaves suites out only what the other tests need."""
+    if not configuration.leave_out or configuration.build_of:
+        return list(configuration.targets)
+    directory = configuration.directory()
+
+    def introspect(what):
+        return json.loads(subprocess.run(["meson", "introspect", f"--{what}", str(directory)], check=True,
+                                         capture_output=True, text=True).stdout)
+    files = {target["id"]: target["filename"] for target in introspect("targets")}
+    left_out = set(configuration.leave_out) | {"nested"}
+    needed = {file for entry in introspect("tests") if not left_out & {suite.split(":")[-1] for suite in entry["suite"]}
+              for identity in entry["depends"] for file in files[identity]}
+    return [target for target in configuration.targets if target != "meson-test-prereq"] + sorted(
+        os.path.relpath(file, directory) for file in needed)
 
 
 def test(configuration, keep_going):
@@ -232,7 +252,8 @@ def test(configuration, keep_going):
             return Tally(skipped=1, reasons=[("all tests", "", possible.stderr.strip())])
     command = [*([WITHOUT_KVM] if configuration.hide_kvm else []), "meson", "test", "-C", str(directory), "--no-rebuild",
                "--logbase", logbase, f"--timeout-multiplier={configuration.timeout_multiplier}",
-               *([] if configuration.nested else ["--no-suite", "nested"])]
+               *([] if configuration.nested else ["--no-suite", "nested"]),
+               *(word for suite in configuration.leave_out for word in ("--no-suite", suite))]
     step = Step(f"{configuration.name}: test")
     code = run_logged(command if keep_going else [*command, "--maxfail=1"], log, environment, step,
                       re.compile(r"^ *\d+/\d+ .*"))

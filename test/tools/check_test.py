@@ -1,5 +1,6 @@
 """tools/check counts what Boost.Test and Meson report: the records below are what they write."""
 import importlib.util
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -69,6 +70,18 @@ class Counting(unittest.TestCase):
 
     def test_a_skip_without_a_reason_says_so(self):
         self.assertEqual([("x", "", "no reason given")], check.count(record("SKIP")).reasons)
+
+
+class LeftOut(unittest.TestCase):
+    def test_every_suite_that_is_left_out_somewhere_exists_and_runs_somewhere(self):
+        text = "".join(path.read_text() for path in (check.ROOT / "test").rglob("meson.build"))
+        suites = set(re.findall(r"'([a-z]+)'", " ".join(re.findall(r"suite: (.*)", text))))
+        tested = [c for c in check.CONFIGURATIONS if not c.build_only]
+        left_out = {suite for c in tested for suite in c.leave_out}
+        self.assertTrue(left_out)
+        self.assertLessEqual(left_out, suites)
+        for suite in left_out:
+            self.assertTrue(any(suite not in c.leave_out for c in tested), suite)
 
 
 if __name__ == "__main__":
