@@ -5,7 +5,7 @@
 
 namespace asyncvm {
 
-/// One who waits. Whoever takes it out of the queue completes it.
+/// A waiter. The function that takes it out of the queue completes it.
 struct AsyncMutex::Waiter {
     unsigned woken_in_vain = 0;
     bool handed = false;  ///< the lock came with the wake-up
@@ -42,7 +42,7 @@ std::shared_ptr<AsyncMutex::Waiter> AsyncMutex::enter_queue(unsigned woken_in_va
     return waiter;
 }
 
-/// Of one who was cancelled: what it may already have got goes to the next.
+/// A waiter was cancelled: if it has the mutex already, the next one gets it.
 void AsyncMutex::leave_queue(const std::shared_ptr<Waiter>& waiter) noexcept {
     const std::lock_guard lock(mutex_);
     if (std::erase(waiting_, waiter) > 0) return;

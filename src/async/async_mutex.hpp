@@ -38,7 +38,7 @@ public:
         return false;
     }
 
-    /// Wakes the one who has waited longest, if somebody waits.
+    /// Wakes the waiter that has waited longest, if there is one.
     void unlock() noexcept {
         State expected = State::taken;
         if (!state_.compare_exchange_strong(expected, State::free, std::memory_order_release)) unlock_for_next();

@@ -1,4 +1,4 @@
-/// Files that are no flat guests, although they can be given as one.
+/// Formats of files that are no flat guests.
 #pragma once
 
 #include <cstddef>

@@ -91,7 +91,7 @@ Registers real_mode(const GuestMemory& memory, std::uint64_t entry) {
     registers.cs = real_mode_segment(selector, true);
     registers.ds = registers.es = registers.ss = real_mode_segment(selector, false);
     registers.fs = registers.gs = real_mode_segment(0, false);
-    // 0 stands for 0x10000, the end of the segment: the first PUSH writes to SS:fffe. Less where the RAM ends before.
+    // 0 means 0x10000, the end of the segment: the first PUSH writes to SS:fffe. It is less if the RAM ends before.
     const std::uint64_t room = memory.ram_size() - std::min(memory.ram_size(), registers.ss.base);
     registers.rsp = std::min<std::uint64_t>(room, 0x10000) & 0xffff;
     registers.tr = task_register();

@@ -1,4 +1,4 @@
-/// Machines that must stay although nobody holds them.
+/// Machines that must stay although no handle and no coroutine holds them.
 #pragma once
 
 #include <asyncvm/asio.hpp>

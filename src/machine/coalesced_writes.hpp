@@ -1,4 +1,4 @@
-/// Posted writes: when they are collected, and that they reach their devices in order and soon.
+/// Posted writes: decides when they are collected, and delivers them to their devices in order and soon.
 #pragma once
 
 #include <asyncvm/asio.hpp>
@@ -43,7 +43,7 @@ public:
     [[nodiscard]] bool pending() const noexcept { return ring_.pending(); }
 
     /// Delivers what is in the ring. When it returns, everything that was posted before the call has reached its device,
-    /// also what somebody else was delivering. Any executor. Throws std::system_error(operation_aborted) when cancelled;
+    /// also what another caller was delivering. Any executor. Throws std::system_error(operation_aborted) when cancelled;
     /// what a device was just taking is then not delivered again.
     [[nodiscard]] awaitable<void> drain();
 
@@ -87,7 +87,7 @@ private:
     std::atomic<std::uint64_t> delivered_ = 0;
 
     std::mutex mutex_;
-    std::vector<CoalescedZone> wanted_;  ///< bursts that nobody has looked at yet
+    std::vector<CoalescedZone> wanted_;  ///< bursts that run() has not looked at yet
     Event changed_;                      ///< wanted_, ending_
     std::atomic<bool> ending_ = false;
 

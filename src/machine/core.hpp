@@ -56,7 +56,7 @@ public:
 
     [[nodiscard]] IrqLine irq(unsigned gsi);
 
-    /// Made here and now, if nobody has begun.
+    /// Makes it here and now, if no thread has begun to.
     [[nodiscard]] Cpu& cpu(unsigned index);
     void set_registers(unsigned cpu, const Registers& registers);
     void prepare();
@@ -104,7 +104,7 @@ private:
     asio::io_context& device_loop_;
     Observers observers_;
     const std::shared_ptr<PausableClock> own_clock_;  ///< null where the configuration has another
-    std::vector<std::unique_ptr<IrqPin>> pins_;       ///< by GSI; null until somebody asks
+    std::vector<std::unique_ptr<IrqPin>> pins_;       ///< by GSI; null until irq() is called for it
     const std::shared_ptr<DeviceSlots> slots_;
     IoBus ports_;
     IoBus mmio_;

@@ -115,7 +115,7 @@ awaitable<Pause> MachineCore::pause(std::shared_ptr<MachineCore> self) {
     while (verdict != Lifecycle::Pause::at_rest) {
         const auto seen = self->change_->generation();
         if (self->state() == Lifecycle::State::pausing) {
-            // Who joins does the same: the one who began may be cancelled.
+            // A pause that joins does the same: the one that began may be cancelled.
             co_await come_to_rest(self, false);
             co_await drain_posted(self);
             // Device code that is running on the device loop gets to its next suspension.

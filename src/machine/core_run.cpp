@@ -114,7 +114,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
         self->leave_behind();
     }
     self->end_rest();
-    // Without an outcome of the guest's own nobody may be there who takes its output.
+    // When the guest did not end by itself, there may be no client for its output.
     if (self->coalesced_) co_await self->coalesced_->finish(100ms);
     co_await doorbells.finish(100ms);
     self->slots_->close();
@@ -134,7 +134,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     co_return outcome;
 }
 
-/// At rest, if somebody wants a pause from the first instruction on.
+/// At rest, if a pause is held already.
 void MachineCore::start_vcpus() {
     {
         const std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-/// The doorbells of a machine's devices, and who answers them.
+/// The doorbells of a machine's devices, and the coroutines that answer them.
 #pragma once
 
 #include <asyncvm/accelerator.hpp>

@@ -13,7 +13,7 @@ public:
         made,          ///< there may be no accelerator yet
         prepared,      ///< the vCPUs are there; the guest has not begun
         running,       ///< the guest runs
-        pausing,       ///< somebody wants a pause; vCPUs and devices are on their way into it
+        pausing,       ///< a pause was asked for; vCPUs and devices are on their way into it
         paused,        ///< nothing moves
         winding_down,  ///< there is an outcome; vCPUs and devices are ending
         ended,         ///< run() has nothing left to do
@@ -26,7 +26,7 @@ public:
 
     enum class Pause : std::uint8_t {
         begins,   ///< the caller brings the vCPUs and the devices to rest, then says paused()
-        joins,    ///< somebody else does: wait until moving() is false
+        joins,    ///< another caller does: wait until moving() is false
         at_rest,  ///< nothing moves anyway
     };
 
@@ -49,7 +49,7 @@ public:
     /// One holder more.
     [[nodiscard]] Pause pause() noexcept;
 
-    /// What Pause::begins promised has been done. False: the machine ends instead, or nobody wants the pause any more.
+    /// What Pause::begins promised has been done. False: the machine ends instead, or no pause is held any more.
     bool paused() noexcept;
 
     /// One holder less. True: it was the last one and the guest goes on.

@@ -26,7 +26,7 @@ void Preparation::begin() {
             thread_ended_.store(true);
         });
     } catch (const std::system_error&) {
-        // No thread: who needs the result makes it.
+        // No thread: the caller that needs the result makes it.
     }
 }
 

@@ -16,9 +16,9 @@ namespace asyncvm {
 
 /// Everything that a guest needs of the accelerator before its first instruction: the accelerator itself, the vCPUs, their
 /// registers, their view of the memory. With KVM nearly all of that is time in the kernel. The accelerator and the vCPUs,
-/// which need nothing of the guest, are made by whoever comes first: the thread that begin() starts, or who needs the result
-/// while that thread has not got a processor yet. The rest is done by who waits for the result. But for that thread
-/// everything happens on the device loop's.
+/// which need nothing of the guest, are made by the thread that begin() starts, or by the caller that needs the result while
+/// that thread has not got a processor yet. The caller that waits for the result does the rest. Everything but that thread's
+/// work happens on the device loop's thread.
 class Preparation {
 public:
     struct Made {
@@ -40,7 +40,7 @@ public:
     /// Starts the thread, once.
     void begin();
 
-    /// Does here and now what nobody has begun yet: all of it, or what goes beside the rest if it can be begun. `memory`
+    /// Does here and now what no thread has begun yet: all of it, or what goes beside the rest if it can be begun. `memory`
     /// does not get other regions from now on.
     void help() noexcept;
     [[nodiscard]] bool done() const noexcept { return done_.load(std::memory_order_acquire) != 0; }

@@ -186,7 +186,7 @@ awaitable<void> Vcpu::run() {
         }
         if (cancelled) {
             if (asked_for(stop_request) || !asked_for(cancel_request)) std::rethrow_exception(cancelled);
-            // The access is dropped, and with it the guest's instruction: who cancelled it sets the registers.
+            // The access is dropped, and with it the guest's instruction. reset() then restores the state.
             co_await asio::this_coro::reset_cancellation_state();
             drop_access();
             cpu_->complete_exit();
@@ -269,7 +269,7 @@ void Vcpu::drop_access() noexcept {
     be_at(0);
 }
 
-/// Until nobody wants the pause any more. Calls are served meanwhile.
+/// Until no pause is held any more. Calls are served meanwhile.
 awaitable<void> Vcpu::rest() {
     for (bool told = false;; told = true) {
         const auto seen = wake_.generation();

@@ -141,7 +141,7 @@ private:
     IoBus* bus_ = nullptr;                ///< of the access that exit_ is, until it is answered; null: it is none
     Transaction* transaction_ = nullptr;  ///< that access
     bool observed_ = false;               ///< there are observers
-    bool waits_ = false;                  ///< they were told that the access is suspended
+    bool waits_ = false;                  ///< Observer::suspended() was the last call
     std::atomic<unsigned> requests_ = 0;  ///< Request
     std::uint64_t place_ = 0;             ///< VcpuPlace in one word; see place()
     std::atomic<bool> alive_ = false;

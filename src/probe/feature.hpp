@@ -1,4 +1,4 @@
-/// What a host's KVM may or may not be able to do, each tried with a guest of a few instructions on a throw-away machine.
+/// Features that a host's KVM may lack. Each is tried with a guest of a few instructions on a throw-away machine.
 #pragma once
 
 #include <span>
@@ -21,10 +21,10 @@ struct Feature {
     Verdict (*probe)();        ///< may throw Error(host): see try_feature()
 };
 
-/// All that is known, in the order in which people are told.
+/// All features, in the order of the output.
 [[nodiscard]] std::span<const Feature> features();
 
-/// Null where there is none of that name.
+/// Null if there is no feature of that name.
 [[nodiscard]] const Feature* find_feature(std::string_view name);
 
 struct Finding {
@@ -32,10 +32,10 @@ struct Finding {
     Verdict verdict{};
 };
 
-/// What the host refuses while it is tried is the reason why it does not work.
+/// An Error(host) from the probe becomes the reason why the feature does not work.
 [[nodiscard]] Verdict try_feature(const Feature& feature);
 
-/// Tries everything, about a second. Whether /dev/kvm can be used at all is better asked before.
+/// Tries all features, in about a second. Ask before whether /dev/kvm can be used at all.
 [[nodiscard]] std::vector<Finding> probe_all();
 
 }  // namespace asyncvm::probe

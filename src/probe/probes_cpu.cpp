@@ -49,7 +49,7 @@ constexpr Mask masks[] = {
     {"0x80000001 (edx)", "-pdpe1gb,-rdtscp"},
 };
 
-/// An accelerator tries itself whether a guest sees the changes, and refuses those that it does not see.
+/// The accelerator itself tries whether a guest sees the changes, and refuses those that the guest does not see.
 bool holds(const Mask& mask) {
     try {
         static_cast<void>(make_kvm_accelerator({.cpu_features = mask.features}));

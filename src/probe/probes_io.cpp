@@ -20,7 +20,7 @@ constexpr std::uint64_t string_port = 0x40;
 constexpr std::uint64_t fast_port = 0x50;
 constexpr std::uint64_t fast_address = 0x200000;
 
-/// More than one element in an exit is nothing that KVM promises; tests that count exits want to know.
+/// KVM does not promise more than one element an exit; tests that count exits need to know.
 Verdict probe_string(Code code) {
     Trial trial({.code = code, .mode = Mode::real16});
     std::size_t most = 0;

@@ -43,7 +43,7 @@ private:
     std::vector<std::unique_ptr<Cpu>> cpus_;
 };
 
-/// Enters the guest until it has something to say: Interrupted means that the time of `watchdog` is over.
+/// Enters the guest until it makes an exit. Interrupted: the time of `watchdog` is over.
 [[nodiscard]] Exit next_exit(Cpu& cpu, const Watchdog& watchdog);
 
 /// In words, for Verdict::why: "shut down at once (triple fault)". `bits` is how instructions are read: 16, 32 or 64.

@@ -18,8 +18,8 @@ namespace asyncvm::stats {
 
 using Clock = std::chrono::steady_clock;
 
-/// The functions that are told something are called on the vCPU's thread, in the order in which it happens, and neither
-/// allocate nor lock. `now` never goes back.
+/// entering() to ended() are called on the vCPU's thread, in the order of the events, and neither allocate nor lock. `now`
+/// never goes back.
 class CpuRecorder {
 public:
     /// `places` must outlive the object.

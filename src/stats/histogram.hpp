@@ -1,4 +1,4 @@
-/// How often what took how long: counters that one thread writes and any thread may read.
+/// Histograms of durations: counters that one thread writes and any thread may read.
 #pragma once
 
 #include <algorithm>

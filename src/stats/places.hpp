@@ -10,7 +10,7 @@
 
 namespace asyncvm::stats {
 
-/// Does not change once it is made. What no device has is a place of its own in each address space.
+/// Does not change after it is made. In each address space, all addresses without a device are one more place.
 class Places {
 public:
     struct Place {
