@@ -7,10 +7,12 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace asyncvm {
@@ -33,11 +35,13 @@ struct MemoryOptions {
 /// the guest's code needs it.
 class MemoryObserver {
 public:
+    MemoryObserver() = default;
+    MemoryObserver(const MemoryObserver&) = delete;
+    MemoryObserver& operator=(const MemoryObserver&) = delete;
+    virtual ~MemoryObserver() = default;
+
     /// Any thread, after the bytes are there. `size` is not 0.
     virtual void written(std::uint64_t address, std::uint64_t size) noexcept = 0;
-
-protected:
-    ~MemoryObserver() = default;
 };
 
 /// RAM from 0 up to 3 GiB, the rest from 4 GiB on, as on a PC. Pages are taken when they are touched first: memory that the
@@ -114,9 +118,8 @@ public:
     /// write() and store_release() do it themselves; code that writes through try_at() calls it afterwards: so the log, and
     /// an accelerator that has translated code from there, know of it. Any thread.
     void mark_dirty(std::uint64_t address, std::uint64_t size) noexcept;
-    /// `observer` is told from now on, in place of the one before; null: nobody is. It lives until it is replaced. Any
-    /// thread.
-    void observe(MemoryObserver* observer) const noexcept { observer_.store(observer, std::memory_order_release); }
+    /// `observer` is told from now on, in place of the one before. Before other threads use the memory.
+    void observe(std::shared_ptr<MemoryObserver> observer) const noexcept { observer_ = std::move(observer); }
     /// The guest-physical addresses of the pages that were written since the last call, in order. Any thread.
     [[nodiscard]] std::vector<std::uint64_t> take_dirty_pages();
 
@@ -142,7 +145,7 @@ private:
     /// For each region, in their order, a bit a page; empty without a log.
     std::vector<std::vector<std::atomic<std::uint64_t>>> dirty_;
     std::vector<Region> regions_;
-    mutable std::atomic<MemoryObserver*> observer_ = nullptr;
+    mutable std::shared_ptr<MemoryObserver> observer_;
 };
 
 }  // namespace asyncvm

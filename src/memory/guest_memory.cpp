@@ -194,7 +194,7 @@ void GuestMemory::start_dirty_log() {
 
 void GuestMemory::mark_dirty(std::uint64_t address, std::uint64_t size) noexcept {
     if (size == 0) return;
-    if (auto* const observer = observer_.load(std::memory_order_acquire)) observer->written(address, size);
+    if (observer_) observer_->written(address, size);
     for (std::size_t i = 0; i < dirty_.size(); ++i) {
         const Region& region = regions_[i];
         const std::uint64_t end = region.address + region.bytes.size();

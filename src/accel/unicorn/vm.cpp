@@ -19,15 +19,12 @@ public:
         if (options.contain_faults) contain_faults();
         load_library();
     }
-    ~UnicornAccelerator() override {
-        if (shared_->memory != nullptr) shared_->memory->observe(nullptr);
-    }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "unicorn"; }
 
     void map(const GuestMemory& memory) override {
         shared_->memory = &memory;
-        memory.observe(&shared_->host_writes);
+        memory.observe({shared_, &shared_->host_writes});
     }
 
     [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override {
