@@ -39,18 +39,20 @@ awaitable<std::string> Connector::resolve(std::shared_ptr<Connector> self, std::
     const auto& spec = self->spec();
     const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
     std::error_code error;
-    // Asio's resolver asks on a thread of its own.
     const auto numeric = asio::ip::make_address(host, error);
     if (!error) {
         addresses.push_back(address_of({numeric, static_cast<std::uint16_t>(spec.port)}));
         co_return std::string();
     }
-    const auto port = std::to_string(spec.port);
-    self->resolver_.emplace(self->loop());
-    const auto results = co_await self->resolver_->async_resolve(host, port, asio::redirect_error(use_awaitable, error));
-    self->resolver_.reset();
-    for (const auto& entry : results) addresses.push_back(address_of(entry.endpoint()));
-    co_return error ? error.message() : std::string();
+    try {
+        self->lookup_.emplace(host, static_cast<std::uint16_t>(spec.port));
+    } catch (const std::system_error& failure) {
+        co_return fmt::format("no thread to look the name up: {} (raise the limit that `ulimit -u` or `ulimit -v` shows)",
+                              reason(failure.code().value()));
+    }
+    auto problem = co_await self->lookup_->wait(addresses);
+    self->lookup_.reset();
+    co_return problem;
 }
 
 awaitable<int> Connector::connect_to(std::shared_ptr<Connector> self, const SocketAddress& address, UniqueFd& fd) {
@@ -112,7 +114,7 @@ awaitable<std::string> Connector::open(std::shared_ptr<Connector> self, std::sha
         // A server that ends its direction is taken to be gone.
         server = self->begin(std::move(fd), true, true);
     } catch (const std::system_error& error) {
-        problem = error.code().message();
+        problem = reason(error.code().value());
     }
     co_return problem;
 }
@@ -153,7 +155,7 @@ std::string Connector::waiting(std::uint64_t bytes) const {
 }
 
 void Connector::shut_sockets() noexcept {
-    resolver_.reset();
+    if (lookup_) lookup_->cancel();
     connecting_.reset();
 }
 

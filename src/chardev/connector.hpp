@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chardev/address.hpp>
+#include <chardev/lookup.hpp>
 #include <chardev/socket.hpp>
 
 #include <asio/ip/tcp.hpp>
@@ -35,7 +36,7 @@ private:
 
     std::string where_;
     std::optional<SocketAddress> local_;
-    std::optional<asio::ip::tcp::resolver> resolver_;
+    std::optional<Lookup> lookup_;
     std::optional<Watched> connecting_;
 };
 

@@ -5,15 +5,18 @@
 #include "cli/signals.hpp"
 #include "probe/feature.hpp"
 #include "probe/table.hpp"
+#include "text/errno_text.hpp"
 
 #include <asyncvm/accelerator.hpp>
 
 #include <fmt/format.h>
 #include <malloc.h>
 
+#include <cerrno>
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -35,6 +38,19 @@ int run_probe(ProbeReport report) {
     return unusable.empty() ? exit_code::success : exit_code::host;
 }
 
+/// Of what the library did not name: threads and descriptors of Asio and of the standard library.
+std::string describe_lack(const std::system_error& error) {
+    const std::string_view all = error.what();
+    const auto what = all.substr(0, all.find(':'));
+    const int number = error.code().value();
+    const char* hint = "";
+    if (number == EMFILE) hint = " (raise the limit that `ulimit -n` shows)";
+    if (number == EAGAIN) hint = " (raise the limit that `ulimit -u` or `ulimit -v` shows)";
+    if (number == ENOMEM) hint = " (raise the limit that `ulimit -v` shows)";
+    if (what == "thread") return fmt::format("cannot start a thread: {}{}", reason(number), hint);
+    return fmt::format("cannot wait for events ({}): {}{}", what, reason(number), hint);
+}
+
 /// Returns `code` when the standard error has what was printed. A signal ends the wait, and the program.
 int said(int code) {
     flush_console(until_taken);
@@ -52,6 +68,7 @@ int main(int argc, char** argv) {
     static_cast<void>(mallopt(M_ARENA_MAX, 1));
     fill_standard_streams();
     try {
+        reserve_memory();
         const auto options = parse_options(argc, argv);
         if (options.probe != ProbeReport::none) return run_probe(options.probe);
         if (options.text.empty()) return run_session(options);
@@ -62,10 +79,10 @@ int main(int argc, char** argv) {
         if (error.kind() == ErrorKind::usage) print("see asyncvm --help");
         return said(exit_status(error.kind()));
     } catch (const std::bad_alloc&) {
-        print("out of memory");
+        print("out of memory (ask for less with --memory, --cpus or backlog=, or raise the limit that `ulimit -v` shows)");
         return said(exit_code::host);
     } catch (const std::system_error& error) {
-        print(error.what());
+        print(describe_lack(error));
         return said(exit_code::host);
     } catch (const std::exception& error) {
         print(fmt::format("internal error: {}", error.what()));

@@ -86,6 +86,7 @@ private:
     Machine machine_;
     Streams streams_;
     std::optional<Interruption> interruption_;
+    bool out_of_memory_ = false;
     Group terminal_{loop_};  ///< the waits for the standard streams
     Group others_{loop_};    ///< and on the other chardevs
 };
@@ -196,7 +197,11 @@ void Session::print_statistics() const {
 }
 
 void Session::on_signal(int number) {
-    if (number != SIGUSR1) {
+    if (number == out_of_memory) {
+        print("out of memory: the guest is stopped (take a smaller backlog=, or raise the limit that `ulimit -v` shows)");
+        out_of_memory_ = true;
+        machine_.stop();
+    } else if (number != SIGUSR1) {
         interrupt({.by = std::string(signal_name(number)), .code = exit_code::signal_base + number});
     } else if (options_.statistics) {
         print_statistics();
@@ -212,7 +217,8 @@ awaitable<int> Session::run_to_end() {
     print_undelivered();
     if (options_.statistics) print_statistics();
     streams_.close();
-    co_return interruption_ ? interruption_->code : exit_status(outcome);
+    if (interruption_) co_return interruption_->code;
+    co_return out_of_memory_ ? exit_code::host : exit_status(outcome);
 }
 
 /// Throws what is wrong with the options, before anything is opened.

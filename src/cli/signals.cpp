@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdint>
 #include <ctime>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -24,6 +25,8 @@ std::atomic<std::uint64_t> noted = 0;     ///< a bit for each signal that the lo
 std::atomic<std::int64_t> first_end = 0;  ///< when the first signal came that ends the program, in ms; 0: none
 std::atomic<bool> loop_is_running = false;
 std::atomic<int> wake_fd = -1;
+std::atomic<char*> reserve = nullptr;
+std::atomic<bool> memory_is_short = false;
 
 constexpr std::uint64_t bit_of(int number) noexcept { return std::uint64_t{1} << (number - 1); }
 
@@ -44,10 +47,22 @@ std::int64_t milliseconds_now() noexcept {
     ::_exit(128 + number);
 }
 
-void note(int number) noexcept {
-    noted.fetch_or(bit_of(number));
+void wake() noexcept {
     const std::uint64_t one = 1;
     if (const int fd = wake_fd.load(); fd >= 0) static_cast<void>(!::write(fd, &one, sizeof one));
+}
+
+void note(int number) noexcept {
+    noted.fetch_or(bit_of(number));
+    wake();
+}
+
+/// Called by operator new, on any thread, which then tries again.
+void release_reserve() {
+    std::set_new_handler(nullptr);
+    delete[] reserve.exchange(nullptr);
+    memory_is_short = true;
+    wake();
 }
 
 void on_any(int number) {
@@ -109,6 +124,12 @@ void tame_signals() noexcept {
     if (is_default(SIGUSR1)) handle(SIGUSR1, on_any);
 }
 
+void reserve_memory() {
+    constexpr std::size_t enough_to_end = 1 << 20;
+    reserve = new char[enough_to_end];
+    std::set_new_handler(release_reserve);
+}
+
 Signals::Signals(asio::io_context& loop, std::function<void(int)> on_signal)
     : woken_(loop), on_signal_(std::move(on_signal)) {
     const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -119,8 +140,7 @@ Signals::Signals(asio::io_context& loop, std::function<void(int)> on_signal)
         if (number == SIGINT || number == SIGTERM || number == SIGQUIT || is_default(number)) handle(number, on_end);
     });
     // What was noted before.
-    const std::uint64_t one = 1;
-    if (noted.load() != 0) static_cast<void>(!::write(fd, &one, sizeof one));
+    if (noted.load() != 0 || memory_is_short.load()) wake();
     wait();
 }
 
@@ -142,6 +162,7 @@ void Signals::wait() {
         std::uint64_t times = 0;
         static_cast<void>(!::read(woken_.native_handle(), &times, sizeof times));
         wait();
+        if (memory_is_short.exchange(false)) on_signal_(out_of_memory);
         const auto all = noted.exchange(0);
         for (int number = 1; number <= 64; ++number) {
             if ((all & bit_of(number)) != 0) on_signal_(number);

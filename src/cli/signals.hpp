@@ -22,12 +22,19 @@ inline constexpr std::chrono::milliseconds impatience{500};
 /// end of the program; SIGUSR1 waits until Signals are there.
 void tame_signals() noexcept;
 
+/// Keeps some memory for the case that there is none: it is released then, and Signals tell of it. Without Signals only what
+/// does not fit even then fails, with std::bad_alloc.
+void reserve_memory();
+
+/// What Signals say of the lack of memory.
+inline constexpr int out_of_memory = 0;
+
 /// Handles SIGUSR1 and every signal that would end the program, faults and SIGKILL aside, while it lives. SIGINT, SIGTERM
 /// and SIGQUIT also if they were ignored at the start; the others stay ignored then, as nohup has it for SIGHUP.
 ///
-/// Signals are noted where they come and `on_signal` is called for them on `loop`. One that ends the program does not depend
-/// on the loop: if the program does not run the guest yet, or if it is not the first and `impatience` has passed, the
-/// handler puts back what must be put back and ends the program with 128 plus its number.
+/// Signals are noted where they come and `on_signal` is called for them on `loop`, and once with out_of_memory. A signal
+/// that ends the program does not depend on the loop: if the program does not run the guest yet, or if it is not the first
+/// and `impatience` has passed, the handler puts back what must be put back and ends the program with 128 plus its number.
 class Signals {
 public:
     /// One object at a time. Throws std::system_error without a descriptor for it.

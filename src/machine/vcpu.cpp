@@ -54,7 +54,7 @@ void Vcpu::start() {
         alive_.store(false);
         throw Error(ErrorKind::host,
                     fmt::format("cannot start the thread of vCPU {}: {} (take fewer with --cpus, or raise the limit "
-                                "that `ulimit -u` shows)",
+                                "that `ulimit -u` or `ulimit -v` shows)",
                                 index_, reason(error.code().value())));
     }
 }

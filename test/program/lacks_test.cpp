@@ -1,0 +1,138 @@
+// A host that lacks threads, descriptors, memory or an answer: each is a message with its name and a documented exit code.
+#define BOOST_TEST_MODULE lacks
+#include "client.hpp"
+#include "harness.hpp"
+#include "small_guests.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+using namespace program_test;
+
+BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
+
+namespace {
+
+struct Files : TemporaryDirectory {
+    Files() {
+        write_file(serial, serial_guest);
+        write_file(spinning, spinning_guest);
+        // mov al, 'S'; out 0xe9, al
+        write_file(chattering, guest_code("\xb0S\xe6\xe9") + chattering_guest);
+    }
+    std::string serial = file("serial");
+    std::string spinning = file("spinning");
+    std::string chattering = file("chattering");
+    std::string socket = file("socket");
+};
+
+/// The program on a host that lacks `what` (lacks.cpp).
+std::vector<std::string> lacking(const std::string& what, std::vector<std::string> arguments) {
+    auto command = asyncvm(std::move(arguments));
+    command.insert(command.begin(), {"env", std::string("LD_PRELOAD=") + std::getenv("LACKS"), "LACK=" + what});
+    return command;
+}
+
+/// Ended by itself, with an exit code and messages that the documentation knows.
+void check_said(const Ended& ended, const std::string& hint) {
+    BOOST_TEST(!ended.killed, ended.err);
+    BOOST_TEST((ended.code == 0 || ended.code == 66 || ended.code == 72), ended.code << ": " << ended.err);
+    if (ended.code != 0) BOOST_TEST(ended.err.find(hint) != std::string::npos, ended.err);
+    BOOST_TEST(ended.err.find("ad file descriptor") == std::string::npos, ended.err);
+    BOOST_TEST(ended.err.find("asyncvm: epoll") == std::string::npos, ended.err);
+    BOOST_TEST(ended.err.find("thread:") == std::string::npos, ended.err);
+}
+
+std::size_t virtual_size(pid_t process) {
+    std::ifstream status("/proc/" + std::to_string(process) + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("VmSize:")) return std::stoull(line.substr(7)) << 10;
+    }
+    return 0;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_thread_that_is_refused_is_named, Files) {
+    bool refused = false;
+    for (int threads = 0; threads < 5; ++threads) {
+        Child child(lacking("threads:" + std::to_string(threads), {"--serial", "unix:" + socket + ",linger=0", serial}));
+        check_said(child.wait(), "ulimit -u");
+        refused = refused || child.wait().code == 72;
+    }
+    BOOST_TEST(refused);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_thread_for_a_name_is_refused_and_asked_for_again, Files) {
+    // All that the machine needs are there.
+    for (int threads = 1; threads < 5; ++threads) {
+        Child child(
+            lacking("threads:" + std::to_string(threads), {"--serial", "tcp:localhost:1,client,reconnect=0.01", spinning}));
+        child.wait_until("an end, or no connection", [&] {
+            return child.err().find("cannot connect") != std::string::npos || child.err().find("vCPU") != std::string::npos;
+        });
+        if (child.err().find("cannot connect") == std::string::npos) continue;
+        child.send_signal(SIGTERM);
+        BOOST_TEST(child.wait().code == 128 + SIGTERM);
+        if (child.err().find("no thread to look the name up: resource temporarily unavailable") != std::string::npos) return;
+    }
+    BOOST_TEST(false, "no run was without a thread for the name");
+}
+
+BOOST_AUTO_TEST_CASE(a_probe_without_threads_says_so) {
+    Child child(lacking("threads:0", {"--probe"}));
+    check_said(child.wait(), "ulimit -u");
+}
+
+BOOST_FIXTURE_TEST_CASE(descriptors_that_are_refused_are_named, Files) {
+    for (int descriptors = 4; descriptors < 24; ++descriptors) {
+        Child child({"sh", "-c", "ulimit -n " + std::to_string(descriptors) + "; exec \"$0\" \"$@\"", asyncvm_path(),
+                     "--accel", "kvm", "--serial", "unix:" + socket + ",linger=0", serial});
+        const auto& ended = child.wait();
+        check_said(ended, "oo many open files");
+        BOOST_TEST(!std::filesystem::exists(socket));
+    }
+}
+
+BOOST_FIXTURE_TEST_CASE(memory_that_is_refused_stops_the_guest_and_what_it_printed_is_delivered, Files) {
+    Child child(asyncvm({"-m", "1M", "--posted-writes", "off", "--serial", "unix:" + socket + ",backlog=512M", "--debugcon",
+                         "stdio", chattering}));
+    child.wait_for_output("S");
+    if (virtual_size(child.pid()) > std::size_t{1} << 40) {
+        BOOST_TEST_MESSAGE("SKIP: a sanitizer reserves terabytes, and ends the program itself when it gets none");
+        return;
+    }
+    const rlimit now{virtual_size(child.pid()), RLIM_INFINITY};
+    BOOST_TEST_REQUIRE(::prlimit(child.pid(), RLIMIT_AS, &now, nullptr) == 0);
+    child.wait_for_error("out of memory: the guest is stopped");
+    UnixClient client(socket);
+    const auto all = client.read_to_end();
+    BOOST_TEST(all.size() > 4096u);
+    BOOST_TEST((static_cast<std::size_t>(std::ranges::count(all, 'x')) == all.size()));
+    BOOST_TEST(child.wait().code == 72);
+    BOOST_TEST(child.err().find("not delivered") == std::string::npos, child.err());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_silent_name_server_holds_no_signal_up, Files) {
+    Child child(lacking("names", {"--serial", "tcp:some.host:1,client", spinning}));
+    child.wait_for_output("S");
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+    BOOST_TEST(child.err().find("stopped by SIGTERM") != std::string::npos, child.err());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_silent_name_server_holds_no_signal_up_when_the_name_is_to_be_listened_on, Files) {
+    Child child(lacking("names", {"--serial", "unix:" + socket, "--serial", "tcp:some.host:1", spinning}));
+    child.wait_until("the first of two listeners", [&] { return std::filesystem::exists(socket); });
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+    BOOST_TEST(!std::filesystem::exists(socket));
+}
