@@ -141,6 +141,7 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.cpus.empty()) options.cpus = parse_cpus(raw.cpus.back());
     if (!raw.cpu.empty()) {
         options.cpu_features = raw.cpu.back();
+        if (options.cpu_features.empty()) fail("--cpu needs the features that it changes (example: --cpu -avx)");
         static_cast<void>(kvm::parse_cpu_features(options.cpu_features));
     }
     if (!raw.accel.empty()) options.accelerator = parse_accelerator(raw.accel.back());

@@ -74,11 +74,24 @@ std::string option_in(std::string_view message) {
                         : fmt::format("unknown option: {} (did you mean {}?)", name, near));
 }
 
+/// CLI11 would read `-v=1` as the options v, = and 1, and `-m=1G` as the value "=1G".
+void fail_on_short_option_with_equals(std::string_view word) {
+    if (word.size() < 3 || word[0] != '-' || word[1] == '-' || word[2] != '=') return;
+    const auto option = word.substr(0, 2);
+    const auto has_it = [option](const auto& known) { return std::string_view(known.names).starts_with(option); };
+    if (std::ranges::any_of(flag_options, has_it)) refuse(fmt::format("{} can't have a value", option));
+    if (std::ranges::any_of(values, has_it)) {
+        refuse(
+            fmt::format("{}: the value of a short option follows without = (example: {} {})", word, option, word.substr(3)));
+    }
+}
+
 /// CLI11 would take the next word instead.
-void fail_on_empty_value(int argc, const char* const* argv) {
+void fail_on_wrong_value(int argc, const char* const* argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         if (word == "--") return;
+        fail_on_short_option_with_equals(word);
         if (word.starts_with("--") && word.find('=') == word.size() - 1) {
             refuse(fmt::format("{} needs a value", word.substr(0, word.size() - 1)));
         }
@@ -104,7 +117,7 @@ RawOptions split_command_line(int argc, const char* const* argv) {
         };
         app.add_option(value.names, CLI::callback_t(keep))->expected(1)->take_all();
     }
-    fail_on_empty_value(argc, argv);
+    fail_on_wrong_value(argc, argv);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ArgumentMismatch& error) {

@@ -26,6 +26,11 @@ std::span<std::byte> ram_from(const GuestMemory& memory, std::uint64_t address) 
 }
 
 std::string outside(const GuestMemory& memory, const char* what, std::uint64_t address) {
+    if (address >= GuestMemory::low_limit && address < GuestMemory::high_base) {
+        return fmt::format(
+            "{} {:#x} is between 3 GiB and 4 GiB, where no machine has RAM, whatever its size (choose a lower {})", what,
+            address, what);
+    }
     return fmt::format(
         "{} {:#x} is outside of the guest's memory, which has {} bytes (raise --memory, or choose a lower {})", what,
         address, memory.ram_size(), what);

@@ -4,6 +4,7 @@
 #include "text/errno_text.hpp"
 
 #include <asyncvm/error.hpp>
+#include <asyncvm/guest_memory.hpp>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -48,10 +49,11 @@ int open_image(const std::string& path) {
 std::string image_name(const std::string& path) { return path == "-" ? "the standard input" : path; }
 
 void throw_does_not_fit(const std::string& path, std::uint64_t size, std::uint64_t room, std::uint64_t load) {
-    throw Error(
-        ErrorKind::guest_image,
-        fmt::format("{} has {} bytes, but only {} bytes of memory follow {:#x} (raise --memory or lower --load)",
-                    image_name(path), size == 0 ? fmt::format("more than {}", room) : fmt::to_string(size), room, load));
+    // RAM below 4 GiB ends at 3 GiB, however much there is.
+    const char* const remedy = load + room == GuestMemory::low_limit ? "lower --load" : "raise --memory or lower --load";
+    throw Error(ErrorKind::guest_image,
+                fmt::format("{} has {} bytes, but only {} bytes of memory follow {:#x} ({})", image_name(path),
+                            size == 0 ? fmt::format("more than {}", room) : fmt::to_string(size), room, load, remedy));
 }
 
 std::size_t read_image(const std::string& path, std::span<std::byte> room, std::uint64_t load) {

@@ -146,6 +146,14 @@ BOOST_AUTO_TEST_CASE(two_serial_ports_are_two_sockets) {
     vm.check_end();
 }
 
+BOOST_AUTO_TEST_CASE(a_process_without_a_terminal_is_told_so) {
+    auto command = asyncvm({"--serial", "file:/dev/tty", guest_path("sum")});
+    command.insert(command.begin(), {"setsid", "--wait"});
+    Child child(command);
+    BOOST_TEST(child.wait().code == 72);
+    BOOST_TEST(child.err().find("cannot open /dev/tty: this process has no terminal") != std::string::npos, child.err());
+}
+
 BOOST_AUTO_TEST_CASE(a_file_gets_everything_and_nobody_waits) {
     TemporaryDirectory directory;
     const auto path = directory.file("out");

@@ -158,9 +158,16 @@ BOOST_AUTO_TEST_CASE(a_file_does_not_reach_across_the_hole_below_4_gib) {
     GuestMemory memory(GuestMemory::low_limit + mib);
     const std::string path = directory.file("guest.bin", std::string(8192, 'x'));
     BOOST_TEST(contains(error_of(memory, {.path = path, .load = GuestMemory::low_limit - 4096, .mode = Mode::long64}),
-                        "only 4096 bytes of memory follow 0xbffff000"));
-    BOOST_TEST(contains(error_of(memory, {.path = path, .load = GuestMemory::low_limit, .mode = Mode::long64}),
-                        "--load 0xc0000000 is outside of the guest's memory"));
+                        "only 4096 bytes of memory follow 0xbffff000 (lower --load)"));
+    for (const std::uint64_t load : {0xc0000000U, 0xffc00000U, 0xffffffffU}) {
+        const auto error = error_of(memory, {.path = path, .load = load, .mode = Mode::long64});
+        BOOST_TEST(contains(error, "is between 3 GiB and 4 GiB, where no machine has RAM, whatever its size"), error);
+        BOOST_TEST(!contains(error, "raise --memory"), error);
+    }
+    BOOST_TEST(contains(error_of(memory, {.path = path, .load = 0x10000, .entry = 0xffc00000, .mode = Mode::long64}),
+                        "--entry 0xffc00000 is between 3 GiB and 4 GiB"));
+    BOOST_TEST(contains(error_of(memory, {.path = path, .load = 0x200000000, .entry = 0x10000, .mode = Mode::long64}),
+                        "--load 0x200000000 is outside of the guest's memory"));
 }
 
 BOOST_AUTO_TEST_CASE(the_boot_tables_are_no_place_for_a_guest) {
@@ -168,8 +175,8 @@ BOOST_AUTO_TEST_CASE(the_boot_tables_are_no_place_for_a_guest) {
     GuestMemory memory(mib);
     memory.boot_tables();
     const std::string path = directory.file("guest.bin", "x");
-    BOOST_TEST(
-        contains(error_of(memory, {.path = path, .load = GuestMemory::boot_tables_base, .mode = Mode::long64}), "outside"));
+    BOOST_TEST(contains(error_of(memory, {.path = path, .load = GuestMemory::boot_tables_base, .mode = Mode::long64}),
+                        "between 3 GiB and 4 GiB"));
 }
 
 BOOST_AUTO_TEST_CASE(the_entry_must_be_in_the_memory_and_in_reach_of_the_mode) {
