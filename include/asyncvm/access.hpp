@@ -1,6 +1,8 @@
 /// One access of a guest to one device: what the bus hands to Device::read and Device::write.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <cstdint>
 
 namespace asyncvm {

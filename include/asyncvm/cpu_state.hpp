@@ -1,6 +1,8 @@
 /// What an accelerator keeps of a vCPU, or of a machine, so that the guest can go on from it later or elsewhere.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -1,6 +1,8 @@
 /// Errors of the host and of the user's input. What the guest does is never an Error: see outcome.hpp.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <stdexcept>
 #include <string>
 

@@ -1,6 +1,8 @@
 /// Where a machine's interrupts go: the accelerator's part of it.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <cstdint>
 
 namespace asyncvm {

@@ -1,6 +1,8 @@
 /// Interrupt request lines: a device drives a line, an interrupt controller (or a test) reads the pin.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <functional>
 #include <memory>
 

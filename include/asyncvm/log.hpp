@@ -1,6 +1,8 @@
 /// How the library reports to a person: one line, without the program's name.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <concepts>
 #include <functional>
 #include <string_view>

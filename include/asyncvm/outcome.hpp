@@ -1,6 +1,8 @@
 /// How a run ended, and the exit code of the program for it.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <cstdint>
 #include <string>
 

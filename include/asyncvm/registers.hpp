@@ -1,6 +1,8 @@
 /// The architectural state of an x86 vCPU, independent of the accelerator. Names as in the processor manuals.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <array>
 #include <cstdint>
 

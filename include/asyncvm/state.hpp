@@ -1,6 +1,8 @@
 /// Saving and restoring the state of a device: one list of fields serves both.
 #pragma once
 
+#include <asyncvm/cpp20.hpp>
+
 #include <array>
 #include <chrono>
 #include <concepts>

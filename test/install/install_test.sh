@@ -28,6 +28,32 @@ case $sanitize in none) ;; *) set -- "$@" "-fsanitize=$sanitize" ;; esac
 "$@" -std=c++20 -O1 -Wall -Wextra -Werror "$embedder" $(pkg-config --cflags --libs asyncvm) -o "$stage/embedder" ||
     fail 'the embedder does not build with what pkg-config says'
 
+# Each macro that must agree, and the language: the compiler says which is missing.
+flags=$(pkg-config --cflags asyncvm)
+refused() {
+    name=$1
+    shift
+    "$@" "$embedder" -o /dev/null 2>"$stage/errors" && fail "it compiles: $name"
+    grep -q "#error .*asyncvm.*$name" "$stage/errors" || fail "nobody says that $name is wrong: $(head -3 "$stage/errors")"
+}
+macros=0
+for define in $flags; do
+    case $define in -DASIO_*) ;; *) continue ;; esac
+    without=
+    for flag in $flags; do
+        [ "$flag" = "$define" ] || without="$without $flag"
+    done
+    name=${define#-D}
+    # shellcheck disable=SC2086 # words
+    refused "$name" "$@" -std=c++20 -E $without
+    macros=$((macros + 1))
+done
+[ "$macros" -ge 7 ] || fail "asyncvm.pc has only $macros of the macros"
+# shellcheck disable=SC2086 # words
+refused C++20 "$@" -std=c++17 -E $flags
+# shellcheck disable=SC2086 # words
+refused handler "$@" -std=c++20 -E $flags -DASIO_ENABLE_HANDLER_TRACKING
+
 # Without KVM and without Unicorn there is nobody who could run the guest.
 if ! "$stage/embedder" null 2>"$stage/errors"; then
     cat "$stage/errors" >&2
