@@ -155,7 +155,7 @@ struct UnicornOptions {
     /// Unicorn may crash in an instruction. With this the guest is then refused and the process goes on: handlers are
     /// installed, process-wide and for good, for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT, and a vCPU's thread gets a
     /// stack for signals if it has none. Faults elsewhere go to the handlers that were there before. Without it such a crash
-    /// ends the process; what Unicorn ends by abort() or exit() is a refusal all the same.
+    /// ends the process; Unicorn's calls of abort() and exit() are refusals nevertheless.
     bool contain_faults = true;
 };
 

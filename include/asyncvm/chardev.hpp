@@ -26,8 +26,8 @@ public:
     /// Takes as much of `data` as there is room for, from its start, and returns how much that was. Any thread.
     virtual std::size_t write_some(std::span<const std::byte> data) noexcept = 0;
 
-    /// Whether write_some() takes a burst of 16 bytes now (one byte, if the queue is smaller than two bursts): a driver that
-    /// is told so sends that many without another look. Once false this becomes true only when a fair part of the queue is
+    /// Whether write_some() takes a burst of 16 bytes now (one byte, if the queue is smaller than two bursts): a driver
+    /// that sees it sends that many without another look. Once false this becomes true only when a fair part of the queue is
     /// free again, so that a guest that fills it is not woken for each byte. Any thread.
     [[nodiscard]] virtual bool writable() const noexcept = 0;
 

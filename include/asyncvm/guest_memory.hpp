@@ -31,7 +31,7 @@ struct MemoryOptions {
     Log log{};  ///< is told when the host does not give what was asked for
 };
 
-/// Is told of what this process, and not the guest, writes to the guest's memory. An accelerator that keeps translations of
+/// Hears of each write of this process, not of the guest, to the guest's memory. An accelerator that keeps translations of
 /// the guest's code needs it.
 class MemoryObserver {
 public:
@@ -118,7 +118,7 @@ public:
     /// write() and store_release() do it themselves; code that writes through try_at() calls it afterwards: so the log, and
     /// an accelerator that has translated code from there, know of it. Any thread.
     void mark_dirty(std::uint64_t address, std::uint64_t size) noexcept;
-    /// `observer` is told from now on, in place of the one before. Before other threads use the memory.
+    /// `observer` hears of writes from now on, in place of the one before. Before other threads use the memory.
     void observe(std::shared_ptr<MemoryObserver> observer) const noexcept { observer_ = std::move(observer); }
     /// The guest-physical addresses of the pages that were written since the last call, in order. Any thread.
     [[nodiscard]] std::vector<std::uint64_t> take_dirty_pages();

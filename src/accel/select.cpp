@@ -12,6 +12,13 @@ AcceleratorChoice parse_accelerator_choice(std::string_view text) {
     throw Error(ErrorKind::usage, fmt::format("unknown accelerator '{}' (kvm, unicorn or auto)", text));
 }
 
+#ifndef ASYNCVM_HAVE_UNICORN
+std::unique_ptr<Accelerator> make_unicorn_accelerator(const UnicornOptions&) {
+    throw Error(ErrorKind::host,
+                "this asyncvm was built without Unicorn (install libunicorn-dev libboost-context-dev and build again)");
+}
+#endif
+
 std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Log& log, const KvmOptions& kvm,
                                               const UnicornOptions& unicorn) {
     if (choice == AcceleratorChoice::kvm) return make_kvm_accelerator(kvm);

@@ -9,8 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "accel/kvm/decode.hpp"
-#include "accel/kvm/state.hpp"
+#include "accel/kvm/conversion.hpp"
 #include "text/errno_text.hpp"
 
 namespace asyncvm::kvm {
@@ -67,7 +66,7 @@ void KvmCpu::complete_exit() {
 void KvmCpu::kick() noexcept {
     kicked_.store(true, std::memory_order_seq_cst);
     std::atomic_ref(run_->immediate_exit).store(1, std::memory_order_seq_cst);
-    // Without a thread nobody is inside KVM_RUN, and the next one sees immediate_exit.
+    // Without a thread no KVM_RUN is under way, and the next one sees immediate_exit.
     kick_target_->kick();
 }
 

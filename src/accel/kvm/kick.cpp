@@ -39,7 +39,7 @@ int claim_kick_signal(int signal) {
     }
     struct sigaction action {};
     action.sa_handler = do_nothing;
-    // KVM_RUN ends all the same; a system call that a late kick meets goes on.
+    // KVM_RUN ends nevertheless; a system call that a late kick interrupts goes on.
     action.sa_flags = SA_RESTART;
     if (sigaction(signal, &action, nullptr) != 0) {
         throw Error(ErrorKind::usage, fmt::format("signal {} can't kick vCPUs: {} (take one from SIGRTMIN to SIGRTMAX)",

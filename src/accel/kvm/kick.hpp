@@ -31,7 +31,7 @@ public:
     /// Any thread. Signals the thread that has run the vCPU last, if it has not ended.
     void kick() noexcept;
 
-    /// The thread that a kick would go to; -1: nobody.
+    /// The thread that a kick would go to; -1: there is none.
     [[nodiscard]] pid_t thread() const noexcept { return thread_.load(); }
 
 private:

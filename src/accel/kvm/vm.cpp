@@ -104,7 +104,7 @@ public:
             // stop.
             vm_.control(KVM_ENABLE_CAP, &capability);
         }
-        // What a host can't give is said here. Who asks for nothing need not wait for KVM's answer yet.
+        // What a host can't give is said here. A machine without changes need not wait for KVM's answer yet.
         if (!options.cpu_features.empty()) change_cpu_features(parse_cpu_features(options.cpu_features));
     }
 

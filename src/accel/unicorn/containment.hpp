@@ -9,8 +9,8 @@
 namespace asyncvm::unicorn {
 
 /// Unicorn aborts when it can't translate an instruction, and calls exit() when it gets no memory. All of its code runs on
-/// fibers, and a fiber can be left for good: whoever resumed it goes on, and what Unicorn has begun stays as it is, with its
-/// memory.
+/// fibers, and a fiber can be left for good: the code that resumed it goes on. Unicorn's unfinished work
+/// and its memory stay.
 ///
 /// Two nets. The first is Unicorn's own calls of abort() and exit(): load_library() leads them here; nothing else in the
 /// process notices. The second, for faults and what the C library aborts for, is contain_faults().

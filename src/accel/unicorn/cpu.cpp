@@ -26,7 +26,7 @@ private:
     VcpuLock& lock_;
 };
 
-// The sections of a saved state are our own structures; who changes one of them changes the version.
+// The sections of a saved state are our own structures; a change of one of them is a new version.
 constexpr std::uint32_t section_version = 1;
 
 template <typename T>
@@ -68,7 +68,7 @@ Emulation& UnicornCpu::emulation() {
 
 Exit UnicornCpu::run() {
     for (;;) {
-        // Also with a kick, if nobody else holds the lock: a pending access is then completed, as on KVM.
+        // Also with a kick, if the lock is free: a pending access is then completed, as on KVM.
         if (!shared_->vcpu_lock.lock(kicked_)) {
             kicked_.store(false);
             return Interrupted{};

@@ -12,7 +12,7 @@ namespace {
 constexpr unsigned double_fault = 8;
 constexpr unsigned general_protection = 13;
 
-/// Exceptions that push an error code (Intel SDM vol. 3, 6.13). Unicorn does not tell it.
+/// Exceptions that push an error code (Intel SDM vol. 3, 6.13). Unicorn does not give it.
 bool has_error_code(unsigned vector) noexcept {
     return vector == double_fault || (vector >= 10 && vector <= 14) || vector == 17;
 }

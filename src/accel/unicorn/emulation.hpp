@@ -42,7 +42,7 @@ public:
     /// Instructions after which run() returns Stop::attention so that another vCPU can have its turn.
     static constexpr int slice = 20'000;
 
-    /// Sets the engine up with the memory and the state. Throws Error(host), also if Unicorn gave up meanwhile. `memory`, if
+    /// Sets the engine up with the memory and the state. Throws Error(host), also if Unicorn gives up. `memory`, if
     /// there is any, `kicked` and `host_writes` outlive the object.
     Emulation(std::unique_ptr<Engine> engine, unsigned index, const GuestMemory* memory, const Registers& start,
               const std::atomic<bool>& kicked, HostWrites& host_writes);
@@ -90,7 +90,7 @@ private:
     static int on_cpuid(uc_engine*, void* self) noexcept;
     static void on_syscall(uc_engine*, void* self) noexcept;
 
-    /// A range without RAM: what Unicorn's callbacks get, which are told offsets only.
+    /// A range without RAM: Unicorn's callbacks get it, because they get only offsets.
     struct DeviceRange {
         Emulation* emulation;
         std::uint64_t base;

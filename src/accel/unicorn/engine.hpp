@@ -39,7 +39,7 @@ public:
     /// opened there: it gets the memory for translated code then, or when it is opened.
     void note_code_buffer() noexcept;
 
-    /// Whether so much code has been translated that there is little room for more: uc_ctl_flush_tlb() makes room, while
+    /// Whether there is little room left for translated code: uc_ctl_flush_tlb() makes room, while
     /// the engine does not run.
     [[nodiscard]] bool nearly_full() const noexcept;
 

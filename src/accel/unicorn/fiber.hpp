@@ -11,7 +11,7 @@
 namespace asyncvm::unicorn {
 
 /// resume() may come from different threads, one after the other. Nothing may be thrown through either switch: between the
-/// two there are frames of a C library. The sanitizers are told of each switch.
+/// two there are frames of a C library. Each switch is announced to the sanitizers.
 class Fiber {
 public:
     /// The body starts at the first resume().
@@ -27,13 +27,13 @@ public:
     /// Whether resume() has been called.
     [[nodiscard]] bool made() const noexcept { return made_; }
 
-    /// Inside the body: back to whoever called resume().
+    /// Inside the body: back to the caller of resume().
     void suspend();
 
     /// The fiber whose body the calling thread runs; null outside of all. Async-signal-safe.
     [[nodiscard]] static Fiber* current() noexcept;
 
-    /// Inside the body: back to whoever called resume(), for good. Nothing on the fiber's stack is destroyed, and the stack
+    /// Inside the body: back to the caller of resume(), for good. Nothing on the fiber's stack is destroyed, and the stack
     /// stays as long as the process. `why` is a literal.
     [[noreturn]] void leave(const char* why) noexcept;
 

@@ -12,7 +12,7 @@
 
 namespace asyncvm::unicorn {
 
-/// The state of `engine`, but for RIP and the base of CS, which only the emulation knows. Unicorn does not tell the hidden
+/// The state of `engine`, but for RIP and the base of CS, which only the emulation knows. Unicorn does not show the hidden
 /// part of the other segment registers: it is what the guest `started` with while selector and mode are the same, otherwise
 /// what real mode gives it, or what the descriptor in memory says.
 [[nodiscard]] Registers read_state(const Engine& engine, const GuestMemory* memory, const Registers& started);

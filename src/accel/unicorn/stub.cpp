@@ -139,7 +139,7 @@ std::uint64_t write_start_stub(std::span<std::byte> pages, const Registers& to) 
     code.value32(stub_base + jump_offset - to.cs.base);
     code.value16(target_code_selector);
     Code last(pages, jump_offset);
-    if (!to.cs.default_32) last.bytes({0x66});  // the immediate has 32 bits all the same
+    if (!to.cs.default_32) last.bytes({0x66});  // the immediate has 32 bits nevertheless
     load_control(last, 0, to.cr0 & ~cr0_pg);
     last.bytes({0xf4});  // hlt
     return stub_base;

@@ -11,7 +11,8 @@
 
 namespace asyncvm::unicorn {
 
-/// Where they run: three pages that are the guest's memory only meanwhile. KVM keeps its own three pages there.
+/// Where they run: three pages that are the guest's memory only while such a program runs. KVM keeps its own three pages
+/// there.
 inline constexpr std::uint64_t stub_base = GuestMemory::accelerator_pages_base + GuestMemory::page_size;
 inline constexpr std::uint64_t stub_size = 0x3000;
 

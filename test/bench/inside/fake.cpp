@@ -1,6 +1,6 @@
 #include "fake.hpp"
 
-#include "accel/kvm/decode.hpp"
+#include "accel/kvm/conversion.hpp"
 #include "devices.hpp"
 
 #include <array>

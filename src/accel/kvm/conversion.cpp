@@ -1,4 +1,4 @@
-#include "accel/kvm/decode.hpp"
+#include "accel/kvm/conversion.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -79,6 +79,50 @@ Exit failure(Failure::Kind kind, std::uint64_t code) noexcept {
     return failure;
 }
 
+// Registers.
+
+Segment to_segment(const kvm_segment& from) noexcept {
+    Segment to;
+    to.selector = from.selector;
+    to.base = from.base;
+    to.limit = from.limit;
+    to.type = from.type;
+    to.dpl = from.dpl;
+    to.present = from.present != 0 && from.unusable == 0;
+    to.code_or_data = from.s != 0;
+    to.long_mode = from.l != 0;
+    to.default_32 = from.db != 0;
+    to.granularity_4k = from.g != 0;
+    to.available = from.avl != 0;
+    return to;
+}
+
+kvm_segment from_segment(const Segment& from) noexcept {
+    kvm_segment to{};
+    to.selector = from.selector;
+    to.base = from.base;
+    to.limit = from.limit;
+    to.type = from.type;
+    to.dpl = from.dpl;
+    to.present = from.present;
+    to.unusable = !from.present;
+    to.s = from.code_or_data;
+    to.l = from.long_mode;
+    to.db = from.default_32;
+    to.g = from.granularity_4k;
+    to.avl = from.available;
+    return to;
+}
+
+DescriptorTable to_table(const kvm_dtable& from) noexcept { return {from.base, from.limit}; }
+
+kvm_dtable from_table(const DescriptorTable& from) noexcept {
+    kvm_dtable to{};
+    to.base = from.base;
+    to.limit = from.limit;
+    return to;
+}
+
 }  // namespace
 
 Exit decode_exit(kvm_run& run) noexcept {
@@ -107,6 +151,39 @@ Exit decode_exit(kvm_run& run) noexcept {
         default:
             return failure(Failure::Kind::unhandled, run.exit_reason);
     }
+}
+
+Registers to_registers(const kvm_regs& regs, const kvm_sregs& sregs) noexcept {
+    Registers to;
+    to.rax = regs.rax, to.rbx = regs.rbx, to.rcx = regs.rcx, to.rdx = regs.rdx;
+    to.rsi = regs.rsi, to.rdi = regs.rdi, to.rsp = regs.rsp, to.rbp = regs.rbp;
+    to.r8 = regs.r8, to.r9 = regs.r9, to.r10 = regs.r10, to.r11 = regs.r11;
+    to.r12 = regs.r12, to.r13 = regs.r13, to.r14 = regs.r14, to.r15 = regs.r15;
+    to.rip = regs.rip, to.rflags = regs.rflags;
+    to.cs = to_segment(sregs.cs), to.ds = to_segment(sregs.ds), to.es = to_segment(sregs.es);
+    to.fs = to_segment(sregs.fs), to.gs = to_segment(sregs.gs), to.ss = to_segment(sregs.ss);
+    to.tr = to_segment(sregs.tr), to.ldt = to_segment(sregs.ldt);
+    to.gdt = to_table(sregs.gdt), to.idt = to_table(sregs.idt);
+    to.cr0 = sregs.cr0, to.cr2 = sregs.cr2, to.cr3 = sregs.cr3, to.cr4 = sregs.cr4, to.cr8 = sregs.cr8, to.efer = sregs.efer;
+    return to;
+}
+
+kvm_regs to_regs(const Registers& from) noexcept {
+    kvm_regs to{};
+    to.rax = from.rax, to.rbx = from.rbx, to.rcx = from.rcx, to.rdx = from.rdx;
+    to.rsi = from.rsi, to.rdi = from.rdi, to.rsp = from.rsp, to.rbp = from.rbp;
+    to.r8 = from.r8, to.r9 = from.r9, to.r10 = from.r10, to.r11 = from.r11;
+    to.r12 = from.r12, to.r13 = from.r13, to.r14 = from.r14, to.r15 = from.r15;
+    to.rip = from.rip, to.rflags = from.rflags;
+    return to;
+}
+
+void apply_to_sregs(const Registers& from, kvm_sregs& to) noexcept {
+    to.cs = from_segment(from.cs), to.ds = from_segment(from.ds), to.es = from_segment(from.es);
+    to.fs = from_segment(from.fs), to.gs = from_segment(from.gs), to.ss = from_segment(from.ss);
+    to.tr = from_segment(from.tr), to.ldt = from_segment(from.ldt);
+    to.gdt = from_table(from.gdt), to.idt = from_table(from.idt);
+    to.cr0 = from.cr0, to.cr2 = from.cr2, to.cr3 = from.cr3, to.cr4 = from.cr4, to.cr8 = from.cr8, to.efer = from.efer;
 }
 
 }  // namespace asyncvm::kvm
