@@ -41,6 +41,10 @@ public:
     /// ask for it loses it with its next read_some(), and nothing else. Any thread.
     virtual bool take_break() noexcept { return false; }
 
+    /// The device ends, and its guest has not seen the last `count` bytes that read_some() gave. A standard input that is a
+    /// file is set back by so much, for whoever reads it next; elsewhere they are gone. Any thread.
+    virtual void give_back(std::size_t count) noexcept { static_cast<void>(count); }
+
     /// Whether read_some() or take_break() would return something. Any thread.
     [[nodiscard]] virtual bool readable() const noexcept = 0;
 

@@ -45,6 +45,8 @@ public:
     /// A front more, a front less.
     void acquire() noexcept { ++handles_; }
     void release() noexcept;
+    /// The last `count` bytes of input have not been seen by the guest, which has ended. Any thread.
+    virtual void give_back(std::size_t count) noexcept { static_cast<void>(count); }
     /// The front that reads is closed.
     virtual void stop_input() noexcept {}
 

@@ -76,6 +76,9 @@ public:
     [[nodiscard]] bool writable() const noexcept override { return queue().writable(); }
     [[nodiscard]] std::uint64_t room() const noexcept override { return queue().room(); }
     std::size_t read_some(std::span<std::byte> data) noexcept override { return input_ ? queue().read_some(data) : 0; }
+    void give_back(std::size_t count) noexcept override {
+        if (input_) backend_->give_back(count);
+    }
     bool take_break() noexcept override { return input_ && queue().take_break(); }
     [[nodiscard]] bool readable() const noexcept override { return input_ && queue().readable(); }
     [[nodiscard]] bool connected() const noexcept override { return queue().connected(); }

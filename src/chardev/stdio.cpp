@@ -2,6 +2,7 @@
 #include <asyncvm/error.hpp>
 #include <chardev/stdio.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
@@ -108,6 +109,12 @@ void StdioBackend::stop_input() noexcept {
     in_.reset();
     on_quit_ = nullptr;
     queue().input().notify();
+}
+
+void StdioBackend::give_back(std::size_t count) noexcept {
+    struct stat status {};
+    if (count == 0 || ::fstat(STDIN_FILENO, &status) != 0 || !S_ISREG(status.st_mode)) return;
+    (void)::lseek(STDIN_FILENO, -static_cast<off_t>(count), SEEK_CUR);
 }
 
 void StdioBackend::help() const {

@@ -36,6 +36,7 @@ public:
     [[nodiscard]] static std::shared_ptr<StdioBackend> get(const ChardevSpec& spec, const ChardevEnvironment& environment);
 
     [[nodiscard]] std::string description() const override { return "stdio"; }
+    void give_back(std::size_t count) noexcept override;
     void stop_input() noexcept override;
 
 private:

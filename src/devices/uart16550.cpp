@@ -64,6 +64,12 @@ Uart16550::Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> i
     registers_.reset();  // a client that is there already is not a change of the modem lines
 }
 
+Uart16550::~Uart16550() {
+    put_back_unread();
+    std::array<std::uint8_t, UartInput::most> unread;
+    chardev_->give_back(input_.take(unread));
+}
+
 void Uart16550::attached(const DeviceContext& context) {
     const std::lock_guard lock(mutex_);
     clock_ = &context.clock;

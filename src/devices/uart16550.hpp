@@ -32,6 +32,9 @@ public:
     /// bytes: 1, 2, 4 or 8. Throws Error(usage) for another one.
     explicit Uart16550(std::shared_ptr<Chardev> chardev, std::optional<unsigned> irq = {}, unsigned stride = 1);
 
+    /// Gives back what the guest has not read.
+    ~Uart16550() override;
+
     [[nodiscard]] std::string_view name() const noexcept override { return "uart16550"; }
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 1U << stride_shift_; }
     void attached(const DeviceContext& context) override;

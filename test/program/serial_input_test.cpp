@@ -80,6 +80,15 @@ BOOST_AUTO_TEST_CASE(a_list_of_guests_on_standard_input_is_left_to_the_loop_that
     write_file(guest, halting_guest);
     write_file(directory.file("list"), guest + "\n" + guest + "\n" + guest + "\n");
     const std::string loop = R"(while read -r guest; do "$0" "$guest" && echo ran; done)";
+    // A guest that prints looks at the line status, and so at its input; a file is set back.
+    const auto printing = guest_path("serial-hello");
+    write_file(directory.file("printing"), printing + "\n" + printing + "\n" + printing + "\n");
+    const auto ended = [&] {
+        Child shell({"bash", "-c", loop + " < \"$1\"", asyncvm_path(), directory.file("printing")});
+        return shell.wait();
+    }();
+    const std::string once = "Hello from the guest!\nran\n";
+    BOOST_TEST(ended.out == once + once + once);
     for (const std::string input : {" < \"$1\"", " < <(cat \"$1\")"}) {
         Child shell({"bash", "-c", loop + input, asyncvm_path(), directory.file("list")});
         BOOST_TEST(shell.wait().code == 0);

@@ -52,6 +52,11 @@ public:
         return taken;
     }
 
+    void give_back(std::size_t count) noexcept override {
+        const std::lock_guard lock(mutex_);
+        given_back_ += count;
+    }
+
     bool take_break() noexcept override {
         const std::lock_guard lock(mutex_);
         if (breaks_.empty() || breaks_.front() != taken_) return false;
@@ -128,6 +133,11 @@ public:
         return input_;
     }
 
+    [[nodiscard]] std::size_t given_back() const {
+        const std::lock_guard lock(mutex_);
+        return given_back_;
+    }
+
     /// How often the device has called write_some().
     [[nodiscard]] std::size_t write_calls() const {
         const std::lock_guard lock(mutex_);
@@ -143,6 +153,7 @@ private:
     std::string output_;
     std::string input_;
     std::size_t taken_ = 0;
+    std::size_t given_back_ = 0;
     std::deque<std::size_t> breaks_;  ///< where in the input, by taken_
     std::size_t write_calls_ = 0;
 };

@@ -42,7 +42,8 @@ struct UartFixture {
     static constexpr unsigned irq = 4;
 
     explicit UartFixture(std::size_t capacity = 4096, bool connected = true)
-        : chardev(std::make_shared<FakeChardev>(capacity, connected)), uart(chardev, irq) {
+        : UartFixture(std::make_shared<FakeChardev>(capacity, connected)) {}
+    explicit UartFixture(std::shared_ptr<FakeChardev> other_end) : chardev(std::move(other_end)), uart(chardev, irq) {
         uart.attached(surroundings.context());
     }
 

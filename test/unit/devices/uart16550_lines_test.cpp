@@ -365,3 +365,20 @@ BOOST_AUTO_TEST_CASE(a_break_of_the_peer_comes_between_the_characters_that_it_wa
     BOOST_TEST(b.in(R::data) == 0U);
     BOOST_TEST((b.in(R::line_status)&R::lsr_data_ready) == 0U);
 }
+
+BOOST_AUTO_TEST_CASE(what_the_guest_has_not_read_is_given_back_at_the_end) {
+    const auto chardev = std::make_shared<FakeChardev>();
+    {
+        UartFixture b(chardev);
+        BOOST_TEST(b.out(R::identification, R::fcr_enable | 0xc0U));
+        chardev->type("abcdefghijklmnopqrstuvwxyz");
+        BOOST_TEST((b.in(R::line_status)&R::lsr_data_ready) != 0U);
+        BOOST_TEST(b.in(R::data) == unsigned{'a'});
+        BOOST_TEST(b.in(R::data) == unsigned{'b'});
+        // Also what it has cleared unread.
+        BOOST_TEST(b.out(R::identification, R::fcr_enable | R::fcr_clear_receiver));
+        BOOST_TEST(chardev->given_back() == 0U);
+    }
+    BOOST_TEST(chardev->given_back() + chardev->unread() == 24U);
+    BOOST_TEST(chardev->given_back() > 0U);
+}
