@@ -118,6 +118,9 @@ struct Fixture {
         std::exception_ptr failure;
     };
 
+    /// As a machine does: a change of zones may be on its way while the ring goes.
+    ~Fixture() { coalesced->shut(); }
+
     std::shared_ptr<Result> start(awaitable<void> work) {
         const auto result = std::make_shared<Result>();
         asio::co_spawn(loop, std::move(work),
