@@ -14,8 +14,8 @@
 
 namespace asyncvm {
 
-/// One other end. Its coroutines own it together with its fronts (the Chardevs that devices hold); close() ends them, and
-/// the last front's close() closes it. Everything but queue() is the device loop's.
+/// One other end. Its coroutines own it together with its handles (the Chardevs that devices hold); close() ends them, and
+/// the last handle's close() closes it. Everything but queue() is the device loop's.
 ///
 /// A loop that is destroyed closes its backends first, so that none outlives the loop's services with a descriptor open.
 class Backend : public std::enable_shared_from_this<Backend> {
@@ -42,12 +42,12 @@ public:
     [[nodiscard]] std::uint64_t undelivered();
     void close() noexcept;
 
-    /// A front more, a front less.
+    /// One handle more, one less.
     void acquire() noexcept { ++handles_; }
     void release() noexcept;
     /// The last `count` bytes of input have not been seen by the guest, which has ended. Any thread.
     virtual void give_back(std::size_t count) noexcept { static_cast<void>(count); }
-    /// The front that reads is closed.
+    /// The handle that reads is closed.
     virtual void stop_input() noexcept {}
 
 protected:

@@ -9,7 +9,7 @@ constexpr std::uint8_t se = 240, line_break = 243, are_you_there = 246, sb = 250
                        dont = 254;
 constexpr std::uint8_t binary = 0, echo = 1, suppress_go_ahead = 3;
 
-void say(std::vector<std::byte>& out, std::uint8_t verb, std::uint8_t option) {
+void add_command(std::vector<std::byte>& out, std::uint8_t verb, std::uint8_t option) {
     out.insert(out.end(), {Telnet::iac, std::byte{verb}, std::byte{option}});
 }
 
@@ -23,10 +23,10 @@ std::vector<std::byte> Telnet::greeting() {
     std::vector<std::byte> out;
     for (const auto option : {echo, suppress_go_ahead, binary}) {
         ours_.set(option);
-        say(out, will, option);
+        add_command(out, will, option);
     }
     theirs_.set(binary);
-    say(out, do_, binary);
+    add_command(out, do_, binary);
     return out;
 }
 
@@ -86,21 +86,21 @@ void Telnet::take_option(std::uint8_t option, std::vector<std::byte>& reply) {
         case do_:
             if (ours_[option]) break;
             ours_[option] = welcome_here(option);
-            say(reply, ours_[option] ? will : wont, option);
+            add_command(reply, ours_[option] ? will : wont, option);
             break;
         case dont:
-            if (ours_[option]) say(reply, wont, option);
+            if (ours_[option]) add_command(reply, wont, option);
             ours_.reset(option);
             break;
         case will:
             if (!theirs_[option]) {
                 theirs_[option] = welcome_there(option);
-                say(reply, theirs_[option] ? do_ : dont, option);
+                add_command(reply, theirs_[option] ? do_ : dont, option);
             }
             if (option == binary) binary_ = true;
             break;
         case wont:
-            if (theirs_[option]) say(reply, dont, option);
+            if (theirs_[option]) add_command(reply, dont, option);
             theirs_.reset(option);
             if (option == binary) binary_ = false;
             break;

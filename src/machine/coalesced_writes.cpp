@@ -77,7 +77,7 @@ awaitable<void> CoalescedWrites::drain() {
         const std::size_t together = gather(done, count, transaction);
         // Not before it is delivered: whoever finds the ring empty relies on that.
         const Release release(*this, together);
-        observers_.tell(&Observer::posted, transaction);
+        observers_.notify(&Observer::posted, transaction);
         co_await bus(transaction.space).perform(transaction, 0);
         done += together;
     }

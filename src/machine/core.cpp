@@ -166,7 +166,7 @@ IrqLine MachineCore::irq(unsigned gsi) {
     auto& pin = pins_[gsi];
     if (!pin) {
         pin = std::make_unique<IrqPin>([this, controller, gsi](bool level) {
-            observers_.tell(&Observer::interrupt, gsi, level);
+            observers_.notify(&Observer::interrupt, gsi, level);
             controller->set(gsi, level);
         });
     }
@@ -198,8 +198,8 @@ void MachineCore::introduce_observers() {
         observers_.add(recorder_);
     }
     if (observers_.empty()) return;
-    observers_.tell(&Observer::run_begins,
-                    MachineLayout{.cpus = config_.cpus, .ports = ports_.ranges(), .mmio = mmio_.ranges()});
+    observers_.notify(&Observer::run_begins,
+                      MachineLayout{.cpus = config_.cpus, .ports = ports_.ranges(), .mmio = mmio_.ranges()});
 }
 
 void MachineCore::start_vcpu(Vcpu& vcpu) {

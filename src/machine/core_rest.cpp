@@ -125,7 +125,7 @@ awaitable<Pause> MachineCore::pause(std::shared_ptr<MachineCore> self) {
                 const std::lock_guard lock(self->mutex_);
                 begins = self->lifecycle_.state() == Lifecycle::State::pausing && self->lifecycle_.paused();
             }
-            if (begins) self->observers_.tell(&Observer::paused);
+            if (begins) self->observers_.notify(&Observer::paused);
         }
         bool moving = false;
         {
@@ -144,7 +144,7 @@ void MachineCore::release_pause() noexcept {
         const std::lock_guard lock(mutex_);
         const bool rested = lifecycle_.state() == Lifecycle::State::paused;
         goes_on = lifecycle_.resume();
-        if (goes_on && rested) observers_.tell(&Observer::unpaused);
+        if (goes_on && rested) observers_.notify(&Observer::unpaused);
         if (goes_on) end_rest();
     }
     if (goes_on) change_->notify();
@@ -166,7 +166,7 @@ awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
     std::exception_ptr failure;
     try {
         co_await reset_at_rest(self);
-        self->observers_.tell(&Observer::was_reset);
+        self->observers_.notify(&Observer::was_reset);
     } catch (...) {
         failure = std::current_exception();
     }

@@ -118,7 +118,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     if (self->coalesced_) co_await self->coalesced_->finish(100ms);
     co_await doorbells.finish(100ms);
     self->slots_->close();
-    self->observers_.tell(&Observer::run_ended);
+    self->observers_.notify(&Observer::run_ended);
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
     Outcome outcome;

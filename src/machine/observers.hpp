@@ -18,9 +18,9 @@ public:
 
     [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
 
-    /// Calls `hook` of each, in the order in which they were given: `tell(&Observer::interrupt, gsi, level)`.
+    /// Calls `hook` of each, in the order in which they were given: `notify(&Observer::interrupt, gsi, level)`.
     template <typename... Parameters, typename... Arguments>
-    void tell(void (Observer::*hook)(Parameters...) noexcept, const Arguments&... arguments) const noexcept {
+    void notify(void (Observer::*hook)(Parameters...) noexcept, const Arguments&... arguments) const noexcept {
         for (const auto& observer : all_) ((*observer).*hook)(arguments...);
     }
 

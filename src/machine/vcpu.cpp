@@ -166,13 +166,13 @@ void Vcpu::serve() {
     // One piece of work at a time: whenever one has ended the coroutine has suspended.
     while (context_.run_one() != 0) suspended();
     waits_ = false;
-    surroundings_.observers.tell(&Observer::cpu_ended, index_);
+    surroundings_.observers.notify(&Observer::cpu_ended, index_);
 }
 
 void Vcpu::suspended() noexcept {
-    if (waits_) surroundings_.observers.tell(&Observer::resumed, index_);
+    if (waits_) surroundings_.observers.notify(&Observer::resumed, index_);
     waits_ = bus_ != nullptr;
-    if (waits_) surroundings_.observers.tell(&Observer::suspended, index_);
+    if (waits_) surroundings_.observers.notify(&Observer::suspended, index_);
 }
 
 awaitable<void> Vcpu::run() {
@@ -235,8 +235,8 @@ IoBus::DeviceAccess Vcpu::enter() {
     if (bus_ != nullptr) {
         history_.answered(index_, *transaction_);
         if constexpr (observed) {
-            if (std::exchange(waits_, false)) observers.tell(&Observer::resumed, index_);
-            observers.tell(&Observer::answered, index_, *transaction_);
+            if (std::exchange(waits_, false)) observers.notify(&Observer::resumed, index_);
+            observers.notify(&Observer::answered, index_, *transaction_);
         }
         drop_access();
     }
@@ -244,13 +244,13 @@ IoBus::DeviceAccess Vcpu::enter() {
         exit_ = Interrupted{};
         return {};
     }
-    if constexpr (observed) observers.tell(&Observer::entering, index_);
+    if constexpr (observed) observers.notify(&Observer::entering, index_);
     // Made in its place instead of copied. What is there needs no destructor.
     static_assert(std::is_trivially_destructible_v<Exit>);
     ::new (&exit_) Exit(cpu_->run());
     const std::uint64_t rip = cpu_->exit_rip();
     history_.exited(index_, exit_, rip);
-    if constexpr (observed) observers.tell(&Observer::exited, index_, exit_, rip);
+    if constexpr (observed) observers.notify(&Observer::exited, index_, exit_, rip);
     if (auto* const port = std::get_if<PortAccess>(&exit_)) {
         bus_ = &surroundings_.ports;
         transaction_ = port;
