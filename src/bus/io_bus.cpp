@@ -154,7 +154,8 @@ void IoBus::DeviceAccess::fail(std::exception_ptr failure, asio::cancellation_ty
     mapping_->slot->failed(std::move(failure), cancelled, "at " + describe(access_.space, {access_.address, 1}));
 }
 
-awaitable<void> answer_each(AccessSource& source) {
+// Flat: as calls, the small functions in it, Asio's too, take 34 instructions of an access more.
+[[gnu::flatten]] awaitable<void> answer_each(AccessSource& source) {
     for (;;) {
         IoBus::DeviceAccess access = source.next();
         if (!access) co_return;

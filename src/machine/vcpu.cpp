@@ -226,7 +226,7 @@ awaitable<bool> Vcpu::run_until_cancelled() {
 }
 
 /// Enters the guest until it exits. Returns the access if it exits for one that a device takes as it is.
-IoBus::DeviceAccess Vcpu::next() { return observed_ ? enter<true>() : enter<false>(); }
+[[gnu::flatten]] IoBus::DeviceAccess Vcpu::next() { return observed_ ? enter<true>() : enter<false>(); }
 
 /// With `observed`, and only then, the observers are told.
 template <bool observed>
