@@ -38,7 +38,11 @@ Emulation::Emulation(std::unique_ptr<Engine> engine, unsigned index, const Guest
         Engine::abandon(std::move(engine_));
         throw Error(ErrorKind::host, fmt::format("cannot set the processor up: {}", fiber_.left()));
     }
-    if (setup_failure_) std::rethrow_exception(setup_failure_);
+    if (setup_failure_) {
+        // After some failures Unicorn can't close its engine: it would free memory twice.
+        Engine::abandon(std::move(engine_));
+        std::rethrow_exception(setup_failure_);
+    }
     engine_->note_code_buffer();
 }
 

@@ -43,7 +43,7 @@ public:
     /// the engine does not run.
     [[nodiscard]] bool nearly_full() const noexcept;
 
-    /// The engine is never used again, and neither is it closed: Unicorn gave up in it.
+    /// The engine is never used again, and neither is it closed: Unicorn gave up or failed in it.
     static void abandon(std::unique_ptr<Engine> engine);
 
     /// Throws Error(host) with what was tried and Unicorn's word for what went wrong.
