@@ -52,14 +52,16 @@ std::uint64_t checked_entry(const GuestMemory& memory, const FlatGuest& guest) {
 }
 
 /// Refuses what can't run as a flat binary; otherwise a note, or nothing.
-std::string check_format(const std::string& path, std::span<const std::byte> image) {
-    const std::string name = image_name(path);
+std::string check_format(const FlatGuest& guest, std::span<const std::byte> image) {
+    const std::string name = image_name(guest.path);
     switch (foreign_format(image)) {
         case Foreign::elf:
-            fail(
-                fmt::format("{} is an ELF file, and its header is no code: make a flat binary of it "
-                            "(objcopy -O binary {} flat.bin) and give --load the address that it was linked for",
-                            name, path == "-" ? "guest.elf" : path));
+            // objcopy -O binary would keep what the linker puts far away from the code, or in front of it.
+            fail(fmt::format(
+                "{} is an ELF file, and its header is no code: link a flat binary, with the code that runs first "
+                "in front (gcc -static -fno-pie -no-pie -nostdlib -ffreestanding "
+                "-Wl,-Ttext={:#x},--build-id=none,--oformat=binary)",
+                name, guest.load));
         case Foreign::bzimage:
             fail(fmt::format("{} is a Linux kernel (bzImage), which can't be run as a flat binary", name));
         case Foreign::multiboot:
@@ -86,7 +88,7 @@ LoadedGuest load_flat(GuestMemory& memory, const FlatGuest& guest) {
         std::copy(guest.bytes->begin(), guest.bytes->end(), room.begin());
         loaded.size = guest.bytes->size();
     }
-    loaded.note = check_format(guest.path, room.first(loaded.size));
+    loaded.note = check_format(guest, room.first(loaded.size));
     loaded.registers = initial_registers(memory, guest.mode, entry);
     return loaded;
 }

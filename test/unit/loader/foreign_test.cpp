@@ -47,6 +47,21 @@ BOOST_AUTO_TEST_CASE(multiboot_needs_its_checksum_its_alignment_and_a_place_in_t
     BOOST_TEST((format_of(multiboot_at(0, magic, 0).substr(0, 11)) == Foreign::none));
 }
 
+BOOST_AUTO_TEST_CASE(multiboot_2_needs_its_checksum_its_alignment_and_a_place_in_the_first_32_kib) {
+    const auto at = [](std::size_t place, std::uint32_t sum_error) {
+        std::string image(place + 16, '\0');
+        const std::uint32_t header[] = {0xe852'50d6, 0, 16, 0 - 0xe852'50d6u - 16 + sum_error};
+        std::memcpy(image.data() + place, header, sizeof header);
+        return image;
+    };
+    BOOST_TEST((format_of(at(0, 0)) == Foreign::multiboot));
+    BOOST_TEST((format_of(at(32768 - 16, 0)) == Foreign::multiboot));
+    BOOST_TEST((format_of(at(32768 - 8, 0)) == Foreign::none));
+    BOOST_TEST((format_of(at(4, 0)) == Foreign::none));
+    BOOST_TEST((format_of(at(0, 1)) == Foreign::none));
+    BOOST_TEST((format_of(at(0, 0).substr(0, 15)) == Foreign::none));
+}
+
 BOOST_AUTO_TEST_CASE(no_beginning_of_a_file_is_read_past_its_end) {
     std::mt19937 random(1);
     for (int i = 0; i < 300; ++i) {
