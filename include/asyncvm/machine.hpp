@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace asyncvm {
@@ -130,6 +131,11 @@ public:
     /// now if that vCPU has no thread: before run(), after it has halted. Completes when `work` has returned, and throws
     /// what it throws. Any executor. Throws std::out_of_range if `cpu >= cpus()`.
     [[nodiscard]] awaitable<void> call(unsigned cpu, std::function<void(Cpu&)> work);
+
+    /// Why a guest that runs may hang: where vCPU `cpu` is, its code, its last exits with their counts, its registers, as in
+    /// the report about a guest that has crashed (Outcome::report). The guest goes on. Empty if that vCPU does not run.
+    /// Completes when the vCPU has left the guest; the same executor and exceptions as call().
+    [[nodiscard]] awaitable<std::string> report(unsigned cpu);
 
     /// Writes that were collected instead of stopping a vCPU, and delivered (docs/posted-writes.md). Any thread.
     [[nodiscard]] std::uint64_t posted_writes() const noexcept;

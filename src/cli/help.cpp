@@ -85,9 +85,9 @@ Other options:
 SIZE and ADDR are numbers (42, 0x2a, 0b101010, 0o52) and may end in K, M or G.
 An option that can't be repeated counts as it was given last.
 
-Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the guest and ends in
-order; one half a second or more later ends at once. SIGUSR1 shows statistics, with
---stats.
+Signals: the first SIGINT, SIGTERM or SIGHUP shows where the guest is, stops it and
+ends in order; one half a second or more later ends at once. SIGQUIT shows where the
+guest is, and it goes on. SIGUSR1 shows statistics, with --stats.
 
 Exit codes:
   0        the guest halted

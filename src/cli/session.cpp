@@ -7,6 +7,7 @@
 #include "cli/streams.hpp"
 #include "cli/wiring.hpp"
 
+#include <asyncvm/event.hpp>
 #include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 #include <asyncvm/statistics.hpp>
@@ -17,6 +18,7 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,6 +35,15 @@ struct Interruption {
     std::string by;  ///< "SIGTERM"
     int code;        ///< the program's exit code for it
     std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
+};
+
+/// What each vCPU has said about itself.
+struct Reports {
+    explicit Reports(unsigned cpus) : texts(cpus), missing(cpus) {}
+
+    std::vector<std::string> texts;
+    unsigned missing;
+    Event changed;
 };
 
 // The chardev lives as long as the coroutine, whoever else lets it go.
@@ -72,6 +83,8 @@ private:
     void attach();
     void interrupt(Interruption by);
     void cancel_waits();
+    static awaitable<void> collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports);
+    [[nodiscard]] awaitable<void> print_reports();
     [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
@@ -119,8 +132,35 @@ void Session::interrupt(Interruption by) {
         ::_exit(by.code);
     }
     interruption_ = std::move(by);
-    machine_.stop();
-    cancel_waits();
+    asio::co_spawn(loop_, print_reports(), [this](const std::exception_ptr&) {
+        machine_.stop();
+        cancel_waits();
+    });
+}
+
+awaitable<void> Session::collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports) {
+    auto text = co_await machine.report(cpu);
+    reports->texts[cpu] = std::move(text);
+    --reports->missing;
+    reports->changed.notify();
+}
+
+/// Of each vCPU that runs. One that can't be reached in time must not keep the program from its end.
+awaitable<void> Session::print_reports() {
+    const auto reports = std::make_shared<Reports>(options_.cpus);
+    for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
+        asio::co_spawn(loop_, collect_report(machine_, cpu, reports), [](const std::exception_ptr&) {});
+    }
+    const auto until = std::chrono::steady_clock::now() + 200ms;
+    for (;;) {
+        const auto seen = reports->changed.generation();
+        const auto now = std::chrono::steady_clock::now();
+        if (reports->missing == 0 || now >= until) break;
+        co_await reports->changed.wait(seen, until - now);
+    }
+    for (const auto& text : reports->texts) {
+        if (!text.empty()) print_plain("asyncvm: " + text);
+    }
 }
 
 void Session::cancel_waits() {
@@ -201,6 +241,8 @@ void Session::on_signal(int number) {
         print("out of memory: the guest is stopped (take a smaller backlog=, or raise the limit that `ulimit -v` shows)");
         out_of_memory_ = true;
         machine_.stop();
+    } else if (number == SIGQUIT) {
+        asio::co_spawn(loop_, print_reports(), [](const std::exception_ptr&) {});
     } else if (number != SIGUSR1) {
         interrupt({.by = std::string(signal_name(number)), .code = exit_code::signal_base + number});
     } else if (options_.statistics) {

@@ -104,7 +104,7 @@ bool is_default(int number) noexcept {
 template <typename Act>
 void for_each_end(Act act) {
     for (const int number :
-         {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGXCPU, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGPWR, SIGIO, SIGSTKFLT}) {
+         {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGPWR, SIGIO, SIGSTKFLT}) {
         act(number);
     }
     for (int number = SIGRTMIN + 1; number <= SIGRTMAX; ++number) act(number);
@@ -137,8 +137,9 @@ Signals::Signals(asio::io_context& loop, std::function<void(int)> on_signal)
     woken_.assign(fd);
     wake_fd = fd;
     for_each_end([](int number) {
-        if (number == SIGINT || number == SIGTERM || number == SIGQUIT || is_default(number)) handle(number, on_end);
+        if (number == SIGINT || number == SIGTERM || is_default(number)) handle(number, on_end);
     });
+    handle(SIGQUIT, on_any);
     // What was noted before.
     if (noted.load() != 0 || memory_is_short.load()) wake();
     wait();

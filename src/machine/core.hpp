@@ -51,6 +51,8 @@ public:
     [[nodiscard]] static awaitable<void> call(std::shared_ptr<MachineCore> self, unsigned cpu,
                                               std::function<void(Cpu&)> work);
 
+    [[nodiscard]] static awaitable<std::string> report(std::shared_ptr<MachineCore> self, unsigned cpu);
+
     /// One pause less. Any thread.
     void release_pause() noexcept;
 

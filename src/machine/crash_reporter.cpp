@@ -5,8 +5,6 @@
 #include <string>
 #include <variant>
 
-#include "report/report.hpp"
-
 namespace asyncvm {
 
 namespace {
@@ -26,19 +24,29 @@ Outcome CrashReporter::outcome(const Exit& exit, Cpu& from) const {
     outcome.kind = kind_of(exit);
     if (outcome.kind == Outcome::Kind::halted) return outcome;
     const Registers registers = from.registers();
-    const CrashContext crash{cpu,
-                             exit,
-                             registers,
-                             memory,
-                             history,
-                             &started_with,
-                             [this](Space space, std::uint64_t address) {
-                                 return std::string((space == Space::port ? ports : mmio).device_name(address));
-                             },
-                             posted};
+    const CrashContext crash = context(exit, registers);
     outcome.summary = summarize(crash);
     outcome.report = format_report(crash);
     return outcome;
+}
+
+std::string CrashReporter::report_running(Cpu& from) const {
+    const Exit none = Interrupted{};
+    const Registers registers = from.registers();
+    return format_report(context(none, registers));
+}
+
+CrashContext CrashReporter::context(const Exit& exit, const Registers& registers) const {
+    return {cpu,
+            exit,
+            registers,
+            memory,
+            history,
+            &started_with,
+            [this](Space space, std::uint64_t address) {
+                return std::string((space == Space::port ? ports : mmio).device_name(address));
+            },
+            posted};
 }
 
 Outcome outcome_of_exception(const std::exception_ptr& failure, unsigned cpu) {

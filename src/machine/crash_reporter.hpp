@@ -7,8 +7,9 @@
 
 #include <cstdint>
 #include <exception>
+#include <string>
 
-#include "report/exit_history.hpp"
+#include "report/report.hpp"
 
 namespace asyncvm {
 
@@ -24,6 +25,12 @@ struct CrashReporter {
 
     /// On the vCPU's thread. `exit` is one that ends the guest; reads the registers of `from`.
     [[nodiscard]] Outcome outcome(const Exit& exit, Cpu& from) const;
+
+    /// On the vCPU's thread, between two exits or while an access waits: the report about a guest that runs.
+    [[nodiscard]] std::string report_running(Cpu& from) const;
+
+private:
+    [[nodiscard]] CrashContext context(const Exit& exit, const Registers& registers) const;
 };
 
 /// An exception that reached the top of a vCPU: an error of the host, or a bug of ours.

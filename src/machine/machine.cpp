@@ -43,6 +43,8 @@ awaitable<void> Machine::call(unsigned cpu, std::function<void(Cpu&)> work) {
     return MachineCore::call(core_, cpu, std::move(work));
 }
 
+awaitable<std::string> Machine::report(unsigned cpu) { return MachineCore::report(core_, cpu); }
+
 std::uint64_t Machine::posted_writes() const noexcept { return core_->posted_writes(); }
 Statistics Machine::statistics() const { return core_->statistics(); }
 

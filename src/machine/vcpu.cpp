@@ -293,10 +293,14 @@ VcpuPlace Vcpu::place() const noexcept {
 
 std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {
     if (std::holds_alternative<Halted>(exit)) return std::nullopt;
+    return reporter().outcome(exit, *cpu_);
+}
+
+std::string Vcpu::report_running() { return reporter().report_running(*cpu_); }
+
+CrashReporter Vcpu::reporter() const {
     const std::uint64_t posted = surroundings_.coalesced != nullptr ? surroundings_.coalesced->delivered() : 0;
-    const CrashReporter reporter{
-        surroundings_.memory, surroundings_.ports, surroundings_.mmio, history_, started_with_, index_, posted};
-    return reporter.outcome(exit, *cpu_);
+    return {surroundings_.memory, surroundings_.ports, surroundings_.mmio, history_, started_with_, index_, posted};
 }
 
 }  // namespace asyncvm

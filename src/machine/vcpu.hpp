@@ -23,6 +23,7 @@
 namespace asyncvm {
 
 class CoalescedWrites;
+struct CrashReporter;
 
 /// What a vCPU is doing, as seen from another thread.
 struct VcpuPlace {
@@ -91,6 +92,9 @@ public:
     /// In a pause, after remember(true): as it was then. On the vCPU's thread. Throws as Cpu::restore_state().
     void reset_state() { cpu_->restore_state(started_as_); }
 
+    /// The report about a guest that runs. In call().
+    [[nodiscard]] std::string report_running();
+
     /// Any thread.
     [[nodiscard]] VcpuPlace place() const noexcept;
     [[nodiscard]] unsigned index() const noexcept { return index_; }
@@ -125,6 +129,7 @@ private:
     void thread_main();
     void serve();
     [[nodiscard]] std::optional<Outcome> describe_end(const Exit& exit);
+    [[nodiscard]] CrashReporter reporter() const;
     /// The builtin, because an unoptimised std::atomic stores with a locked instruction whatever the order.
     void be_at(std::uint64_t place) noexcept { __atomic_store_n(&place_, place, __ATOMIC_RELAXED); }
     [[nodiscard]] bool asked_for(unsigned requests) const noexcept { return (requests_.load() & requests) != 0; }

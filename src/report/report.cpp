@@ -5,6 +5,7 @@
 #include "report/disassembler.hpp"
 #include "report/hints.hpp"
 #include "report/names.hpp"
+#include "report/stuck.hpp"
 #include "report/wording.hpp"
 
 #include <fmt/format.h>
@@ -57,6 +58,7 @@ std::string summarize(const CrashContext& crash, const CodeContext& context) {
     if (std::holds_alternative<ShutDown>(crash.exit)) return "triple fault " + place;
     if (std::holds_alternative<Debug>(crash.exit)) return "unexpected debug exit " + place;
     if (std::holds_alternative<Halted>(crash.exit)) return "halted " + place;
+    if (std::holds_alternative<Interrupted>(crash.exit)) return "running " + place;
     return "stopped " + place;
 }
 
@@ -115,7 +117,9 @@ std::string summarize(const CrashContext& crash) { return summarize(crash, look_
 std::string format_report(const CrashContext& crash) {
     const CodeContext context = look_at(crash);
     std::string text = summarize(crash, context) + '\n';
-    for (const std::string& hint : hints_about(crash, context)) text += fmt::format("hint: {}\n", hint);
+    const bool running = std::holds_alternative<Interrupted>(crash.exit);
+    const auto hints = running ? hints_about_running(crash, context) : hints_about(crash, context);
+    for (const std::string& hint : hints) text += fmt::format("hint: {}\n", hint);
     if (context.place_known || crash.started_with != nullptr) {
         const char* const place = !context.reset        ? ""
                                   : context.place_known ? " at the last exit, if the mode is still the first"

@@ -1,4 +1,4 @@
-/// The report about a guest that crashed. docs/reports.md shows one.
+/// The report about a guest that crashed, or that is looked at while it runs. docs/reports.md shows one.
 #pragma once
 
 #include "report/exit_history.hpp"

@@ -1,0 +1,72 @@
+#include "report/stuck.hpp"
+
+#include "crash_fixture.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace asyncvm;
+using asyncvm::test::contains;
+using asyncvm::test::MadeUpDeath;
+using asyncvm::test::put;
+
+namespace {
+
+std::string report_of(const MadeUpDeath& guest) { return format_report(guest.crash()); }
+
+void poll(MadeUpDeath& guest, std::uint64_t port, int times) {
+    for (int i = 0; i < times; ++i) guest.port(Direction::read, port, {std::byte{0xff}}, 0x10002);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_guest_that_runs_is_reported_like_one_that_died) {
+    MadeUpDeath guest(Mode::long64, Interrupted{});
+    put(guest.memory, 0x10000, {0xe4, 0x64, 0xeb, 0xfc});
+    poll(guest, 0x64, 87891);
+    const auto report = report_of(guest);
+    BOOST_TEST(report.starts_with("running at 0x10000 (vCPU 0)\n"), report);
+    BOOST_TEST(contains(report, "in 0x64 -> 0xff (no device) at rip 0x10002, 87891 times\n"), report);
+    BOOST_TEST(contains(report,
+                        "hint: it reads port 0x64 again and again: the keyboard controller of a PC, which this machine "
+                        "does not have"),
+               report);
+    BOOST_TEST(contains(report, "code (64-bit long mode):"), report);
+    BOOST_TEST(contains(report, "registers of vCPU 0:"), report);
+    BOOST_TEST(contains(report, "stack at"), report);
+}
+
+BOOST_AUTO_TEST_CASE(only_what_is_polled_and_not_there_gets_a_hint) {
+    MadeUpDeath guest(Mode::protected32, Interrupted{});
+    put(guest.memory, 0x10000, {0xeb, 0xfe});
+    poll(guest, 0x3fd, 1000);
+    poll(guest, 0x64, 99);
+    BOOST_TEST(!contains(report_of(guest), "hint:"), report_of(guest));
+    poll(guest, 0x1234, 100);
+    BOOST_TEST(contains(report_of(guest), "it reads port 0x1234 again and again: a device, which"), report_of(guest));
+}
+
+BOOST_AUTO_TEST_CASE(a_boot_sector_is_told_that_there_is_no_bios) {
+    MadeUpDeath guest(Mode::real16, Interrupted{});
+    put(guest.memory, 0x10000, {0xeb, 0xfe});
+    BOOST_TEST(!contains(report_of(guest), "BIOS"), report_of(guest));
+    put(guest.memory, 0x10000 + 510, {0x55, 0xaa});
+    BOOST_TEST(contains(report_of(guest), "there is no BIOS here, and this is a boot sector (0x55aa)"), report_of(guest));
+}
+
+BOOST_AUTO_TEST_CASE(an_int_through_an_empty_vector_is_told_that_there_is_no_bios) {
+    MadeUpDeath guest(Mode::real16, Interrupted{});
+    put(guest.memory, 0x10000, {0xcd, 0x10});
+    guest.registers.cs.base = 0;
+    guest.registers.cs.selector = 0;
+    guest.registers.rip = 0x400;
+    BOOST_TEST(contains(report_of(guest), "there is no BIOS here: INT goes through an empty vector"), report_of(guest));
+}
+
+BOOST_AUTO_TEST_CASE(a_halt_says_whether_an_interrupt_could_end_it) {
+    MadeUpDeath guest(Mode::long64, Interrupted{});
+    put(guest.memory, 0x10000, {0xf4, 0xeb, 0xfd});
+    guest.registers.rip = 0x10001;
+    BOOST_TEST(contains(report_of(guest), "it may wait in HLT with interrupts off"), report_of(guest));
+    guest.registers.rflags |= 0x200;
+    BOOST_TEST(contains(report_of(guest), "it may wait in HLT for an interrupt"), report_of(guest));
+}
