@@ -39,7 +39,7 @@ struct SocketAddress {
 /// that is less than 88 bytes, and costs nothing here: it is only on a wire that data is cut into segments.
 void use_small_segments(int fd, const SocketAddress& address) noexcept;
 
-/// Listens on TCP and says in `address` where. Throws Error(host).
+/// Listens on TCP and sets `address` to where. Throws Error(host).
 [[nodiscard]] UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address);
 
 /// Listens at a path; a socket file that nobody listens at is replaced. `file` removes the new one on every way out, if it

@@ -52,15 +52,15 @@ public:
 
 protected:
     virtual void run() = 0;
-    /// Gives the kernel what it takes at once, and looks what has arrived.
+    /// Gives the kernel all that it takes at once, and looks how much has arrived.
     virtual void push() = 0;
-    /// Whether somebody is there, be it one who is not trusted with output yet.
+    /// Whether a client is there, also one that gets no output yet.
     [[nodiscard]] virtual bool attended() { return queue_.connected(); }
     /// Bytes that have left the queue and that nobody has got yet.
     [[nodiscard]] virtual std::uint64_t in_kernel() { return 0; }
-    /// Bytes that nobody will ever get, though no option asked for that.
+    /// Bytes that nobody will ever get, though no option allows that.
     [[nodiscard]] virtual std::uint64_t undeliverable() { return 0; }
-    /// The guest has ended: input is for nobody from now on.
+    /// The guest has ended: nobody takes input from now on.
     virtual void guest_ended() {}
     /// Everything has been delivered, or may no longer be waited for: ends the connection, if there is one, so that its peer
     /// loses nothing. Takes until `deadline` at most.
@@ -75,7 +75,7 @@ protected:
     void spawn(awaitable<void> work);
     void log(std::string_view text) const;
     void set_connected(bool connected);
-    /// Tells of output that the client will never get: at most once a second, unless `now`.
+    /// Logs how much output the client will never get: at most once a second, unless `now`.
     void report_lost(bool now = false);
 
     [[nodiscard]] const ChardevSpec& spec() const noexcept { return spec_; }
@@ -112,7 +112,7 @@ private:
     Clock::time_point lost_told_at_{};
 };
 
-/// How long drain() tries to write what can't be written, unless `linger` says so.
+/// How long drain() goes on trying to write to a full disk, unless there is a `linger`.
 inline constexpr std::chrono::seconds patience_with_files{2};
 
 /// "1 byte waits", "13 bytes wait".

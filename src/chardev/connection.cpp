@@ -45,7 +45,7 @@ TcpStatus tcp_status(int fd) {
     return status;
 }
 
-// What the kernel holds for the peer stays in our memory too, until it has arrived.
+// The bytes that the kernel holds for the peer stay in this process's memory too, until they have arrived.
 constexpr int tcp_send_buffer = 128 << 10;
 // A message of 2 KiB takes 4,352 bytes of memory, and the socket is writable again when at most a quarter of twice this
 // number is in use: one large message, or a few small ones, are under way at a time.
@@ -99,7 +99,7 @@ void Connection::note_error(int error) {
     }
 }
 
-/// Tells the queue what has arrived.
+/// Reports to the queue how much has arrived.
 void Connection::acknowledge(Queue& queue) {
     int held = 0;
     if (::ioctl(socket_, SIOCOUTQ, &held) != 0) return;
@@ -201,7 +201,7 @@ bool Connection::send_plain(Queue& queue, bool& all) {
     fsm_.sent(bytes);
     map_.plain(bytes);
     queue.take(Queue::Reader::client, batch_.position + bytes);
-    // Who writes while this sends would be chased with a message for each few bytes: they are collected instead.
+    // A guest that prints while this sends would cause a message for each few bytes: they are collected instead.
     all = batch_.size < limit && bytes == batch_.size;
     return true;
 }

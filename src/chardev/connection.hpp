@@ -1,5 +1,5 @@
-/// One connection on a stream socket: what was sent in it, what of that has arrived. No coroutines: each function does what
-/// can be done at once, and tells the state machine what came of it.
+/// One connection on a stream socket: the bytes that were sent in it, and how many of them have arrived. No coroutines: each
+/// function does all that can be done at once, and reports the result to the state machine.
 #pragma once
 
 #include <chardev/connection_fsm.hpp>
@@ -41,7 +41,7 @@ public:
     bool send(Queue& queue);
     /// ConnectionFsm::Input::read and discard. Returns false if there may be more to read.
     bool receive(Queue& queue);
-    /// Looks what has arrived, and whether the connection still lives.
+    /// Looks how much has arrived, and whether the connection still lives.
     void look(Queue& queue);
     /// Follows ending() until it waits or is over. Returns how many bytes of input had to be thrown away, because the guest
     /// had left too many unread before.

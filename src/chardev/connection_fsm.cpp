@@ -7,7 +7,7 @@ namespace {
 
 // How long a closing connection may be silent before it is given up.
 constexpr auto silence = std::chrono::seconds(1);
-// No event tells of an acknowledgement: it is asked for.
+// An acknowledgement causes no event: the owner looks for it.
 constexpr ConnectionFsm::Time::duration shortest_pause = std::chrono::milliseconds(1);
 constexpr ConnectionFsm::Time::duration longest_pause = std::chrono::milliseconds(50);
 

@@ -1,5 +1,5 @@
-/// The life of one connection as a state machine: it is told what has happened and says what to do next. Pure: no socket, no
-/// clock, no coroutine.
+/// The life of one connection as a state machine: events go in, the next action comes out. Pure: no socket, no clock, no
+/// coroutine.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace asyncvm {
 
-/// The one who owns a connection follows three answers, each in a loop of its own:
+/// The owner of a connection follows three answers, each in a loop of its own:
 ///
 ///     input()     what to do about bytes from the peer
 ///     output()    what to do about bytes for the peer

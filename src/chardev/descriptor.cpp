@@ -85,7 +85,7 @@ long SharedDescriptor::read(std::span<std::byte> data) noexcept {
 }
 
 long SharedDescriptor::write(std::span<const std::byte> data) noexcept {
-    // What a terminal or a pipe that says it is ready takes without blocking.
+    // A terminal or a pipe that is ready takes so many bytes without blocking.
     constexpr std::size_t careful = 256;
     long put = 0;
     switch (kind_) {
@@ -106,7 +106,7 @@ long SharedDescriptor::write(std::span<const std::byte> data) noexcept {
 }
 
 StdStream::StdStream(asio::io_context& loop, int fd, bool writing) : descriptor_(fd, writing) {
-    // Asio makes what it watches non-blocking: that is the epoll descriptor here, not what is shared.
+    // Asio makes the descriptor that it watches non-blocking: here that is the epoll descriptor, not the shared one.
     UniqueFd watcher(::epoll_create1(EPOLL_CLOEXEC));
     epoll_event event{};
     event.events = writing ? EPOLLOUT : EPOLLIN;
@@ -117,7 +117,7 @@ StdStream::StdStream(asio::io_context& loop, int fd, bool writing) : descriptor_
 
 awaitable<void> StdStream::wait() {
     if (!watched_) {
-        // Nothing tells when it goes on: a pause, so that the one who tries again does not spin.
+        // There is no event to wait for: a pause, so that the caller does not spin.
         constexpr auto pause = std::chrono::milliseconds(10);
         co_await sleep_for(pause);
         co_return;

@@ -55,7 +55,7 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
         const auto seen = self->state().generation();
         if (self->closed()) co_return;
         if (self->occupied()) {
-            // That a client has ended its output behind input that nobody reads, no event tells.
+            // There is no event if a client ends its output behind input that nobody reads.
             const bool blocked = self->connection()->fsm().input() == ConnectionFsm::Input::wait_room;
             co_await self->state().wait(seen, blocked ? Clock::duration(look) : Event::no_limit);
             continue;

@@ -21,8 +21,8 @@ namespace asyncvm {
 class OutputLog {
 public:
     enum class Reader : std::uint8_t {
-        client,  ///< the other end: takes bytes, and says later what has arrived
-        copy,    ///< the file that gets everything: what it takes has arrived
+        client,  ///< the other end: takes bytes, and later reports which have arrived
+        copy,    ///< the file that gets everything: the bytes that it takes have arrived
     };
 
     struct Options {

@@ -208,8 +208,7 @@ void Pty::push() {
     if (queue().connected() && present()) (void)flush();
 }
 
-/// Asked while draining. Opening the terminal here hides who else has it open, which matters no more once the queue is
-/// empty.
+/// Only while draining: with the terminal open here, others that have it open can't be seen any more.
 std::uint64_t Pty::in_kernel() {
     // A reader sees at most 4 KiB. The rest comes when the reader has emptied them *and* is on its way out of its read().
     // Nothing shows it in between, and on a busy machine that takes a while.

@@ -29,7 +29,7 @@ public:
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
 
-    /// Who is told when writable(), readable() or connected() changes. Any thread.
+    /// `event` is notified when writable(), readable() or connected() changes. Any thread.
     void add_listener(Event& event);
     void remove_listener(Event& event);
 
@@ -92,7 +92,7 @@ public:
     void push_break();
     void set_connected(bool connected);
 
-    /// From now on output vanishes and no input comes: nobody who waits for the device's side waits for ever.
+    /// From now on output vanishes and no input comes, so that no device waits for ever.
     void close();
 
 private:

@@ -14,7 +14,7 @@
 
 namespace asyncvm {
 
-/// Ctrl-A: what a person at the terminal says to the monitor instead of to the guest. Pure.
+/// Ctrl-A: the keys at the terminal that are for asyncvm instead of for the guest. Pure.
 class Escape {
 public:
     enum class Action { none, quit, help, line_break };
