@@ -42,8 +42,15 @@ std::array<Watch, 22> watches{{{SIGSEGV, true},    {SIGBUS, true},     {SIGILL, 
 std::mutex mutex;
 unsigned users = 0;
 
-void on_signal(int signal, siginfo_t* info, void*) {
+std::atomic<FaultFilter> fault_filter = nullptr;
+
+void on_signal(int signal, siginfo_t* info, void* context) {
     const int error = errno;
+    const FaultFilter filter = fault_filter;
+    if (filter != nullptr && filter(signal, info, context)) {
+        errno = error;
+        return;
+    }
     put_back_everything();
     bool again = true;
     for (const auto& watch : watches) {
@@ -109,6 +116,8 @@ void PutBack::put_back() noexcept {
     if (std::exchange(done_, true)) return;
     if (place_ == most || claim(places[place_])) record_.act();
 }
+
+void set_fault_filter(FaultFilter filter) noexcept { fault_filter = filter; }
 
 void put_back_everything() noexcept {
     for (auto& place : places) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <type_traits>
@@ -57,5 +58,12 @@ private:
 
 /// Async-signal-safe.
 void put_back_everything() noexcept;
+
+/// Looks at a fault first and returns true if it has dealt with it: the process goes on, and nothing is put back. Runs in
+/// the signal's handler.
+using FaultFilter = bool (*)(int signal, siginfo_t* info, void* context) noexcept;
+
+/// One for the process; any thread. An emulator that lives with the faults of its own code sets it.
+void set_fault_filter(FaultFilter filter) noexcept;
 
 }  // namespace asyncvm

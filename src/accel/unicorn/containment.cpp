@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "accel/unicorn/fiber.hpp"
+#include "os/put_back.hpp"
 
 namespace asyncvm::unicorn {
 
@@ -140,22 +141,26 @@ void pass_on(int signal, siginfo_t* info, void* context) {
     }
 }
 
+/// Returns true if the fault is one on a fiber: the fiber is left when the handler returns.
+bool contain(int signal, siginfo_t* info, void* context) noexcept {
+    // abort() sends its signal to its own thread; another process sends it to all of them.
+    const bool sent_here = signal == SIGABRT && info->si_code == SI_TKILL && info->si_pid == ::getpid();
+    const bool fault = std::ranges::find(faults, signal) != faults.end() && (info->si_code > 0 || sent_here);
+    Fiber* const fiber = fault ? Fiber::current() : nullptr;
+    if (fiber == nullptr) return false;
+    // The handler returns to leave_after_fault(), called on the fiber's stack, of which nothing is needed any more: also
+    // where it was used up.
+    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+    registers[REG_RSP] = static_cast<greg_t>(fiber->stack_top() - 8);
+    registers[REG_RIP] = reinterpret_cast<greg_t>(&leave_after_fault);
+    registers[REG_RDI] = signal;
+    registers[REG_EFL] &= ~greg_t{0x400};  // the direction flag
+    return true;
+}
+
 void on_fault(int signal, siginfo_t* info, void* context) {
     const int error = errno;
-    // abort() sends its signal to its own thread; another process sends it to all of them.
-    const bool ours = info->si_code > 0 || (signal == SIGABRT && info->si_code == SI_TKILL && info->si_pid == ::getpid());
-    Fiber* const fiber = ours ? Fiber::current() : nullptr;
-    if (fiber == nullptr) {
-        pass_on(signal, info, context);
-    } else {
-        // The handler returns to leave_after_fault(), called on the fiber's stack, of which nothing is needed any more: also
-        // where it was used up.
-        auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-        registers[REG_RSP] = static_cast<greg_t>(fiber->stack_top() - 8);
-        registers[REG_RIP] = reinterpret_cast<greg_t>(&leave_after_fault);
-        registers[REG_RDI] = signal;
-        registers[REG_EFL] &= ~greg_t{0x400};  // the direction flag
-    }
+    if (!contain(signal, info, context)) pass_on(signal, info, context);
     errno = error;
 }
 
@@ -217,6 +222,8 @@ void contain_faults() {
             sigemptyset(&action.sa_mask);
             ::sigaction(faults[i], &action, &handlers_before[i]);
         }
+        // The program's own handlers, which put the terminal back, come later and are in front.
+        set_fault_filter(contain);
         faults_contained = true;
     });
 }

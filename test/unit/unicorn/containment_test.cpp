@@ -24,6 +24,7 @@
 #include "accel/unicorn/containment.hpp"
 #include "accel/unicorn/fiber.hpp"
 #include "dynamic/shared_library.hpp"
+#include "os/put_back.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -203,6 +204,26 @@ BOOST_AUTO_TEST_CASE(a_fault_on_a_fiber_leaves_it_and_nothing_else) {
         BOOST_TEST(why_left([] { use_up_the_stack(0); }) == "Unicorn crashed (SIGSEGV)");
         BOOST_TEST(why_left([] {}) == "");
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_fault_that_is_contained_puts_nothing_back) {
+    BOOST_TEST(in_a_child([] {
+                   contain_faults();
+                   static volatile std::sig_atomic_t done = 0;
+                   const PutBack terminal(
+                       +[](const int&) noexcept { done = 1; }, 0);
+                   for (int round = 0; round < 2; ++round) {
+                       if (why_left(touch_nothing) != "Unicorn crashed (SIGSEGV)") ::_exit(1);
+                       if (why_left([] { std::abort(); }) != "Unicorn crashed (SIGABRT)") ::_exit(2);
+                   }
+                   if (done != 0) ::_exit(3);
+               }) == 0);
+    BOOST_TEST(in_a_child([] {
+                   contain_faults();
+                   const PutBack terminal(
+                       +[](const int&) noexcept { ::_exit(42); }, 0);
+                   touch_nothing();
+               }) == 42);
 }
 
 BOOST_AUTO_TEST_CASE(a_guest_for_which_unicorn_gives_up_is_refused_with_its_place_and_bytes) {
