@@ -64,7 +64,7 @@ _asyncvm() {
         --serial | --debugcon) _asyncvm_stream "$typed" ;;
         --device) _asyncvm_device "$typed" "${words[0]}" ;;
         --posted-writes) _asyncvm_reply "$typed" '' 'on off' ;;
-        --memory-share) _asyncvm_reply "$typed" '' 'on off' ;;
+        --memory-share | --irqchip) _asyncvm_reply "$typed" '' 'on off' ;;
         --hugepages) _asyncvm_reply "$typed" '' 'off on reserved' ;;
         --accel) _asyncvm_reply "$typed" '' 'kvm unicorn auto' ;;
         --mode) _asyncvm_reply "$typed" '' '16 32 64' ;;
@@ -73,7 +73,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --accel --posted-writes --device --no-defaults
+                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --device --no-defaults
                     --serial --debugcon --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

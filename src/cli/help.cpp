@@ -34,6 +34,8 @@ The machine:
   --cpus N, --smp N       how many vCPUs (default 1); all start at the entry
   --cpu -NAME[,+NAME]...  features of the processor that the guest does not see, or
                           can't do without; names as in /proc/cpuinfo
+  --irqchip on|off        interrupt controllers (PIC, IOAPIC, local APICs) and a timer
+                          (PIT), in the kernel (default off); with KVM only
   --accel kvm|unicorn|auto
                           what runs the guest: KVM, Unicorn (software: slower, without
                           interrupts), or KVM where it can be used (default)

@@ -58,6 +58,12 @@ bool parse_memory_share(std::string_view text) {
     fail(fmt::format("--memory-share {}: it is on (other processes can map the guest's memory) or off", text));
 }
 
+bool parse_irqchip(std::string_view text) {
+    if (text == "on") return true;
+    if (text == "off") return false;
+    fail(fmt::format("--irqchip {}: it is on (interrupt controllers and a timer, in the kernel) or off", text));
+}
+
 unsigned parse_cpus(std::string_view text) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > most_cpus) {
@@ -147,6 +153,10 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.accel.empty()) options.accelerator = parse_accelerator(raw.accel.back());
     if (options.accelerator == AcceleratorChoice::unicorn && !options.cpu_features.empty()) {
         fail("--cpu: the features of Unicorn's processor are fixed (drop it, or take --accel kvm)");
+    }
+    if (!raw.irqchip.empty()) options.irqchip = parse_irqchip(raw.irqchip.back());
+    if (options.accelerator == AcceleratorChoice::unicorn && options.irqchip) {
+        fail("--irqchip on: Unicorn can't interrupt a guest (drop it, or take --accel kvm)");
     }
     if (!raw.posted_writes.empty()) options.posted_writes = parse_posted_writes(raw.posted_writes.back());
     options.registers = parse_registers(raw.reg, options.mode, options.cpus);

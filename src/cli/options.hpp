@@ -31,6 +31,7 @@ struct Options {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     HugePages huge_pages = HugePages::off;
     bool memory_share = false;
+    bool irqchip = false;  ///< KvmOptions::irqchip and pit
     unsigned cpus = 1;
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;

@@ -48,13 +48,14 @@ constexpr Value values[] = {
     {"--posted-writes", &RawOptions::posted_writes},
     {"--hugepages", &RawOptions::huge_pages},
     {"--memory-share", &RawOptions::memory_share},
+    {"--irqchip", &RawOptions::irqchip},
     {"GUEST", &RawOptions::guest},
 };
 
 constexpr std::string_view names[] = {
-    "--help",          "--version", "--verbose",     "--no-defaults", "--serial",    "--debugcon",    "--device", "--load",
-    "--entry",         "--mode",    "--reg",         "--memory",      "--cpus",      "--smp",         "--cpu",    "--accel",
-    "--posted-writes", "--probe",   "--probe-lines", "--stats",       "--hugepages", "--memory-share"};
+    "--help",          "--version", "--verbose",     "--no-defaults", "--serial",    "--debugcon",     "--device", "--load",
+    "--entry",         "--mode",    "--reg",         "--memory",      "--cpus",      "--smp",          "--cpu",    "--accel",
+    "--posted-writes", "--probe",   "--probe-lines", "--stats",       "--hugepages", "--memory-share", "--irqchip"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

@@ -26,6 +26,7 @@ struct RawOptions {
     std::vector<std::string> memory;
     std::vector<std::string> huge_pages;
     std::vector<std::string> memory_share;
+    std::vector<std::string> irqchip;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;

@@ -69,8 +69,9 @@ public:
           machine_(
               machine_config(options),
               [this, &options] {
-                  return make_accelerator(options.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
-                                          {.cpu_features = options.cpu_features});
+                  return make_accelerator(
+                      options.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
+                      {.cpu_features = options.cpu_features, .irqchip = options.irqchip, .pit = options.irqchip});
               },
               loop_),
           streams_(loop_, make_log(), [this] { interrupt({.by = "Ctrl-A x", .code = exit_code::signal_base + SIGINT}); }) {}
@@ -84,7 +85,7 @@ private:
     void interrupt(Interruption by);
     void cancel_waits();
     static awaitable<void> collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports);
-    [[nodiscard]] awaitable<void> print_reports();
+    [[nodiscard]] awaitable<bool> print_reports();
     [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
@@ -132,7 +133,7 @@ void Session::interrupt(Interruption by) {
         ::_exit(by.code);
     }
     interruption_ = std::move(by);
-    asio::co_spawn(loop_, print_reports(), [this](const std::exception_ptr&) {
+    asio::co_spawn(loop_, print_reports(), [this](const std::exception_ptr&, bool) {
         machine_.stop();
         cancel_waits();
     });
@@ -145,8 +146,9 @@ awaitable<void> Session::collect_report(Machine& machine, unsigned cpu, std::sha
     reports->changed.notify();
 }
 
-/// Of each vCPU that runs. One that can't be reached in time must not keep the program from its end.
-awaitable<void> Session::print_reports() {
+/// Of each vCPU that runs: returns whether there is one. One that can't be reached in time must not keep the program from
+/// its end.
+awaitable<bool> Session::print_reports() {
     const auto reports = std::make_shared<Reports>(options_.cpus);
     for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
         asio::co_spawn(loop_, collect_report(machine_, cpu, reports), [](const std::exception_ptr&) {});
@@ -158,9 +160,13 @@ awaitable<void> Session::print_reports() {
         if (reports->missing == 0 || now >= until) break;
         co_await reports->changed.wait(seen, until - now);
     }
+    bool any = false;
     for (const auto& text : reports->texts) {
-        if (!text.empty()) print_plain("asyncvm: " + text);
+        if (text.empty()) continue;
+        any = true;
+        print_plain("asyncvm: " + text);
     }
+    co_return any;
 }
 
 void Session::cancel_waits() {
@@ -242,7 +248,9 @@ void Session::on_signal(int number) {
         out_of_memory_ = true;
         machine_.stop();
     } else if (number == SIGQUIT) {
-        asio::co_spawn(loop_, print_reports(), [](const std::exception_ptr&) {});
+        asio::co_spawn(loop_, print_reports(), [](const std::exception_ptr&, bool any) {
+            if (!any) print("SIGQUIT shows what the guest does: it does not run");
+        });
     } else if (number != SIGUSR1) {
         interrupt({.by = std::string(signal_name(number)), .code = exit_code::signal_base + number});
     } else if (options_.statistics) {

@@ -2,6 +2,7 @@
 // ends.
 #define BOOST_TEST_MODULE guests
 #include "harness.hpp"
+#include "small_guests.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -54,6 +55,15 @@ std::vector<Guest> all_guests() {
 }
 
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(interrupt_controllers_are_there_when_they_are_asked_for) {
+    const TemporaryDirectory directory;
+    const auto guest = directory.file("pic");
+    // mov al, 'U'; out 0x21, al; in al, 0x21; out 0xe9, al; out 0xf4, al -- reads the mask of the interrupt controller back
+    write_file(guest, guest_code("\xb0U\xe6\x21\xe4\x21\xe6\xe9\xe6\xf4"));
+    BOOST_TEST(run_asyncvm({"--irqchip", "on", guest}).out == "U");
+    BOOST_TEST(run_asyncvm({"--irqchip", "off", guest}).out == "\xff");
+}
 
 BOOST_AUTO_TEST_CASE(each_guest_gives_its_expected_output) {
     const auto guests = all_guests();

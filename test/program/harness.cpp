@@ -297,6 +297,16 @@ std::vector<std::string> asyncvm(std::vector<std::string> arguments) {
     return arguments;
 }
 
+std::vector<std::string> with_sanitizer_options(std::string_view options, std::vector<std::string> command) {
+    std::vector<std::string> all{"env"};
+    for (const char* const name : {"ASAN_OPTIONS", "TSAN_OPTIONS"}) {
+        const char* const present = std::getenv(name);
+        all.push_back(std::string(name) + '=' + (present != nullptr ? present : "") + ':' + std::string(options));
+    }
+    all.insert(all.end(), command.begin(), command.end());
+    return all;
+}
+
 Ended run_asyncvm(std::vector<std::string> arguments, std::string_view input) {
     Child child(asyncvm(std::move(arguments)));
     if (!input.empty()) child.type(input);

@@ -132,6 +132,9 @@ private:
 /// The program under test with these arguments.
 [[nodiscard]] std::vector<std::string> asyncvm(std::vector<std::string> arguments);
 
+/// `command` with more options for what sanitizers do at the end of a program: "report_thread_leaks=0".
+[[nodiscard]] std::vector<std::string> with_sanitizer_options(std::string_view options, std::vector<std::string> command);
+
 /// Runs it to its end.
 [[nodiscard]] Ended run_asyncvm(std::vector<std::string> arguments, std::string_view input = {});
 

@@ -74,6 +74,12 @@ BOOST_AUTO_TEST_CASE(what_the_memory_is_made_of_can_be_chosen) {
     BOOST_TEST(parse({"--memory-share", "on", "g"}).memory_share);
 }
 
+BOOST_AUTO_TEST_CASE(interrupt_controllers_can_be_asked_for) {
+    BOOST_TEST(!parse({"g"}).irqchip);
+    BOOST_TEST(parse({"--irqchip", "on", "g"}).irqchip);
+    BOOST_TEST(!parse({"--irqchip=on", "--irqchip=off", "g"}).irqchip);
+}
+
 BOOST_AUTO_TEST_CASE(the_accelerator_can_be_chosen) {
     BOOST_TEST((parse({"--accel", "kvm", "g"}).accelerator == AcceleratorChoice::kvm));
     BOOST_TEST((parse({"--accel=unicorn", "g"}).accelerator == AcceleratorChoice::unicorn));
@@ -180,6 +186,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
         {{"--hugepages", "2M", "g"}, "--hugepages 2M: it is off"},
         {{"--memory-share", "yes", "g"}, "--memory-share yes: it is on"},
         {{"--accel", "unicorn", "--cpu", "-avx", "g"}, "take --accel kvm"},
+        {{"--accel", "unicorn", "--irqchip", "on", "g"}, "--irqchip on: Unicorn can't interrupt a guest"},
+        {{"--irqchip", "yes", "g"}, "--irqchip yes: it is on"},
         {{"--cpus", "0", "g"}, "--cpus 0: a machine has 1 to 255 vCPUs"},
         {{"--cpus", "256", "g"}, "1 to 255 vCPUs"},
         {{"--cpus", "two", "g"}, "1 to 255 vCPUs"},
