@@ -89,7 +89,7 @@ int recorded_munmap(void* address, std::size_t size) {
 
 /// Unicorn empties its buffer by writing zeros to all of it: up to 1 GiB. Giving the pages back has the same effect, takes
 /// no memory and little time.
-[[gnu::no_sanitize("undefined")]] void* lazy_memset(void* to, int value, std::size_t size) {
+__attribute__((no_sanitize("undefined"))) void* lazy_memset(void* to, int value, std::size_t size) {
     constexpr std::size_t large = 4 << 20;
     auto* const from = static_cast<std::byte*>(to);
     if (value != 0 || size < large || !code_buffers().contains(from, size)) [[likely]]
