@@ -29,7 +29,7 @@ bool writable_within(int fd, std::chrono::milliseconds limit) noexcept {
     return ::poll(&room, 1, static_cast<int>(limit.count())) > 0;
 }
 
-/// The standard error, written without waiting for whoever reads it.
+/// The standard error. A write does not wait for the reader.
 class StandardError {
 public:
     void write(std::string_view text) noexcept {
@@ -122,7 +122,8 @@ private:
         return ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     }
 
-    /// A pipe or a terminal is opened once more: O_NONBLOCK on the descriptor itself would hold for all who share it.
+    /// A pipe or a terminal is opened once more: O_NONBLOCK on the descriptor itself would hold for all processes that share
+    /// it.
     void open() noexcept {
         opened_ = true;
         struct stat status {};

@@ -46,7 +46,7 @@ struct Reports {
     Event changed;
 };
 
-// The chardev lives as long as the coroutine, whoever else lets it go.
+// The coroutine keeps the chardev alive.
 awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
 awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
 
@@ -124,7 +124,7 @@ void Session::attach() {
                               .log = make_log()});
 }
 
-/// The first one ends the session in order; whoever asks again after a moment does not want to wait for that.
+/// The first interruption ends the session in order; one that comes `impatience` later ends the program at once.
 void Session::interrupt(Interruption by) {
     if (interruption_) {
         if (by.at - interruption_->at < impatience) return;
@@ -153,7 +153,7 @@ awaitable<bool> Session::print_reports() {
     for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
         asio::co_spawn(loop_, collect_report(machine_, cpu, reports), [](const std::exception_ptr&) {});
     }
-    const auto until = std::chrono::steady_clock::now() + 200ms;
+    const auto until = std::chrono::steady_clock::now() + 1s;
     for (;;) {
         const auto seen = reports->changed.generation();
         const auto now = std::chrono::steady_clock::now();

@@ -30,7 +30,7 @@ void reserve_memory();
 inline constexpr int out_of_memory = 0;
 
 /// Handles SIGUSR1, SIGQUIT and every signal that would end the program, faults and SIGKILL aside, while it lives. SIGINT,
-/// SIGTERM and SIGQUIT also if they were ignored at the start; the others stay ignored then, as nohup has it for SIGHUP.
+/// SIGTERM and SIGQUIT also if they were ignored at the start; the others stay ignored then: nohup ignores SIGHUP.
 ///
 /// Signals are noted where they come and `on_signal` is called for them on `loop`, and once with out_of_memory. A signal
 /// that ends the program does not depend on the loop: if the program does not run the guest yet, or if it is not the first

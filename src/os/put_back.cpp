@@ -20,7 +20,7 @@ struct Place {
 constexpr std::size_t most = 32;
 std::array<Place, most> places;
 
-/// Whether the caller is the one who has to act.
+/// Returns whether the caller has to act: one caller only.
 bool claim(Place& place) noexcept {
     auto expected = Place::armed;
     return place.state.compare_exchange_strong(expected, Place::done);
@@ -28,7 +28,7 @@ bool claim(Place& place) noexcept {
 
 struct Watch {
     int signal;
-    bool fault;  ///< watched also where somebody else handles it, who then gets it
+    bool fault;  ///< watched also if it has a handler, which gets it afterwards
     struct sigaction before {};
     bool installed = false;
 };
