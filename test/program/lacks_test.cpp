@@ -71,20 +71,21 @@ BOOST_FIXTURE_TEST_CASE(a_thread_that_is_refused_is_named, Files) {
     BOOST_TEST(refused);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_thread_for_a_name_is_refused_and_asked_for_again, Files) {
-    // All that the machine needs are there.
-    for (int threads = 1; threads < 5; ++threads) {
-        Child child(
-            lacking("threads:" + std::to_string(threads), {"--serial", "tcp:localhost:1,client,reconnect=0.01", spinning}));
+BOOST_FIXTURE_TEST_CASE(a_thread_for_a_name_that_is_refused_is_named, Files) {
+    bool named = false;
+    for (int threads = 0; threads < 5; ++threads) {
+        Child child(lacking("threads:" + std::to_string(threads), {"--serial", "tcp:localhost:1,client", spinning}));
         child.wait_until("an end, or no connection", [&] {
             return child.err().find("cannot connect") != std::string::npos || child.err().find("vCPU") != std::string::npos;
         });
-        if (child.err().find("cannot connect") == std::string::npos) continue;
-        child.send_signal(SIGTERM);
-        BOOST_TEST(child.wait().code == 128 + SIGTERM);
-        if (child.err().find("no thread to look the name up: resource temporarily unavailable") != std::string::npos) return;
+        // Without a thread for the vCPU it ends by itself, and the signal may come when that is nearly done.
+        ::kill(child.pid(), SIGTERM);
+        const auto& ended = child.wait();
+        BOOST_TEST((ended.code == 72 || ended.code == 128 + SIGTERM), ended.code << ": " << ended.err);
+        named =
+            named || ended.err.find("no thread to look the name up: resource temporarily unavailable") != std::string::npos;
     }
-    BOOST_TEST(false, "no run was without a thread for the name");
+    BOOST_TEST(named);
 }
 
 BOOST_AUTO_TEST_CASE(a_probe_without_threads_says_so) {
