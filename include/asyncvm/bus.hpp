@@ -25,6 +25,13 @@ struct AttachedRange {
     std::string_view device;
 };
 
+/// An address where the guest has found no device.
+struct UnclaimedAddress {
+    std::uint64_t address = 0;
+    std::uint64_t reads = 0;
+    std::uint64_t writes = 0;
+};
+
 /// Ports or memory, and the devices there: Machine::ports() and Machine::mmio(). What no device has reads all-ones, and
 /// writes there vanish.
 class Bus {
@@ -50,6 +57,9 @@ public:
 
     /// Accesses that found no device. Any thread.
     [[nodiscard]] virtual std::uint64_t unclaimed() const noexcept = 0;
+
+    /// Where they were: the 16 addresses that came first. Any thread.
+    [[nodiscard]] virtual std::vector<UnclaimedAddress> unclaimed_addresses() const = 0;
 };
 
 }  // namespace asyncvm

@@ -132,8 +132,9 @@ public:
     /// what it throws. Any executor. Throws std::out_of_range if `cpu >= cpus()`.
     [[nodiscard]] awaitable<void> call(unsigned cpu, std::function<void(Cpu&)> work);
 
-    /// Why a guest that runs may hang: where vCPU `cpu` is, its code, its last exits with their counts, its registers, as in
-    /// the report about a guest that has crashed (Outcome::report). The guest goes on. Empty if that vCPU does not run.
+    /// Why a guest that runs may hang, or where it has halted, also after the run: where vCPU `cpu` is, its code, its last
+    /// exits with their counts, its registers, as in the report about a guest that has crashed (Outcome::report). The guest
+    /// goes on. Empty if that vCPU has not begun, or was stopped.
     /// Completes when the vCPU has left the guest; the same executor and exceptions as call().
     [[nodiscard]] awaitable<std::string> report(unsigned cpu);
 

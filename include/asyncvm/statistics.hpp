@@ -54,6 +54,12 @@ struct CpuStatistics {
     std::uint64_t wake_ups = 0;  ///< how often its thread went on with a suspended access
 };
 
+/// An address without a device, and how often the guest has found none there.
+struct UnclaimedStatistics {
+    Space space = Space::port;
+    UnclaimedAddress at;
+};
+
 struct ExitCount {
     std::string_view kind;  ///< "port", "memory", "halted", "shut-down", "interrupted", "debug", "system-event", "failure"
     std::uint64_t count = 0;
@@ -64,6 +70,7 @@ struct Statistics {
     std::chrono::nanoseconds elapsed{};  ///< from the start of the run to its end, or until now
     std::vector<ExitCount> exits;        ///< every kind, in a fixed order
     std::vector<PlaceStatistics> places;
+    std::vector<UnclaimedStatistics> unclaimed;  ///< Bus::unclaimed_addresses() of both buses
     std::vector<CpuStatistics> cpus;
     std::uint64_t loop_wake_ups = 0;  ///< how often the device loop's thread has slept, whoever it works for
 };

@@ -40,7 +40,10 @@ void fill_with_ones(Transaction& transaction) {
 
 }  // namespace
 
-IoBus::IoBus(Space space, std::shared_ptr<DeviceSlots> slots) : space_(space), slots_(std::move(slots)) {}
+IoBus::IoBus(Space space, std::shared_ptr<DeviceSlots> slots) : space_(space), slots_(std::move(slots)) {
+    constexpr std::size_t most = 16;
+    unclaimed_addresses_.reserve(most);
+}
 
 IoBus::IoBus(Space space, asio::io_context& device_loop, Log log)
     : IoBus(space, std::make_shared<DeviceSlots>(device_loop, std::move(log))) {}
@@ -178,7 +181,7 @@ void IoBus::DeviceAccess::fail(std::exception_ptr failure, asio::cancellation_ty
 awaitable<void> IoBus::perform(Transaction& transaction, unsigned cpu) {
     const Mapping* const mapping = find(transaction.address);
     if (mapping == nullptr && !reaches_device(transaction.address, transaction.size)) {
-        unclaimed_.fetch_add(1, std::memory_order_relaxed);
+        note_unclaimed(transaction);
         fill_with_ones(transaction);
         co_return;
     }
@@ -205,6 +208,22 @@ awaitable<void> IoBus::perform(Transaction& transaction, unsigned cpu) {
     };
     Once once(*this, *mapping, transaction, cpu);
     co_await answer_each(once);
+}
+
+void IoBus::note_unclaimed(const Transaction& transaction) noexcept {
+    unclaimed_.fetch_add(1, std::memory_order_relaxed);
+    const std::lock_guard lock(unclaimed_mutex_);
+    auto found = std::ranges::find(unclaimed_addresses_, transaction.address, &UnclaimedAddress::address);
+    if (found == unclaimed_addresses_.end()) {
+        if (unclaimed_addresses_.size() == unclaimed_addresses_.capacity()) return;
+        found = unclaimed_addresses_.insert(found, {.address = transaction.address});
+    }
+    ++(transaction.direction == Direction::read ? found->reads : found->writes);
+}
+
+std::vector<UnclaimedAddress> IoBus::unclaimed_addresses() const {
+    const std::lock_guard lock(unclaimed_mutex_);
+    return unclaimed_addresses_;
 }
 
 void IoBus::on_burst(std::chrono::steady_clock::duration pause, std::function<void(const CoalescedZone&)> listener) {

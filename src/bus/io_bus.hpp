@@ -13,6 +13,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -36,6 +37,8 @@ public:
     [[nodiscard]] std::vector<AttachedRange> ranges() const override;
     [[nodiscard]] std::string_view device_name(std::uint64_t address) const noexcept override;
     [[nodiscard]] std::uint64_t unclaimed() const noexcept override { return unclaimed_.load(std::memory_order_relaxed); }
+
+    [[nodiscard]] std::vector<UnclaimedAddress> unclaimed_addresses() const override;
 
     class DeviceAccess;
     class Hint;
@@ -72,6 +75,7 @@ private:
     [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
     void written(const Mapping& mapping, const Transaction& transaction) const;
     void report_burst(const Transaction& transaction) const;
+    void note_unclaimed(const Transaction& transaction) noexcept;
 
     const Space space_;
     const std::shared_ptr<DeviceSlots> slots_;
@@ -79,6 +83,8 @@ private:
     std::function<void(const CoalescedZone&)> on_burst_;
     std::vector<Mapping> mappings_;
     std::atomic<std::uint64_t> unclaimed_ = 0;
+    mutable std::mutex unclaimed_mutex_;
+    std::vector<UnclaimedAddress> unclaimed_addresses_;  ///< never longer than it was reserved
 };
 
 /// Where the last access of a vCPU was: the next one is likely to be there again. One for each vCPU and bus.

@@ -79,8 +79,8 @@ Other options:
   --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY
   --stats                 count the guest's exits, device by device, and their times;
                           print at the end and at each SIGUSR1
-  -v, --verbose           print at the end how the guest ended, and how many accesses
-                          found no device
+  -v, --verbose           print at the end how the guest ended, how many accesses
+                          found no device and where, what each vCPU halted with
   -h, --help              show this text
   --version               show the version
 

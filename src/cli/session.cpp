@@ -50,6 +50,18 @@ struct Reports {
 awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
 awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
 
+/// " (0x64: 1000, 0x80: 1)": how often at each of the first addresses; nothing if there is none.
+std::string unclaimed_places(const Bus& bus) {
+    std::string text;
+    std::uint64_t sum = 0;
+    for (const auto& at : bus.unclaimed_addresses()) {
+        text += fmt::format("{}{:#x}: {}", text.empty() ? " (" : ", ", at.address, at.reads + at.writes);
+        sum += at.reads + at.writes;
+    }
+    if (text.empty()) return text;
+    return text + (sum < bus.unclaimed() ? ", ...)" : ")");
+}
+
 MachineConfig machine_config(const Options& options) {
     MachineConfig config;
     config.memory_size = options.memory_size;
@@ -205,6 +217,7 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
     // On a terminal the guest's last output comes before the messages about it.
     co_await terminal_.wait();
     print_outcome(outcome);
+    if (options_.verbose && outcome.kind == Outcome::Kind::halted) static_cast<void>(co_await print_reports());
     co_await others_.wait();
 }
 
@@ -217,8 +230,9 @@ void Session::print_outcome(const Outcome& outcome) {
         if (!outcome.report.empty()) print_plain((both ? "asyncvm: " : "") + outcome.report);
     }
     if (options_.verbose) {
-        print(fmt::format("accesses that found no device: {} to ports, {} to memory", machine_.ports().unclaimed(),
-                          machine_.mmio().unclaimed()));
+        print(fmt::format("accesses that found no device: {} to ports{}, {} to memory{}", machine_.ports().unclaimed(),
+                          unclaimed_places(machine_.ports()), machine_.mmio().unclaimed(),
+                          unclaimed_places(machine_.mmio())));
     }
 }
 

@@ -157,7 +157,13 @@ std::uint64_t MachineCore::posted_writes() noexcept {
     return coalesced_ ? coalesced_->delivered() : 0;
 }
 
-Statistics MachineCore::statistics() const { return recorder_ ? recorder_->snapshot(stats::Clock::now()) : Statistics(); }
+Statistics MachineCore::statistics() const {
+    if (!recorder_) return {};
+    Statistics statistics = recorder_->snapshot(stats::Clock::now());
+    for (const auto& at : ports_.unclaimed_addresses()) statistics.unclaimed.push_back({Space::port, at});
+    for (const auto& at : mmio_.unclaimed_addresses()) statistics.unclaimed.push_back({Space::memory, at});
+    return statistics;
+}
 
 IrqLine MachineCore::irq(unsigned gsi) {
     auto* const controller = accelerator_ ? accelerator_->irqchip() : nullptr;

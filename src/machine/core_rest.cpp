@@ -232,13 +232,13 @@ awaitable<void> MachineCore::call(std::shared_ptr<MachineCore> self, unsigned in
 awaitable<std::string> MachineCore::report(std::shared_ptr<MachineCore> self, unsigned index) {
     if (index >= self->config_.cpus) throw std::out_of_range("there is no such vCPU");
     std::string text;
-    if (self->vcpus_.empty() || !self->vcpus_[index]->alive()) co_return text;
+    if (self->vcpus_.empty() || !(self->vcpus_[index]->alive() || self->vcpus_[index]->halted())) co_return text;
     // Shared: the work may come when the wait for it has been given up.
     const auto made = std::make_shared<std::string>();
     std::function<void(Cpu&)> work = [self, index, made](Cpu&) {
         auto& vcpu = *self->vcpus_[index];
         const auto place = vcpu.place();
-        *made = vcpu.report_running();
+        *made = vcpu.report();
         if (place.kind == VcpuPlace::Kind::guest) return;
         made->insert(made->find('\n') + 1, fmt::format("it waits for {}\n", self->describe(place)));
     };

@@ -30,10 +30,9 @@ Outcome CrashReporter::outcome(const Exit& exit, Cpu& from) const {
     return outcome;
 }
 
-std::string CrashReporter::report_running(Cpu& from) const {
-    const Exit none = Interrupted{};
+std::string CrashReporter::report(const Exit& exit, Cpu& from) const {
     const Registers registers = from.registers();
-    return format_report(context(none, registers));
+    return format_report(context(exit, registers));
 }
 
 CrashContext CrashReporter::context(const Exit& exit, const Registers& registers) const {

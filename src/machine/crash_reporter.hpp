@@ -26,8 +26,9 @@ struct CrashReporter {
     /// On the vCPU's thread. `exit` is one that ends the guest; reads the registers of `from`.
     [[nodiscard]] Outcome outcome(const Exit& exit, Cpu& from) const;
 
-    /// On the vCPU's thread, between two exits or while an access waits: the report about a guest that runs.
-    [[nodiscard]] std::string report_running(Cpu& from) const;
+    /// On the vCPU's thread, between two exits or while an access waits, or after its end: the report about a guest that
+    /// runs (`exit` is Interrupted) or has halted.
+    [[nodiscard]] std::string report(const Exit& exit, Cpu& from) const;
 
 private:
     [[nodiscard]] CrashContext context(const Exit& exit, const Registers& registers) const;

@@ -46,6 +46,7 @@ void Vcpu::start() {
     context_.restart();
     requests_.fetch_and(~static_cast<unsigned>(cancel_request));
     alive_.store(true);
+    halted_.store(false);
     observed_ = !surroundings_.observers.empty();
     const SignalsBlocked blocked;
     try {
@@ -292,11 +293,17 @@ VcpuPlace Vcpu::place() const noexcept {
 }
 
 std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {
-    if (std::holds_alternative<Halted>(exit)) return std::nullopt;
+    if (std::holds_alternative<Halted>(exit)) {
+        halted_.store(true);
+        return std::nullopt;
+    }
     return reporter().outcome(exit, *cpu_);
 }
 
-std::string Vcpu::report_running() { return reporter().report_running(*cpu_); }
+std::string Vcpu::report() {
+    const Exit exit = halted() ? Exit(Halted{}) : Exit(Interrupted{});
+    return reporter().report(exit, *cpu_);
+}
 
 CrashReporter Vcpu::reporter() const {
     const std::uint64_t posted = surroundings_.coalesced != nullptr ? surroundings_.coalesced->delivered() : 0;

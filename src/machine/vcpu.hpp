@@ -92,14 +92,16 @@ public:
     /// In a pause, after remember(true): as it was then. On the vCPU's thread. Throws as Cpu::restore_state().
     void reset_state() { cpu_->restore_state(started_as_); }
 
-    /// The report about a guest that runs. In call().
-    [[nodiscard]] std::string report_running();
+    /// The report about a guest that runs or has halted. In call().
+    [[nodiscard]] std::string report();
 
     /// Any thread.
     [[nodiscard]] VcpuPlace place() const noexcept;
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     /// Whether the thread has work left. Any thread.
     [[nodiscard]] bool alive() const noexcept { return alive_.load(); }
+    /// Whether HLT has ended it. Any thread, once it is not alive().
+    [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
 
     /// After join(): an access that has been cancelled, and had no time to see that, ends.
     void end_cancelled_access();
@@ -150,6 +152,7 @@ private:
     std::atomic<unsigned> requests_ = 0;  ///< Request
     std::uint64_t place_ = 0;             ///< VcpuPlace in one word; see place()
     std::atomic<bool> alive_ = false;
+    std::atomic<bool> halted_ = false;
     std::atomic<bool> resting_ = false;
     Event wake_;  ///< requests_ has changed while the vCPU rests
     std::mutex calls_mutex_;

@@ -74,6 +74,7 @@ std::span<const std::byte> failed_instruction(const Failure& failure, const Code
 }
 
 std::vector<std::string> hints_about(const CrashContext& crash, const CodeContext& context) {
+    if (std::holds_alternative<Halted>(crash.exit)) return {};  // nothing went wrong
     std::vector<std::string> hints;
     const Registers& registers = context.registers;
     if (context.reset) {

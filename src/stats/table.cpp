@@ -131,6 +131,15 @@ void append_places(std::string& text, const Statistics& statistics) {
     if (!idle.empty()) text += fmt::format("never-accessed{}\n\n", idle);
 }
 
+void append_unclaimed(std::string& text, const Statistics& statistics) {
+    Table table(1, {"no-device", "reads", "writes"});
+    for (const auto& [space, at] : statistics.unclaimed) {
+        table.add({fmt::format("{}:{:#x}", space == Space::port ? "port" : "mem", at.address), number(at.reads),
+                   number(at.writes)});
+    }
+    if (!table.empty()) table.append_to(text);
+}
+
 void append_cpus(std::string& text, const Statistics& statistics) {
     Table table(4, {"cpu", "state", "since", "place", "in-guest", "in-device", "waiting", "wake-ups"});
     for (std::size_t index = 0; index < statistics.cpus.size(); ++index) {
@@ -150,6 +159,7 @@ std::string format_statistics(const Statistics& statistics, std::span<const Stre
     std::string text = fmt::format("statistics of {}\n\n", time(statistics.elapsed));
     append_exits(text, statistics);
     append_places(text, statistics);
+    append_unclaimed(text, statistics);
     append_cpus(text, statistics);
     Table table(2, {"stream", "where", "to-guest", "from-guest"});
     for (const auto& stream : streams) {

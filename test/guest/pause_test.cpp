@@ -140,6 +140,20 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_FIXTURE_TEST_SUITE(calling, Fixture)
 
+BOOST_AUTO_TEST_CASE(a_vcpu_that_has_halted_is_reported_after_the_run_and_one_that_has_not_begun_is_not) {
+    test.load({0xe6, 0x10, 0xf4});
+    std::string text = "none";
+    const auto work = [](Machine& machine, std::string& to) -> awaitable<void> { to = co_await machine.report(0); };
+    await(work(test.machine, text));
+    BOOST_TEST(text.empty());
+    test.run();
+    await(work(test.machine, text));
+    BOOST_TEST(text.starts_with("halted at 0x1000"), text);
+    BOOST_TEST(text.find("hint: ") == std::string::npos, text);
+    BOOST_TEST(text.find("out 0x10") != std::string::npos, text);
+    BOOST_TEST(text.find("registers of vCPU 0:") != std::string::npos, text);
+}
+
 BOOST_AUTO_TEST_CASE(work_runs_on_the_thread_of_a_vcpu_that_spins) {
     test.load({0xeb, 0xfe, 0xe6, 0x10, 0xeb, 0xfe});  // jmp .; out %al, $0x10; jmp .
     test.start();

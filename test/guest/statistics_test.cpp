@@ -94,6 +94,9 @@ BOOST_AUTO_TEST_CASE(each_exit_counts_at_its_place) {
     BOOST_TEST(ports.waiting.count == 0U);
     BOOST_TEST(place_at(statistics, Space::port, 0x64).writes == 1U);
     BOOST_TEST(place_at(statistics, Space::port, 0x64).device == "");
+    BOOST_REQUIRE(statistics.unclaimed.size() == 1U);
+    BOOST_TEST(statistics.unclaimed[0].at.address == 0x64U);
+    BOOST_TEST(statistics.unclaimed[0].at.writes == 1U);
     BOOST_TEST(place_at(statistics, Space::memory, 0xd000'0000).bytes == 4U);
     const auto& cpu = statistics.cpus.at(0);
     BOOST_TEST((cpu.state == CpuStatistics::State::ended));

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <csignal>
 #include <map>
+#include <regex>
 #include <sstream>
 
 using namespace program_test;
@@ -99,6 +100,9 @@ BOOST_AUTO_TEST_CASE(verbose_tells_how_the_guest_ended_and_what_found_no_device)
     BOOST_TEST(ended.err.find("asyncvm: the guest halted\n") != std::string::npos, ended.err);
     BOOST_TEST(ended.err.find("accesses that found no device: ") != std::string::npos, ended.err);
     BOOST_TEST(ended.err.find("accesses that found no device: 0 to ports") == std::string::npos, ended.err);
+    BOOST_TEST(std::regex_search(ended.err, std::regex("no device: [0-9]+ to ports \\(0x[0-9a-f]+: [0-9]+")), ended.err);
+    BOOST_TEST(ended.err.find("\nasyncvm: halted at 0x10") != std::string::npos, ended.err);
+    BOOST_TEST(ended.err.find("registers of vCPU 0:") != std::string::npos, ended.err);
 }
 
 BOOST_AUTO_TEST_CASE(a_triple_fault_is_reported_with_the_state_of_the_processor) {

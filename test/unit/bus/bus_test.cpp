@@ -65,6 +65,24 @@ BOOST_AUTO_TEST_CASE(absent_ports_read_all_ones_and_swallow_writes) {
     BOOST_TEST(read(0xcf8, 4) == 0xffff'ffffu);
     write(0x80, 4, 1);
     BOOST_TEST(bus.unclaimed() == 4u);
+    const auto at = bus.unclaimed_addresses();
+    BOOST_REQUIRE(at.size() == 3u);
+    BOOST_TEST(at[0].address == 0x3fdu);
+    BOOST_TEST(at[0].reads == 2u);
+    BOOST_TEST(at[0].writes == 0u);
+    BOOST_TEST(at[1].address == 0xcf8u);
+    BOOST_TEST(at[2].address == 0x80u);
+    BOOST_TEST(at[2].writes == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(absent_addresses_are_kept_up_to_a_number) {
+    for (std::uint64_t port = 0; port < 100; ++port) static_cast<void>(read(0x1000 + port, 1));
+    static_cast<void>(read(0x1000, 1));
+    BOOST_TEST(bus.unclaimed() == 101u);
+    const auto at = bus.unclaimed_addresses();
+    BOOST_REQUIRE(at.size() == 16u);
+    BOOST_TEST(at.front().reads == 2u);
+    BOOST_TEST(at.back().address == 0x100fu);
 }
 
 BOOST_AUTO_TEST_CASE(an_access_reaches_its_device_with_address_offset_size_and_data) {

@@ -35,6 +35,8 @@ Statistics busy() {
     idle.range = {.first = 0xd0000000, .size = 4};
     idle.device = "disk";
     statistics.places = {uart, absent, idle};
+    statistics.unclaimed = {{Space::port, {.address = 0x64, .reads = 1, .writes = 0}},
+                            {Space::memory, {.address = 0xfee00020, .reads = 0, .writes = 7}}};
     CpuStatistics waits;
     waits.state = CpuStatistics::State::waiting;
     waits.since = 1234567us;
@@ -74,6 +76,10 @@ port:other          9.00us  9.00us  9.00us       50ns   50ns   50ns      0      
 
 never-accessed disk=mem:0xd0000000-0xd0000003
 
+no-device       reads  writes
+port:0x64           1       0
+mem:0xfee00020      0       7
+
 cpu    state    since  place             in-guest  in-device  waiting  wake-ups
 vcpu0  waiting  1.23s  port:0x3f8-0x3ff     299us      1.50s    1.50s         3
 vcpu1  ended    -      -                    2000s        0ns      0ns         0
@@ -105,7 +111,7 @@ BOOST_AUTO_TEST_CASE(each_line_of_a_table_has_as_many_words_as_its_title) {
             BOOST_TEST(words(line) == width, line);
         }
     }
-    BOOST_TEST(tables == 5);
+    BOOST_TEST(tables == 6);
 }
 
 BOOST_AUTO_TEST_CASE(a_machine_that_has_not_run_has_a_short_one) {
