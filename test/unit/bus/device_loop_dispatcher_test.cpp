@@ -187,5 +187,5 @@ BOOST_AUTO_TEST_CASE(without_a_descriptor_the_message_says_what_to_do) {
         told = error.what();
     }
     setrlimit(RLIMIT_NOFILE, &before);
-    BOOST_TEST(told == "cannot make a way to slow: Too many open files (raise the limit that `ulimit -n` shows)");
+    BOOST_TEST(told == "cannot make a way to slow: too many open files (raise the limit that `ulimit -n` shows)");
 }

@@ -29,8 +29,8 @@ std::string failure_of(CpuidQuery& query) {
     return "no failure";
 }
 
-const std::string on_no_descriptor = "KVM_GET_SUPPORTED_CPUID failed: Bad file descriptor";
-const std::string on_no_kvm = "KVM_GET_SUPPORTED_CPUID failed: Inappropriate ioctl for device";
+const std::string on_no_descriptor = "KVM_GET_SUPPORTED_CPUID failed: bad file descriptor";
+const std::string on_no_kvm = "KVM_GET_SUPPORTED_CPUID failed: inappropriate ioctl for device";
 
 }  // namespace
 
