@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <async/signals_blocked.hpp>
 #include <asyncvm/error.hpp>
 #include <chardev/address.hpp>
 
@@ -10,6 +11,7 @@
 #include <unistd.h>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 namespace asyncvm {
 namespace {
@@ -143,6 +145,8 @@ UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
         if (errno == ECONNREFUSED) (void)::unlink(path.c_str());
     }
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    // A signal that ends the process between bind() and `file` would leave the file behind.
+    std::optional<SignalsBlocked> unfinished(std::in_place);
     if (!fd.valid() || ::bind(fd.get(), address.get(), address.size) != 0) {
         const int error = errno;
         throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {}{}", where, reason(error),
@@ -151,6 +155,7 @@ UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
     if (::lstat(path.c_str(), &status) == 0)
         file.emplace(&remove_file,
                      SocketFile{status.st_dev, status.st_ino, reinterpret_cast<const sockaddr_un&>(address.storage)});
+    unfinished.reset();
     if (::listen(fd.get(), pending_clients) != 0) {
         const int error = errno;
         file.reset();
