@@ -3,10 +3,12 @@
 #include <dlfcn.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <string_view>
 
@@ -37,4 +39,11 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
     constexpr std::string_view threads = "threads:";
     if (lack().starts_with(threads) && made++ >= std::atoi(lack().data() + threads.size())) return EAGAIN;
     return real<decltype(pthread_create)>("pthread_create")(thread, attributes, start, argument);
+}
+
+/// LACK=time: SIGTERM comes as soon as a Unix socket has its file.
+extern "C" int bind(int socket, const sockaddr* address, socklen_t size) noexcept {
+    const int result = real<decltype(bind)>("bind")(socket, address, size);
+    if (lack() == "time" && result == 0 && address->sa_family == AF_UNIX) ::kill(::getpid(), SIGTERM);
+    return result;
 }

@@ -124,6 +124,12 @@ BOOST_FIXTURE_TEST_CASE(memory_that_is_refused_stops_the_guest_and_what_it_print
     BOOST_TEST(child.err().find("not delivered") == std::string::npos, child.err());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_signal_right_after_bind_leaves_no_socket_file, Files) {
+    Child child(with_sanitizer_options("report_thread_leaks=0", lacking("time", {"--serial", "unix:" + socket, spinning})));
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+    BOOST_TEST(!std::filesystem::exists(socket));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_silent_name_server_holds_no_signal_up, Files) {
     Child child(lacking("names", {"--serial", "tcp:some.host:1,client", spinning}));
     child.wait_for_output("S");
