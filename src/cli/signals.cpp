@@ -35,10 +35,11 @@ constexpr std::pair<int, std::string_view> signal_names[] = {
     {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGXCPU, "SIGXCPU"},    {SIGVTALRM, "SIGVTALRM"}, {SIGPROF, "SIGPROF"},
     {SIGIO, "SIGIO"},     {SIGPWR, "SIGPWR"},   {SIGSTKFLT, "SIGSTKFLT"}};
 
-std::int64_t milliseconds_now() noexcept {
+/// Whole: of times that are cut to milliseconds a difference can be one too many.
+std::int64_t nanoseconds_now() noexcept {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 [[noreturn]] void end_at_once(int number, std::string_view how) noexcept {
@@ -74,11 +75,11 @@ void on_any(int number) {
 void on_end(int number) {
     if (!loop_is_running.load()) end_at_once(number, "stopped by ");
     const int error = errno;
-    const auto now = milliseconds_now();
+    const auto now = nanoseconds_now();
     std::int64_t first = 0;
     if (first_end.compare_exchange_strong(first, now)) {
         note(number);
-    } else if (now - first >= impatience.count()) {
+    } else if (now - first >= std::chrono::nanoseconds(impatience).count()) {
         end_at_once(number, "ended at once by ");
     }
     errno = error;
