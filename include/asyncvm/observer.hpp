@@ -24,7 +24,7 @@ enum class ChardevEvent : std::uint8_t {
 
 /// Gets calls from a machine (MachineConfig::observers) and from chardevs (ChardevEnvironment::observer). Every function has
 /// an empty default. All of them are called where the thing happens, between two steps of it: they must be quick, must not
-/// throw and must not wait. A vCPU's calls come in order, on the vCPU's thread:
+/// throw, must not wait and must not call the machine. A vCPU's calls come in order, on the vCPU's thread:
 ///
 ///     entering, exited, [suspended, resumed]..., answered, entering, ..., cpu_ended
 ///

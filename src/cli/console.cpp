@@ -165,7 +165,7 @@ void print_plain(std::string_view text) noexcept { standard_error().write(text);
 
 void flush_console(std::chrono::milliseconds limit) noexcept { standard_error().flush(limit); }
 
-void say_at_once(std::initializer_list<std::string_view> parts) noexcept {
+void print_at_once(std::initializer_list<std::string_view> parts) noexcept {
     std::array<char, 128> line;
     std::size_t size = 0;
     for (const auto part : parts) size += part.copy(line.data() + size, line.size() - size);

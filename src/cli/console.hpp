@@ -22,7 +22,7 @@ inline constexpr std::chrono::milliseconds until_taken = std::chrono::years(1);
 void flush_console(std::chrono::milliseconds limit) noexcept;
 
 /// The parts of a short line on the standard error, if it takes them now. Async-signal-safe.
-void say_at_once(std::initializer_list<std::string_view> parts) noexcept;
+void print_at_once(std::initializer_list<std::string_view> parts) noexcept;
 
 /// print(), as the library takes it.
 [[nodiscard]] Log make_log();

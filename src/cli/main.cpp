@@ -52,7 +52,7 @@ std::string describe_lack(const std::system_error& error) {
 }
 
 /// Returns `code` when the standard error has what was printed. A signal ends the wait, and the program.
-int said(int code) {
+int flushed(int code) {
     flush_console(until_taken);
     return code;
 }
@@ -77,15 +77,15 @@ int main(int argc, char** argv) {
     } catch (const Error& error) {
         print(error.what());
         if (error.kind() == ErrorKind::usage) print("see asyncvm --help");
-        return said(exit_status(error.kind()));
+        return flushed(exit_status(error.kind()));
     } catch (const std::bad_alloc&) {
         print("out of memory (ask for less with --memory, --cpus or backlog=, or raise the limit that `ulimit -v` shows)");
-        return said(exit_code::host);
+        return flushed(exit_code::host);
     } catch (const std::system_error& error) {
         print(describe_lack(error));
-        return said(exit_code::host);
+        return flushed(exit_code::host);
     } catch (const std::exception& error) {
         print(fmt::format("internal error: {}", error.what()));
-        return said(exit_code::kvm_failure);
+        return flushed(exit_code::kvm_failure);
     }
 }

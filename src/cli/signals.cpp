@@ -44,7 +44,7 @@ std::int64_t nanoseconds_now() noexcept {
 
 [[noreturn]] void end_at_once(int number, std::string_view how) noexcept {
     put_back_everything();
-    say_at_once({"asyncvm: ", how, signal_name(number), "\n"});
+    print_at_once({"asyncvm: ", how, signal_name(number), "\n"});
     ::_exit(128 + number);
 }
 
