@@ -98,6 +98,7 @@ private:
     void cancel_waits();
     static awaitable<void> collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports);
     [[nodiscard]] awaitable<bool> print_reports();
+    [[nodiscard]] awaitable<bool> print_reports_of_a_run();
     [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
@@ -113,6 +114,7 @@ private:
     Streams streams_;
     std::optional<Interruption> interruption_;
     bool out_of_memory_ = false;
+    bool run_has_ended_ = false;
     Group terminal_{loop_};  ///< the waits for the standard streams
     Group others_{loop_};    ///< and on the other chardevs
 };
@@ -145,7 +147,7 @@ void Session::interrupt(Interruption by) {
         ::_exit(by.code);
     }
     interruption_ = std::move(by);
-    asio::co_spawn(loop_, print_reports(), [this](const std::exception_ptr&, bool) {
+    asio::co_spawn(loop_, print_reports_of_a_run(), [this](const std::exception_ptr&, bool) {
         machine_.stop();
         cancel_waits();
     });
@@ -158,8 +160,8 @@ awaitable<void> Session::collect_report(Machine& machine, unsigned cpu, std::sha
     reports->changed.notify();
 }
 
-/// Of each vCPU that runs: returns whether there is one. One that can't be reached in time must not keep the program from
-/// its end.
+/// Of each vCPU that runs or has halted: returns whether there is one. One that can't be reached in time must not keep the
+/// program from its end.
 awaitable<bool> Session::print_reports() {
     const auto reports = std::make_shared<Reports>(options_.cpus);
     for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
@@ -187,6 +189,13 @@ void Session::cancel_waits() {
 }
 
 /// From the first client on, if there has to be one.
+/// None while the output of a guest that has ended is delivered: whoever gives up then has seen how it ended.
+awaitable<bool> Session::print_reports_of_a_run() {
+    bool any = false;
+    if (!run_has_ended_) any = co_await print_reports();
+    co_return any;
+}
+
 awaitable<Outcome> Session::run_guest() {
     for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
     // If no machine can be made, the error is printed without waiting for a client.
@@ -196,6 +205,7 @@ awaitable<Outcome> Session::run_guest() {
     Outcome outcome;
     outcome.kind = Outcome::Kind::stopped;
     if (!interruption_) outcome = co_await machine_.run();
+    run_has_ended_ = true;
     co_return outcome;
 }
 
@@ -262,7 +272,7 @@ void Session::on_signal(int number) {
         out_of_memory_ = true;
         machine_.stop();
     } else if (number == SIGQUIT) {
-        asio::co_spawn(loop_, print_reports(), [](const std::exception_ptr&, bool any) {
+        asio::co_spawn(loop_, print_reports_of_a_run(), [](const std::exception_ptr&, bool any) {
             if (!any) print("SIGQUIT shows what the guest does: it does not run");
         });
     } else if (number != SIGUSR1) {

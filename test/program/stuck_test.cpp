@@ -71,6 +71,16 @@ BOOST_FIXTURE_TEST_CASE(a_guest_that_a_device_holds_up_names_the_device, Files) 
     BOOST_TEST(child.wait().code == 128 + SIGTERM);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_stop_while_the_output_of_a_guest_that_has_ended_waits_has_no_report, Files) {
+    const auto serial = file("serial");
+    write_file(serial, serial_guest);
+    Child child(asyncvm({"--serial", "unix:" + file("socket"), serial}));
+    child.wait_for_error("the guest has ended");
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+    BOOST_TEST(!has(child.err(), "registers"), child.err());
+}
+
 BOOST_FIXTURE_TEST_CASE(without_a_guest_that_runs_a_stop_has_no_report, Files) {
     Child child(asyncvm({"--serial", "unix:" + file("socket") + ",wait", spinning}));
     child.wait_for_error("listens on");
