@@ -95,6 +95,14 @@ public:
     std::size_t read(std::uint64_t address, std::span<std::byte> to) const noexcept;
     std::size_t write(std::uint64_t address, std::span<const std::byte> from) noexcept;
 
+    /// Makes [address, address + size) zeros, which must be in one region, and gives whole pages back to the host. While the
+    /// guest does not run.
+    void zero(std::uint64_t address, std::uint64_t size) noexcept;
+
+    /// All of the guest's memory holds zeros again, as at its start, and is given back to the host. While the guest does not
+    /// run.
+    void clear() noexcept;
+
     /// For what guest and monitor share, such as the indices of a ring: one access, ordered after a load and before a store
     /// of the other side. Nothing, or false, where there is no memory or `address` is no multiple of the size. Any thread.
     template <std::unsigned_integral T>

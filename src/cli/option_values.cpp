@@ -1,6 +1,6 @@
 #include "cli/option_values.hpp"
 
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 #include "text/parse.hpp"
 
 #include <asyncvm/access.hpp>

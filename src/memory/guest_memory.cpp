@@ -187,6 +187,29 @@ std::size_t GuestMemory::write(std::uint64_t address, std::span<const std::byte>
     return done;
 }
 
+void GuestMemory::zero(std::uint64_t address, std::uint64_t size) noexcept {
+    const auto bytes = try_at(address, size);
+    if (size == 0 || bytes.empty()) return;
+    // Whole pages go back to the host, which gives zeros for them; so memory that was never touched stays so.
+    const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+    const auto first = std::min(round_up(begin, page_size), begin + size);
+    const auto last = std::max(first, (begin + size) / page_size * page_size);
+    const int advice = options_.shared ? MADV_REMOVE : MADV_DONTNEED;
+    const bool given_back = last == first || madvise(reinterpret_cast<void*>(first), last - first, advice) == 0;
+    if (given_back) {
+        std::memset(bytes.data(), 0, first - begin);
+        if (begin + size > last) std::memset(bytes.data() + (last - begin), 0, begin + size - last);
+    } else {
+        // Reserved huge pages can't be given back in parts.
+        std::memset(bytes.data(), 0, size);
+    }
+    mark_dirty(address, size);
+}
+
+void GuestMemory::clear() noexcept {
+    for (const Region& region : regions_) zero(region.address, region.bytes.size());
+}
+
 void GuestMemory::start_dirty_log() {
     dirty_.clear();
     for (const Region& region : regions_) dirty_.emplace_back(round_up(region.bytes.size() / page_size, 64) / 64);

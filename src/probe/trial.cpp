@@ -5,7 +5,7 @@
 #include <span>
 #include <variant>
 
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 #include "probe/codes.hpp"
 #include "report/disassembler.hpp"
 

@@ -12,7 +12,7 @@
 
 #include "both_or_skip.hpp"
 #include "generator.hpp"
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::test;

@@ -15,7 +15,7 @@
 #include <utility>
 #include <variant>
 
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 
 namespace asyncvm::test {
 

@@ -1,9 +1,9 @@
 #define BOOST_TEST_MODULE memory
+#include <fmt/format.h>
+#include <unistd.h>
 #include <asyncvm/error.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <boost/test/unit_test.hpp>
-#include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdint>
@@ -173,10 +173,9 @@ BOOST_AUTO_TEST_CASE(reserved_pages_that_are_not_there_are_an_error_that_says_wh
     std::getline(std::ifstream("/proc/sys/vm/nr_hugepages"), reserved);
     for (const bool shared : {false, true}) {
         if (reserved != "0") continue;
-        BOOST_CHECK_EXCEPTION(GuestMemory(8 * mib, {.huge_pages = HugePages::reserved, .shared = shared}), Error,
-                              [](const Error& error) {
-                                  return std::string(error.what()).find("vm.nr_hugepages=4") != std::string::npos;
-                              });
+        BOOST_CHECK_EXCEPTION(
+            GuestMemory(8 * mib, {.huge_pages = HugePages::reserved, .shared = shared}), Error,
+            [](const Error& error) { return std::string(error.what()).find("vm.nr_hugepages=4") != std::string::npos; });
     }
 }
 
@@ -185,9 +184,8 @@ BOOST_AUTO_TEST_CASE(shared_memory_that_gets_no_huge_pages_is_told_in_one_line) 
     std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/shmem_enabled"), word);
     const bool none = word.empty() || word.find("[never]") != std::string::npos || word.find("[deny]") != std::string::npos;
     std::vector<std::string> told;
-    const MemoryOptions options{.huge_pages = HugePages::on, .shared = true, .log = [&](std::string_view line) {
-                                    told.emplace_back(line);
-                                }};
+    const MemoryOptions options{
+        .huge_pages = HugePages::on, .shared = true, .log = [&](std::string_view line) { told.emplace_back(line); }};
     const GuestMemory memory(mib, options);
     BOOST_TEST(told.size() == (none ? 1u : 0u));
     for (const auto& line : told) BOOST_TEST(line.find("shared guest memory gets no huge pages") != std::string::npos, line);
@@ -222,8 +220,8 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_noted_once_it_is_asked_for) {
     memory.mark_dirty(0x7000, 1);
     memory.mark_dirty(0x7fff, 0);
     memory.mark_dirty(4 * gib + mib - 1, ~std::uint64_t{0});
-    BOOST_TEST(memory.take_dirty_pages() == (Pages{0x5000, 0x6000, 0x7000, 0x9000, 3 * gib - 0x1000, 4 * gib,
-                                                   4 * gib + mib - 0x1000}),
+    BOOST_TEST(memory.take_dirty_pages() ==
+                   (Pages{0x5000, 0x6000, 0x7000, 0x9000, 3 * gib - 0x1000, 4 * gib, 4 * gib + mib - 0x1000}),
                boost::test_tools::per_element());
     BOOST_TEST(memory.take_dirty_pages().empty());
 }
@@ -232,4 +230,38 @@ BOOST_AUTO_TEST_CASE(more_memory_than_the_host_has_costs_nothing_until_it_is_tou
     GuestMemory memory(512 * gib);
     BOOST_TEST(memory.write(512 * gib, four(1, 2, 3, 4)) == 4u);
     BOOST_TEST(memory.store_release<std::uint32_t>(513 * gib - 8, 1));
+}
+
+BOOST_AUTO_TEST_CASE(zeroed_memory_reads_as_zeros_and_what_is_around_it_stays) {
+    for (const bool shared : {false, true}) {
+        for (const HugePages huge : {HugePages::off, HugePages::on}) {
+            GuestMemory memory(4 * mib, {.huge_pages = huge, .shared = shared});
+            const auto all = memory.try_at(0, 4 * mib);
+            for (const auto& [at, size] : {std::pair<std::uint64_t, std::uint64_t>{0x1ffe, 0x3003},
+                                           {0x5001, 1},
+                                           {0x6000, 0x1000},
+                                           {0x7ff0, 0x20},
+                                           {3 * mib, mib},
+                                           {0x100, 0}}) {
+                std::ranges::fill(all, std::byte{0xee});
+                memory.zero(at, size);
+                const auto zeros = static_cast<std::uint64_t>(std::ranges::count(all, std::byte{0}));
+                BOOST_TEST(zeros == size);
+                if (size == 0) continue;
+                BOOST_TEST((all[at] == std::byte{0} && all[at + size - 1] == std::byte{0}));
+            }
+            memory.zero(4 * mib - 1, 2);  // not all of it is there: nothing is done
+            BOOST_TEST((all[4 * mib - 1] == std::byte{0xee} || all[4 * mib - 1] == std::byte{0}));
+            memory.clear();
+            BOOST_TEST(std::ranges::count(all, std::byte{0}) == static_cast<std::ptrdiff_t>(4 * mib));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(zeros_are_noted_as_written) {
+    GuestMemory memory(mib);
+    memory.start_dirty_log();
+    memory.zero(0x5ffe, 0x1004);
+    BOOST_TEST(memory.take_dirty_pages() == (std::vector<std::uint64_t>{0x5000, 0x6000, 0x7000}),
+               boost::test_tools::per_element());
 }

@@ -1,7 +1,7 @@
 /// A guest's crash, made up piece by piece.
 #pragma once
 
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 #include "report/report.hpp"
 
 #include "bytes.hpp"

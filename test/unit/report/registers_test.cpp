@@ -1,7 +1,7 @@
 #include "report/wording.hpp"
 
 #include "crash_fixture.hpp"
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 #include "report/code_context.hpp"
 
 #include <boost/test/unit_test.hpp>

@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 
 namespace asyncvm::test {
 

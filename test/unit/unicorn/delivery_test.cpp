@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 #include "x86/bits.hpp"
 #include "x86/segment_descriptor.hpp"
 

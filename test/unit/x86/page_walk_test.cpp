@@ -2,7 +2,7 @@
 #include "x86/page_walk.hpp"
 
 #include "../report/bytes.hpp"
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 
 #include <boost/test/unit_test.hpp>
 

@@ -1,4 +1,4 @@
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 
 #include <algorithm>
 #include <array>
@@ -23,9 +23,6 @@ constexpr std::uint8_t type_data = 0x3;
 constexpr std::uint8_t type_code = 0xb;
 constexpr std::uint8_t type_ldt = 0x2;
 constexpr std::uint8_t type_busy_tss = 0xb;
-
-constexpr std::uint16_t code_selector = 0x08;
-constexpr std::uint16_t data_selector = 0x10;
 
 constexpr std::uint64_t code32_descriptor = 0x00cf'9b00'0000'ffff;
 constexpr std::uint64_t code64_descriptor = 0x00af'9b00'0000'ffff;
@@ -63,9 +60,11 @@ Segment flat_segment(std::uint16_t selector, std::uint8_t type, bool long_mode) 
     return segment;
 }
 
-/// 0x18 is the other kind of code, for guests that change between the two.
-DescriptorTable write_gdt(std::span<std::byte> tables, std::uint64_t code, std::uint64_t other_code) {
-    const std::array<std::uint64_t, 4> entries{0, code, data_descriptor, other_code};
+/// Behind the flat guest's, or in front of Linux's, is the other kind of code, for guests that change between the two.
+DescriptorTable write_gdt(std::span<std::byte> tables, std::uint64_t code, std::uint64_t other_code, bool linux_selectors) {
+    const std::array<std::uint64_t, 4> flat{0, code, data_descriptor, other_code};
+    const std::array<std::uint64_t, 4> for_linux{0, other_code, code, data_descriptor};
+    const auto& entries = linux_selectors ? for_linux : flat;
     for (std::size_t i = 0; i < entries.size(); ++i) put64(tables, boot_layout::gdt + 8 * i, entries[i]);
     return {GuestMemory::boot_tables_base + boot_layout::gdt, sizeof entries - 1};
 }
@@ -105,7 +104,9 @@ Registers real_mode(const GuestMemory& memory, std::uint64_t entry) {
     return registers;
 }
 
-Registers flat_mode(const GuestMemory& memory, std::uint64_t entry, bool long_mode) {
+Registers flat_mode(const GuestMemory& memory, std::uint64_t entry, bool long_mode, bool linux_selectors) {
+    const std::uint16_t code_selector = linux_selectors ? 0x10 : 0x08;
+    const std::uint16_t data_selector = linux_selectors ? 0x18 : 0x10;
     Registers registers;
     registers.rip = entry;
     registers.rsp = std::min(memory.ram_size(), GuestMemory::low_limit);
@@ -130,16 +131,16 @@ Segment real_mode_segment(std::uint16_t selector, bool code) noexcept {
     return segment;
 }
 
-Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry) {
+Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry, bool linux_selectors) {
     if (mode == Mode::real16) return real_mode(memory, entry);
     const auto tables = memory.boot_tables();
     if (mode == Mode::protected32) {
-        Registers registers = flat_mode(memory, entry, false);
-        registers.gdt = write_gdt(tables, code32_descriptor, code64_descriptor);
+        Registers registers = flat_mode(memory, entry, false, linux_selectors);
+        registers.gdt = write_gdt(tables, code32_descriptor, code64_descriptor, linux_selectors);
         return registers;
     }
-    Registers registers = flat_mode(memory, entry, true);
-    registers.gdt = write_gdt(tables, code64_descriptor, code32_descriptor);
+    Registers registers = flat_mode(memory, entry, true, linux_selectors);
+    registers.gdt = write_gdt(tables, code64_descriptor, code32_descriptor, linux_selectors);
     write_page_tables(tables);
     // Compilers use SSE in every x86-64 program: without OSFXSR its first instruction would be an invalid opcode.
     registers.cr0 |= cr0_pg | cr0_mp;

@@ -18,7 +18,8 @@ inline constexpr std::uint64_t gdt = 0x6000;
 }  // namespace boot_layout
 
 /// `entry` must be in reach of the mode: up to 0xfffff, or below 4 GiB. Writes the boot tables unless the mode is real16.
-[[nodiscard]] Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry);
+/// With `linux_selectors` code is 0x10 and data 0x18, as Linux's boot protocol has them; without, 8 and 0x10.
+[[nodiscard]] Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry, bool linux_selectors = false);
 
 /// A segment register as real mode has it: base = selector * 16, 64 KiB.
 [[nodiscard]] Segment real_mode_segment(std::uint16_t selector, bool code) noexcept;

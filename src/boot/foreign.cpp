@@ -1,4 +1,4 @@
-#include "loader/foreign.hpp"
+#include "boot/foreign.hpp"
 
 #include <algorithm>
 #include <cstdint>

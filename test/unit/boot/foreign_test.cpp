@@ -1,4 +1,4 @@
-#include "loader/foreign.hpp"
+#include "boot/foreign.hpp"
 
 #include <boost/test/unit_test.hpp>
 

@@ -1,4 +1,4 @@
-#include "loader/initial_state.hpp"
+#include "boot/initial_state.hpp"
 
 #include <boost/test/unit_test.hpp>
 

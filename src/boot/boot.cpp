@@ -1,0 +1,70 @@
+#include <asyncvm/boot.hpp>
+
+#include "boot/apply.hpp"
+#include "boot/formats.hpp"
+#include "boot/image.hpp"
+#include "boot/plan.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <stdexcept>
+#include <utility>
+
+namespace asyncvm {
+
+Boot::Boot(BootRequest request, std::uint64_t most)
+    : request_(std::move(request)),
+      most_(most),
+      kernel_(request_.bytes ? boot::borrowed_image(boot::image_name(request_.path), *request_.bytes)
+                             : boot::open_image(request_.path, most)),
+      format_(request_.format.value_or(BootFormat::flat)) {
+    if (kernel_->size() == 0) {
+        throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", kernel_->name()));
+    }
+    if (!request_.format) format_ = boot::detect(*kernel_);
+}
+
+Boot::~Boot() = default;
+
+void Boot::plan(const BootSurroundings& around) {
+    boot::Request request;
+    request.kernel = kernel_;
+    request.command_line = request_.command_line;
+    for (const auto& module : request_.modules) {
+        auto image = boot::open_image(module.path, most_);
+        request.modules.push_back({std::move(image), module.arguments});
+    }
+    if (!request_.initrd.empty()) request.initrd = boot::open_image(request_.initrd, most_);
+    request.load = request_.load;
+    request.entry = request_.entry;
+    request.mode = request_.mode;
+    boot::Surroundings surroundings{.map = around.map, .rsdp = around.rsdp, .cpus = around.cpus};
+    for (const BootTable& table : around.tables) {
+        surroundings.tables.push_back(
+            {.name = table.name, .address = table.address, .size = table.bytes.size(), .bytes = table.bytes});
+    }
+    plan_ = std::make_unique<const boot::Plan>(boot::plan_guest(format_, request, surroundings));
+}
+
+const std::string& Boot::description() const noexcept { return plan_->description; }
+const std::vector<std::string>& Boot::notes() const noexcept { return plan_->notes; }
+
+Registers Boot::load(GuestMemory& memory) const {
+    if (!plan_) throw std::logic_error("a guest is loaded that has not been planned");
+    return boot::apply(*plan_, memory);
+}
+
+std::string Boot::inspect() const {
+    std::string text = fmt::format("{}: {}\n", kernel_->name(), plan_->description);
+    const auto out = std::back_inserter(text);
+    for (const auto& fact : plan_->facts) fmt::format_to(out, "  {}\n", fact);
+    for (const auto& piece : plan_->pieces) {
+        fmt::format_to(out, "  {:#12x} - {:#12x}  {}\n", piece.address, piece.address + piece.size, piece.name);
+    }
+    return text;
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,82 @@
+#include "boot/formats.hpp"
+
+#include "boot/foreign.hpp"
+#include "text/suggest.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace asyncvm {
+
+namespace {
+
+struct FormatName {
+    BootFormat format;
+    std::string_view name;
+};
+
+constexpr std::array format_names{
+    FormatName{BootFormat::flat, "flat"},
+    FormatName{BootFormat::elf, "elf"},
+    FormatName{BootFormat::pvh, "pvh"},
+    FormatName{BootFormat::multiboot, "multiboot"},
+    FormatName{BootFormat::multiboot2, "multiboot2"},
+    FormatName{BootFormat::bzimage, "bzimage"},
+    FormatName{BootFormat::boot_sector, "boot"},
+};
+
+}  // namespace
+
+std::string_view name_of(BootFormat format) noexcept {
+    for (const auto& each : format_names) {
+        if (each.format == format) return each.name;
+    }
+    return "unknown";
+}
+
+BootFormat parse_boot_format(std::string_view text) {
+    std::vector<std::string_view> names;
+    for (const auto& each : format_names) {
+        if (each.name == text) return each.format;
+        names.push_back(each.name);
+    }
+    throw Error(ErrorKind::usage, fmt::format("there is no format {}{}", text, suggestion(text, names)));
+}
+
+namespace boot {
+
+BootFormat detect(const Image& image) {
+    switch (foreign_format(image.view(0, 32 << 10))) {
+        case Foreign::elf:
+            return BootFormat::elf;
+        case Foreign::bzimage:
+            return BootFormat::bzimage;
+        case Foreign::multiboot:
+            return BootFormat::multiboot;
+        case Foreign::none:
+            break;
+    }
+    return BootFormat::flat;
+}
+
+Plan plan_guest(BootFormat format, const Request& request, const Surroundings& surroundings) {
+    switch (format) {
+        case BootFormat::flat:
+            return plan_flat(request, surroundings);
+        case BootFormat::elf:
+        case BootFormat::pvh:
+        case BootFormat::multiboot:
+        case BootFormat::multiboot2:
+        case BootFormat::bzimage:
+        case BootFormat::boot_sector:
+            break;
+    }
+    throw Error(ErrorKind::guest_image, fmt::format("{} can't be booted", request.kernel->name()));
+}
+
+}  // namespace boot
+
+}  // namespace asyncvm
