@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace asyncvm {
@@ -65,6 +66,14 @@ enum class ExitCoding : std::uint8_t {
 /// A write of n takes n microseconds of the machine's time. docs/devices/sleep.md
 [[nodiscard]] std::shared_ptr<Device> make_sleep_port();
 
+/// What the guest asks its platform for: a reset, or to be powered off. `why` is one line for a person: "the guest wrote
+/// 0x06 to port 0xcf9 (reset control)". Called on the thread of the vCPU that asks, whose guest goes on until the machine
+/// ends or is reset, and may ask again.
+using PlatformRequest = std::function<void(std::string why)>;
+
+/// The ports with which guests for other monitors power off, on machines without ACPI. docs/devices/power.md
+[[nodiscard]] std::shared_ptr<Device> make_power_ports(PlatformRequest power_off, PlatformRequest reset);
+
 /// What the functions below attach devices to, and what those devices may ask of the program.
 struct DeviceHost {
     Bus& ports;
@@ -78,6 +87,9 @@ struct DeviceHost {
     /// RAM"; GuestMemory::occupant() has them): a device there would never be reached. Empty words: nothing. An empty
     /// function: not checked.
     std::function<std::string_view(std::uint64_t first, std::uint64_t last)> occupant{};
+    /// Empty: `finish` gets an Outcome::powered_off or an Outcome::reset with that line as its summary.
+    PlatformRequest power_off{};
+    PlatformRequest reset{};
 };
 
 /// Attaches a serial port as COM1 to COM4, for `index` 0 to 3, with its interrupt line. Throws Error(usage) for a fifth, and
@@ -88,8 +100,8 @@ void add_serial_port(const DeviceHost& host, unsigned index, std::shared_ptr<Cha
 /// there is instead of a wrong name, key or value, or which device is at that address already.
 void add_device(const DeviceHost& host, std::string_view text);
 
-/// Attaches what a machine of the program has besides its serial ports: counter, debug console, exit port, POST port, sleep
-/// port, each at its documented ports. Those with output open "stdio". Throws as add_device().
+/// Attaches what a machine of the program has besides its serial ports: counter, debug console, exit port, POST port, power
+/// ports, sleep port, each at its documented ports. Those with output open "stdio". Throws as add_device().
 void add_default_devices(const DeviceHost& host);
 
 }  // namespace asyncvm

@@ -10,11 +10,13 @@ namespace asyncvm {
 
 struct Outcome {
     enum class Kind {
-        halted,        ///< every vCPU has executed HLT, or the guest asked its platform to power off
+        halted,        ///< every vCPU has executed HLT
+        powered_off,   ///< the guest asked its platform to power off
+        reset,         ///< the guest asked for a reset, and nobody restarts it
         exited,        ///< the guest wrote to an exit port; guest_code is what it said
         triple_fault,  ///< KVM_EXIT_SHUTDOWN
         failed,        ///< the accelerator can't go on: see the report
-        crashed,       ///< the guest reported its own crash, or asked for a reset (KVM_EXIT_SYSTEM_EVENT)
+        crashed,       ///< the guest reported its own crash (pvpanic, KVM_SYSTEM_EVENT_CRASH)
         stopped,       ///< Machine::stop(): a signal, a person, an embedder
     };
     Kind kind = Kind::halted;
@@ -32,7 +34,8 @@ inline constexpr int guest_image = 66;  ///< the guest's file can't be read or d
 inline constexpr int kvm_failure = 70;  ///< KVM can't run this guest
 inline constexpr int host = 72;         ///< the host lacks something: /dev/kvm, memory, a socket's address
 inline constexpr int triple_fault = 80;
-inline constexpr int crashed = 82;       ///< the guest reported its crash or asked for a reset
+inline constexpr int reset = 82;         ///< the guest asked for a reset
+inline constexpr int crashed = 84;       ///< the guest reported its own crash
 inline constexpr int signal_base = 128;  ///< plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 }  // namespace exit_code
 

@@ -10,11 +10,14 @@ namespace asyncvm::cli {
 [[nodiscard]] constexpr int exit_status(const Outcome& outcome) noexcept {
     switch (outcome.kind) {
         case Outcome::Kind::halted:
+        case Outcome::Kind::powered_off:
             return exit_code::success;
         case Outcome::Kind::exited:
             return outcome.guest_code & 0xff;
         case Outcome::Kind::triple_fault:
             return exit_code::triple_fault;
+        case Outcome::Kind::reset:
+            return exit_code::reset;
         case Outcome::Kind::crashed:
             return exit_code::crashed;
         case Outcome::Kind::failed:

@@ -92,12 +92,13 @@ ends in order; one half a second or more later ends at once. SIGQUIT shows where
 guest is, and it goes on. SIGUSR1 shows statistics, with --stats.
 
 Exit codes:
-  0        the guest halted
+  0        the guest halted, or powered its machine off
   0-255    what the guest wrote to its exit port: (value << 1) | 1, which is odd, or
            the value itself with --device exit,code=exact
   64       a wrong option               66  the guest's file can't be used
   70       KVM can't run the guest      72  /dev/kvm, memory, a socket, ... is missing
-  80       triple fault                 82  the guest crashed, or asked for a reset
+  80       triple fault                 82  the guest asked for a reset
+  84       the guest reported its own crash
   128+N    ended by signal N: 130 for Ctrl-C (and Ctrl-A x), 143 for SIGTERM
 )";
 }

@@ -232,7 +232,8 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
 }
 
 void Session::print_outcome(const Outcome& outcome) {
-    const bool well = outcome.kind == Outcome::Kind::halted || outcome.kind == Outcome::Kind::exited;
+    const bool well = outcome.kind == Outcome::Kind::halted || outcome.kind == Outcome::Kind::powered_off ||
+                      outcome.kind == Outcome::Kind::exited;
     if (outcome.kind != Outcome::Kind::stopped && (!well || options_.verbose)) {
         // The report begins with the summary.
         const bool both = outcome.report.starts_with(outcome.summary);

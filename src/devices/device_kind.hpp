@@ -35,6 +35,7 @@ extern const DeviceKind counter_kind;
 extern const DeviceKind debug_console_kind;
 extern const DeviceKind exit_port_kind;
 extern const DeviceKind post_port_kind;
+extern const DeviceKind power_ports_kind;
 extern const DeviceKind sleep_port_kind;
 
 /// A device that a guest can't tell from a new one: its saved state has no fields.
@@ -53,6 +54,10 @@ public:
 
 /// One port that takes accesses of any width.
 constexpr AddressRange whole_port(std::uint64_t port) { return {.first = port, .size = 1, .whole = true}; }
+
+/// What the device calls if the guest asks for it: never an empty function.
+[[nodiscard]] PlatformRequest power_off_request(const DeviceHost& host);
+[[nodiscard]] PlatformRequest reset_request(const DeviceHost& host);
 
 /// The chardev that chardev= names. The default is the serial port's too: one terminal shows everything that the guest
 /// prints.

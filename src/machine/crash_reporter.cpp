@@ -12,7 +12,9 @@ namespace {
 Outcome::Kind kind_of(const Exit& exit) {
     if (std::holds_alternative<ShutDown>(exit)) return Outcome::Kind::triple_fault;
     if (const auto* const event = std::get_if<SystemEvent>(&exit)) {
-        return event->kind == SystemEvent::Kind::shutdown ? Outcome::Kind::halted : Outcome::Kind::crashed;
+        if (event->kind == SystemEvent::Kind::shutdown) return Outcome::Kind::powered_off;
+        if (event->kind == SystemEvent::Kind::reset) return Outcome::Kind::reset;
+        return Outcome::Kind::crashed;
     }
     return Outcome::Kind::failed;
 }
@@ -22,11 +24,11 @@ Outcome::Kind kind_of(const Exit& exit) {
 Outcome CrashReporter::outcome(const Exit& exit, Cpu& from) const {
     Outcome outcome;
     outcome.kind = kind_of(exit);
-    if (outcome.kind == Outcome::Kind::halted) return outcome;
     const Registers registers = from.registers();
     const CrashContext crash = context(exit, registers);
     outcome.summary = summarize(crash);
-    outcome.report = format_report(crash);
+    const bool asked_for = outcome.kind == Outcome::Kind::powered_off || outcome.kind == Outcome::Kind::reset;
+    if (!asked_for) outcome.report = format_report(crash);
     return outcome;
 }
 

@@ -25,7 +25,9 @@ BOOST_AUTO_TEST_CASE(each_end_has_the_documented_code) {
     BOOST_TEST(status_of(Outcome::Kind::exited, 255) == 255);
     BOOST_TEST(status_of(Outcome::Kind::failed) == 70);
     BOOST_TEST(status_of(Outcome::Kind::triple_fault) == 80);
-    BOOST_TEST(status_of(Outcome::Kind::crashed) == 82);
+    BOOST_TEST(status_of(Outcome::Kind::powered_off) == 0);
+    BOOST_TEST(status_of(Outcome::Kind::reset) == 82);
+    BOOST_TEST(status_of(Outcome::Kind::crashed) == 84);
     BOOST_TEST(exit_status(ErrorKind::usage) == 64);
     BOOST_TEST(exit_status(ErrorKind::guest_image) == 66);
     BOOST_TEST(exit_status(ErrorKind::host) == 72);

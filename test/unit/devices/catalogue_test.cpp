@@ -9,6 +9,8 @@
 #include "fake_chardev.hpp"
 #include "surroundings.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -89,11 +91,15 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_where_the_documents_say) {
                                      {0xf4u, "exit"},
                                      {0x501u, "exit"},
                                      {0x80u, "post"},
+                                     {0x600u, "power"},
+                                     {0x604u, "power"},
+                                     {0x4004u, "power"},
+                                     {0xb004u, "power"},
                                      {0xf2u, "sleep"}}) {
         BOOST_TEST(ports.device_name(port) == name);
         BOOST_TEST(ports.device_name(port + 1) != name);
     }
-    BOOST_TEST(ports.devices().size() == 5u);
+    BOOST_TEST(ports.devices().size() == 6u);
     BOOST_TEST(mmio.devices().empty());
     BOOST_TEST(chardevs.size() == 1u);
     BOOST_TEST(chardevs.contains("stdio"));
@@ -135,6 +141,30 @@ BOOST_AUTO_TEST_CASE(post_codes_are_traced_when_asked_for) {
     out(0x84, 1, 0x42);
     BOOST_TEST(lines.size() == 1u);
     BOOST_TEST(in(0x84, 1) == 0x42u);
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_that_asks_for_power_off_or_reset_ends_its_machine) {
+    add("power");
+    out(0x604, 2, 0x2000);
+    out(0x600, 1, 1);
+    BOOST_REQUIRE(outcomes.size() == 2u);
+    BOOST_TEST((outcomes[0].kind == Outcome::Kind::powered_off));
+    BOOST_TEST(outcomes[0].summary == "the guest wrote 0x2000 to port 0x604 (power off)");
+    BOOST_TEST((outcomes[1].kind == Outcome::Kind::reset));
+    BOOST_TEST(outcomes[1].summary == "the guest wrote 0x1 to port 0x600 (reset)");
+}
+
+BOOST_AUTO_TEST_CASE(a_program_may_take_what_the_guest_asks_for_into_its_own_hands) {
+    std::vector<std::string> asked;
+    host.power_off = [&asked](const std::string& why) { asked.push_back("off: " + why); };
+    host.reset = [&asked](const std::string& why) { asked.push_back("reset: " + why); };
+    add("power");
+    out(0xb004, 2, 0x2000);
+    out(0x600, 1, 1);
+    BOOST_TEST(outcomes.empty());
+    const std::vector<std::string> expected{"off: the guest wrote 0x2000 to port 0xb004 (power off)",
+                                            "reset: the guest wrote 0x1 to port 0x600 (reset)"};
+    BOOST_TEST(asked == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_uart_takes_its_chardev_from_its_options) {
@@ -230,7 +260,7 @@ BOOST_AUTO_TEST_CASE(serial_ports_have_the_interrupt_lines_of_a_pc_or_the_one_th
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("conter", "there is no device conter (did you mean counter?)");
-    check_usage_error("nvme", "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, sleep)");
+    check_usage_error("nvme", "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, power, sleep)");
     check_usage_error("sleep,chardev=null", "device sleep has no option chardev (there are: port, mmio)");
     check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
     check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");
@@ -251,17 +281,17 @@ BOOST_AUTO_TEST_CASE(a_device_in_ram_or_on_another_one_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_request_takes_the_place_of_the_default_of_its_kind) {
-    const std::vector<std::string> defaults{"counter", "debugcon", "exit", "post", "sleep"};
+    const std::vector<std::string> defaults{"counter", "debugcon", "exit", "post", "power", "sleep"};
     BOOST_TEST(names(plan_devices({}, true)) == defaults, boost::test_tools::per_element());
     BOOST_TEST(plan_devices({}, false).empty());
 
     const auto plan = plan_devices({parse_device_request("exit,code=exact"), parse_device_request("uart16550"),
                                     parse_device_request("exit,port=0x600")},
                                    true);
-    const std::vector<std::string> expected{"counter", "debugcon", "post", "sleep", "exit", "uart16550", "exit"};
+    const std::vector<std::string> expected{"counter", "debugcon", "post", "power", "sleep", "exit", "uart16550", "exit"};
     BOOST_TEST(names(plan) == expected, boost::test_tools::per_element());
-    BOOST_TEST(plan[4].options[0].second == "exact");
-    BOOST_TEST(plan[6].options[0].second == "0x600");
+    BOOST_TEST(plan[5].options[0].second == "exact");
+    BOOST_TEST(plan[7].options[0].second == "0x600");
     BOOST_TEST(plan_devices({parse_device_request("post")}, false).size() == 1u);
 }
 
@@ -269,8 +299,8 @@ BOOST_AUTO_TEST_CASE(help_has_a_line_for_each_device_with_its_keys) {
     const auto text = device_help();
     for (const auto* const each : device_kinds()) {
         const DeviceKind& kind = *each;
-        const auto line_start = text.find(kind.name);
-        BOOST_REQUIRE(line_start != std::string::npos);
+        const auto line_start = text.find(fmt::format("\n{} {} ", kind.by_default ? '*' : ' ', kind.name)) + 1;
+        BOOST_REQUIRE(line_start != 0u);
         const auto line = text.substr(line_start, text.find('\n', line_start) - line_start);
         BOOST_TEST(line.find(kind.help) != std::string::npos);
         for (const auto& key : kind.keys) {

@@ -127,7 +127,7 @@ void do_step(Station& station, const std::function<void(Station&)>& step) {
 
 using Registers = R;
 
-const std::vector<std::string> kinds{"uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep"};
+const std::vector<std::string> kinds{"uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep", "power"};
 
 }  // namespace
 
