@@ -64,6 +64,12 @@ _asyncvm() {
         --serial | --debugcon) _asyncvm_stream "$typed" ;;
         --device) _asyncvm_device "$typed" "${words[0]}" ;;
         --posted-writes) _asyncvm_reply "$typed" '' 'on off' ;;
+        --machine) _asyncvm_reply "$typed" '' 'flat pc' ;;
+        --reboot) _asyncvm_reply "$typed" '' 'exit restart' ;;
+        --on-halt) _asyncvm_reply "$typed" '' 'exit fail wait' ;;
+        --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot' ;;
+        --initrd | --module) _asyncvm_files "$typed" '' ;;
+        --append) ;;
         --memory-share | --irqchip) _asyncvm_reply "$typed" '' 'on off' ;;
         --hugepages) _asyncvm_reply "$typed" '' 'off on reserved' ;;
         --accel) _asyncvm_reply "$typed" '' 'kvm unicorn auto' ;;
@@ -73,7 +79,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --device --no-defaults
                     --serial --debugcon --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

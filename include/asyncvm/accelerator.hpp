@@ -28,6 +28,15 @@ struct GuestDebug {
     std::uint64_t dr7 = 0;                       ///< which of them count, and for what (Intel SDM vol. 3, 18.2.4)
 };
 
+/// What a vCPU does that stays in run().
+enum class Activity : std::uint8_t {
+    runs,                  ///< executes instructions, or is about to
+    not_started,           ///< waits for another vCPU to start it (INIT, SIPI)
+    sleeps,                ///< HLT, and a timer, a device or a message may interrupt it
+    sleeps_uninterrupted,  ///< HLT with interrupts on, but nothing is set up that could raise one
+    sleeps_for_good,       ///< HLT with interrupts off
+};
+
 /// One vCPU. All functions but kick() are called on one thread at a time, which may be another one each time.
 class Cpu {
 public:
@@ -69,6 +78,13 @@ public:
     /// lacks something, and Error(host) for one that this host does not take; then the vCPU must not run.
     virtual void restore_state([[maybe_unused]] const CpuState& state) {
         throw Error(ErrorKind::host, "this accelerator can't restore the state of a vCPU");
+    }
+
+    /// Between two exits: what the guest does, as far as the vCPU can tell; another vCPU may interrupt or start it in any
+    /// case. Without an interrupt controller a vCPU that has halted sleeps for good or uninterrupted. Throws Error(host).
+    [[nodiscard]] virtual Activity activity() {
+        constexpr std::uint64_t interrupt_flag = 1u << 9;
+        return (registers().rflags & interrupt_flag) != 0 ? Activity::sleeps_uninterrupted : Activity::sleeps_for_good;
     }
 
     /// RIP as it was at the last exit, without a system call; 0 where the accelerator can't tell.
@@ -135,6 +151,8 @@ struct KvmOptions {
     /// With irqchip: an 8254 in the kernel as well (ports 0x40 to 0x43, and 0x61), on IRQ 0. Makes a machine about 20 ms
     /// slower to start.
     bool pit = false;
+    /// With AcceleratorChoice::automatic: a guest that asks for the interrupt controllers may run without them, on Unicorn.
+    bool irqchip_optional = false;
     /// The signal that takes a vCPU's thread out of the guest; 0: SIGRTMIN. An empty handler is installed for it, process-
     /// wide and for good, where the process has none; run() unblocks it on the thread that it is called on. A signal that
     /// the process already handles is refused with Error(usage). Who installs a handler later gets the kicks too, and must

@@ -93,6 +93,9 @@ public:
     [[nodiscard]] const std::string& description() const noexcept;
     [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
 
+    /// The mode that CPU 0 starts in. After plan().
+    [[nodiscard]] Mode mode() const noexcept;
+
     /// Places it all and returns what CPU 0 starts with. Again after a reset: memory that is no part of the guest's files
     /// keeps what is in it. Throws Error(guest_image).
     [[nodiscard]] Registers load(GuestMemory& memory) const;

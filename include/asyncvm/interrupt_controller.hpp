@@ -16,14 +16,17 @@ struct MsiMessage {
 /// The interrupt controllers of a machine, behind one interface: where the guest has programmed a PIC or an IOAPIC, or a
 /// local APIC, an interrupt takes that way. The accelerator makes them before the vCPUs (Accelerator::irqchip()); the
 /// machine connects lines to them. All functions may be called on any thread, also while vCPUs run. `gsi` is a global system
-/// interrupt: 0 to 15 are the ISA lines, each an input of a PIC and the IOAPIC's input of the same number, 16 to 23 the
-/// other inputs of the IOAPIC, and 24 to 4095 what route() makes of them.
+/// interrupt: 0 to 15 are the ISA lines, each an input of a PIC and the IOAPIC's input of the same number (but 0 is the
+/// IOAPIC's input 2, as on a PC), 16 to 23 the other inputs of the IOAPIC, and 24 to 4095 what route() makes of them.
 class InterruptController {
 public:
     InterruptController() = default;
     InterruptController(const InterruptController&) = delete;
     InterruptController& operator=(const InterruptController&) = delete;
     virtual ~InterruptController() = default;
+
+    /// A device may drive this line from now on: a vCPU that halts may be interrupted by it.
+    virtual void connect([[maybe_unused]] unsigned gsi) noexcept {}
 
     /// Sets the level of an input line. One driver: who shares a line ORs the levels (IrqPin).
     virtual void set(unsigned gsi, bool level) noexcept = 0;

@@ -36,8 +36,8 @@ struct LoadedGuest {
 
 /// Copies the image into the guest's RAM and makes the registers that it starts with; for Mode::protected32 and Mode::long64
 /// also the boot tables. The stack pointer is at the end of the entry's segment or of the RAM below 3 GiB. Before the guest
-/// runs, on the device loop's thread or before it runs. Blocks while a pipe has nothing to give. Throws Error(guest_image) with
-/// the reason and a remedy: no such file, an image that does not fit, an entry out of reach, an ELF file or a kernel.
+/// runs, on the device loop's thread or before it runs. Blocks while a pipe has nothing to give. Throws Error(guest_image)
+/// with the reason and a remedy: no such file, an image that does not fit, an entry out of reach, an ELF file or a kernel.
 [[nodiscard]] LoadedGuest load_flat(GuestMemory& memory, const FlatGuest& guest);
 
 }  // namespace asyncvm

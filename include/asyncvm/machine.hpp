@@ -44,6 +44,8 @@ struct MachineConfig {
     std::vector<std::shared_ptr<Observer>> observers{};
     /// Keeps the state of the start for reset(), which a start pays for with some twenty system calls a vCPU.
     bool resettable = false;
+    /// A machine whose vCPUs have all halted, and that nothing can wake, goes on until it is stopped.
+    bool wait_when_halted = false;
     /// Part of reset(), after the devices: loads the guest's image again. On the device loop.
     std::function<void()> on_reset{};
 };

@@ -10,7 +10,7 @@ namespace asyncvm {
 
 struct Outcome {
     enum class Kind {
-        halted,        ///< every vCPU has executed HLT
+        halted,        ///< every vCPU has executed HLT, and nothing can wake one: summary says which of the two it is
         powered_off,   ///< the guest asked its platform to power off
         reset,         ///< the guest asked for a reset, and nobody restarts it
         exited,        ///< the guest wrote to an exit port; guest_code is what it said
@@ -36,6 +36,7 @@ inline constexpr int host = 72;         ///< the host lacks something: /dev/kvm,
 inline constexpr int triple_fault = 80;
 inline constexpr int reset = 82;         ///< the guest asked for a reset
 inline constexpr int crashed = 84;       ///< the guest reported its own crash
+inline constexpr int halted = 86;        ///< all vCPUs have halted for good, with --on-halt fail
 inline constexpr int signal_base = 128;  ///< plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 }  // namespace exit_code
 

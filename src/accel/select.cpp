@@ -28,7 +28,7 @@ std::unique_ptr<Accelerator> make_accelerator(AcceleratorChoice choice, const Lo
         return make_kvm_accelerator(kvm);
     } catch (const Error& error) {
         // Unicorn has its own features of the processor, and no interrupts.
-        if (!kvm.cpu_features.empty() || kvm.irqchip) throw;
+        if (!kvm.cpu_features.empty() || (kvm.irqchip && !kvm.irqchip_optional)) throw;
         why_not_kvm = error.what();
     }
     try {

@@ -52,6 +52,8 @@ void Boot::plan(const BootSurroundings& around) {
 const std::string& Boot::description() const noexcept { return plan_->description; }
 const std::vector<std::string>& Boot::notes() const noexcept { return plan_->notes; }
 
+Mode Boot::mode() const noexcept { return plan_->entry.mode; }
+
 Registers Boot::load(GuestMemory& memory) const {
     if (!plan_) throw std::logic_error("a guest is loaded that has not been planned");
     return boot::apply(*plan_, memory);

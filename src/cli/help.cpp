@@ -4,11 +4,14 @@ namespace asyncvm::cli {
 
 std::string help_text() {
     return R"(usage: asyncvm [options] GUEST
+       asyncvm [options] inspect GUEST   tell what the file is and where it would go
        asyncvm --device help        list the devices
        asyncvm --device NAME,help   explain one
 
-Runs the x86 program in the file GUEST (a flat binary; "-" is the standard input)
-in a virtual machine of its own, with Linux KVM, or in software where there is none.
+Runs the x86 program in the file GUEST ("-" is the standard input) in a virtual
+machine of its own, with Linux KVM, or in software where there is none. A kernel
+(Linux bzImage, Multiboot, PVH, ELF) starts as its header says, anything else is a
+flat binary.
 
 Examples:
   asyncvm guest.bin                         its serial port is this terminal
@@ -17,8 +20,16 @@ Examples:
   asyncvm --serial null --debugcon file:out.txt guest.bin
   asyncvm --mode 64 --memory 1G guest64.bin
   asyncvm --load 0x1000 --reg ax=2 --reg bx=2 sum.bin
+  asyncvm --serial tcp:4444 vmlinuz --initrd initrd.gz --append console=ttyS0
 
-The guest:
+The guest, if it is a kernel:
+  --append TEXT           its command line
+  --initrd FILE           its initial RAM disk
+  --module FILE[,ARGS]    a Multiboot or PVH module; can be repeated
+  --format FORMAT         what the file is, if not what it says: flat, elf, pvh,
+                          multiboot, multiboot2, bzimage, boot
+
+If it is a flat binary:
   --load ADDR             where the file is loaded (default 0x10000)
   --entry ADDR            where the guest starts (default: where it is loaded)
   --mode 16|32|64         real mode (default), flat 32-bit protected mode, or long
@@ -26,16 +37,25 @@ The guest:
   --reg [CPU:]NAME=VALUE  what a register starts with; can be repeated
 
 The machine:
+  --machine flat|pc       memory and devices only (default for flat binaries), or a PC
+                          with interrupt controllers, timers and ACPI (for kernels)
+  --reboot exit|restart   when the guest resets itself: end (default), or start anew
+  --on-halt exit|fail|wait
+                          when all vCPUs have halted for good: end with 0 (default of
+                          the flat machine), with 86 (of the pc machine), or go on
   -m, --memory SIZE       the guest's memory (default 128M)
   --hugepages off|on|reserved
-                          pages of 2 MiB for it: none (default), what the host gives,
-                          or those that the host has set aside
+                          pages of 2 MiB for it: none (default of the flat machine),
+                          what the host gives (of the pc machine), or those that the
+                          host has set aside
   --memory-share on|off   let other processes map it (default off)
-  --cpus N, --smp N       how many vCPUs (default 1); all start at the entry
+  --cpus N, --smp N       how many vCPUs (default 1); on the flat machine all start
+                          at the entry
   --cpu -NAME[,+NAME]...  features of the processor that the guest does not see, or
                           can't do without; names as in /proc/cpuinfo
   --irqchip on|off        interrupt controllers (PIC, IOAPIC, local APICs) and a timer
-                          (PIT), in the kernel (default off); with KVM only
+                          (PIT) for the flat machine, in the kernel (default off);
+                          with KVM only
   --accel kvm|unicorn|auto
                           what runs the guest: KVM, Unicorn (software: slower, without
                           interrupts), or KVM where it can be used (default)
@@ -98,7 +118,7 @@ Exit codes:
   64       a wrong option               66  the guest's file can't be used
   70       KVM can't run the guest      72  /dev/kvm, memory, a socket, ... is missing
   80       triple fault                 82  the guest asked for a reset
-  84       the guest reported its own crash
+  84       the guest reported its crash 86  it halted for good, with --on-halt fail
   128+N    ended by signal N: 130 for Ctrl-C (and Ctrl-A x), 143 for SIGTERM
 )";
 }

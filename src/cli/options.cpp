@@ -64,6 +64,51 @@ bool parse_irqchip(std::string_view text) {
     fail(fmt::format("--irqchip {}: it is on (interrupt controllers and a timer, in the kernel) or off", text));
 }
 
+MachineKind parse_machine(std::string_view text) {
+    if (text == "flat") return MachineKind::flat;
+    if (text == "pc") return MachineKind::pc;
+    fail(fmt::format("--machine {}: it is flat (memory and devices, nothing else) or pc (a PC, for kernels)", text));
+}
+
+bool parse_reboot(std::string_view text) {
+    if (text == "restart") return true;
+    if (text == "exit") return false;
+    fail(fmt::format("--reboot {}: it is exit (a reset ends the program) or restart (the guest starts anew)", text));
+}
+
+HaltPolicy parse_on_halt(std::string_view text) {
+    if (text == "exit") return HaltPolicy::end;
+    if (text == "fail") return HaltPolicy::fail;
+    if (text == "wait") return HaltPolicy::wait;
+    fail(fmt::format("--on-halt {}: it is exit (with 0), fail (with {}) or wait (until asyncvm is stopped)", text,
+                     exit_code::halted));
+}
+
+BootFormat parse_format(std::string_view text) {
+    try {
+        return parse_boot_format(text);
+    } catch (const Error& error) {
+        fail(fmt::format("--format: {}", error.what()));
+    }
+}
+
+/// FILE[,ARGUMENTS]: only the first comma divides, a doubled one before it is part of the name.
+BootRequest::Module parse_module(std::string_view text) {
+    BootRequest::Module module;
+    std::size_t at = 0;
+    for (; at < text.size(); ++at) {
+        if (text[at] == ',' && at + 1 < text.size() && text[at + 1] == ',') {
+            ++at;
+        } else if (text[at] == ',') {
+            break;
+        }
+        module.path += text[at];
+    }
+    if (at < text.size()) module.arguments = text.substr(at + 1);
+    if (module.path.empty()) fail(fmt::format("--module {}: it names no file (FILE[,ARGUMENTS])", text));
+    return module;
+}
+
 unsigned parse_cpus(std::string_view text) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > most_cpus) {
@@ -72,13 +117,16 @@ unsigned parse_cpus(std::string_view text) {
     return static_cast<unsigned>(*number);
 }
 
-std::vector<RegisterSetting> parse_registers(const std::vector<std::string>& texts, Mode mode, unsigned cpus) {
+std::vector<RegisterSetting> parse_registers(const std::vector<std::string>& texts, std::optional<Mode> mode,
+                                             unsigned cpus) {
     std::vector<RegisterSetting> settings;
     for (const auto& text : texts) settings.push_back(parse_register(text));
     check_cpus(settings, cpus);
     // Whether the mode allows them is better said before anything has been opened.
     Registers scratch;
-    for (const auto& setting : settings) apply(scratch, setting, mode);
+    for (const auto& setting : settings) {
+        if (mode) apply(scratch, setting, *mode);
+    }
     return settings;
 }
 
@@ -158,6 +206,14 @@ Options parse_options(int argc, const char* const* argv) {
     if (options.accelerator == AcceleratorChoice::unicorn && options.irqchip) {
         fail("--irqchip on: Unicorn can't interrupt a guest (drop it, or take --accel kvm)");
     }
+    if (!raw.machine.empty()) options.machine = parse_machine(raw.machine.back());
+    if (!raw.format.empty()) options.format = parse_format(raw.format.back());
+    if (!raw.append.empty()) options.append = raw.append.back();
+    for (const auto& text : raw.module) options.modules.push_back(parse_module(text));
+    if (!raw.initrd.empty()) options.initrd = raw.initrd.back();
+    if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
+    if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
+    options.inspect = raw.inspect;
     if (!raw.posted_writes.empty()) options.posted_writes = parse_posted_writes(raw.posted_writes.back());
     options.registers = parse_registers(raw.reg, options.mode, options.cpus);
     return options;

@@ -5,6 +5,7 @@
 #include "devices/device_request.hpp"
 
 #include <asyncvm/accelerator.hpp>
+#include <asyncvm/boot.hpp>
 #include <asyncvm/loader.hpp>
 
 #include <cstdint>
@@ -17,21 +18,38 @@ namespace asyncvm::cli {
 /// What --probe and --probe-lines ask for.
 enum class ProbeReport { none, table, lines };
 
+enum class MachineKind : std::uint8_t { flat, pc };
+
+/// What is done when all vCPUs have halted and nothing can wake one.
+enum class HaltPolicy : std::uint8_t {
+    end,   ///< the program ends well
+    fail,  ///< it ends with an exit code of its own, and shows where each vCPU is
+    wait,  ///< it goes on, until it is stopped
+};
+
 struct Options {
     std::string text;                       ///< not empty: print this on the standard output, do nothing else, and end well
     ProbeReport probe = ProbeReport::none;  ///< not none: probe this host, and do nothing else
 
-    std::string guest;                   ///< the file's path; "-": the standard input
-    std::vector<std::string> serials;    ///< COM1 to COM4, as parse_chardev_spec() takes them
-    std::vector<DeviceRequest> devices;  ///< all others, the defaults included, in the order of attachment
-    std::uint64_t load = 0x10000;
+    std::string guest;                    ///< the file's path; "-": the standard input
+    std::vector<std::string> serials;     ///< COM1 to COM4, as parse_chardev_spec() takes them
+    std::vector<DeviceRequest> devices;   ///< all others, the defaults included, in the order of attachment
+    std::optional<std::uint64_t> load{};  ///< these three are of flat guests; see FlatGuest for the defaults
     std::optional<std::uint64_t> entry{};
-    Mode mode = Mode::real16;
+    std::optional<Mode> mode{};
     std::vector<RegisterSetting> registers;
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
-    HugePages huge_pages = HugePages::off;
+    std::optional<HugePages> huge_pages{};  ///< not given: on the pc machine on, else off
     bool memory_share = false;
-    bool irqchip = false;  ///< KvmOptions::irqchip and pit
+    bool irqchip = false;                  ///< KvmOptions::irqchip and pit, on the flat machine
+    std::optional<MachineKind> machine{};  ///< not given: flat for a flat guest and for --format flat, else pc
+    std::optional<BootFormat> format{};    ///< not given: as the file says
+    std::string append;
+    std::vector<BootRequest::Module> modules;
+    std::string initrd;
+    bool restart = false;                 ///< a reset restarts the guest, instead of ending the program
+    std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
+    bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;

@@ -49,13 +49,22 @@ constexpr Value values[] = {
     {"--hugepages", &RawOptions::huge_pages},
     {"--memory-share", &RawOptions::memory_share},
     {"--irqchip", &RawOptions::irqchip},
+    {"--machine", &RawOptions::machine},
+    {"--format", &RawOptions::format},
+    {"--append", &RawOptions::append},
+    {"--module", &RawOptions::module},
+    {"--initrd", &RawOptions::initrd},
+    {"--reboot", &RawOptions::reboot},
+    {"--on-halt", &RawOptions::on_halt},
     {"GUEST", &RawOptions::guest},
 };
 
-constexpr std::string_view names[] = {
-    "--help",          "--version", "--verbose",     "--no-defaults", "--serial",    "--debugcon",     "--device", "--load",
-    "--entry",         "--mode",    "--reg",         "--memory",      "--cpus",      "--smp",          "--cpu",    "--accel",
-    "--posted-writes", "--probe",   "--probe-lines", "--stats",       "--hugepages", "--memory-share", "--irqchip"};
+constexpr std::string_view names[] = {"--help",      "--version",       "--verbose", "--no-defaults", "--serial",
+                                      "--debugcon",  "--device",        "--load",    "--entry",       "--mode",
+                                      "--reg",       "--memory",        "--cpus",    "--smp",         "--cpu",
+                                      "--accel",     "--posted-writes", "--probe",   "--probe-lines", "--stats",
+                                      "--hugepages", "--memory-share",  "--irqchip", "--machine",     "--format",
+                                      "--append",    "--module",        "--initrd",  "--reboot",      "--on-halt"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 
@@ -133,6 +142,11 @@ RawOptions split_command_line(int argc, const char* const* argv) {
     auto extras = app.remaining();
     std::erase(extras, "--");
     if (!extras.empty() && !raw.help) fail_on_extra(extras.front());
+    // A guest of that name: ./inspect, or alone.
+    if (raw.guest.size() > 1 && raw.guest.front() == "inspect") {
+        raw.inspect = true;
+        raw.guest.erase(raw.guest.begin());
+    }
     if (raw.guest.size() > 1 && !raw.help) fail_on_extra(raw.guest[1]);
     return raw;
 }

@@ -27,10 +27,18 @@ struct RawOptions {
     std::vector<std::string> huge_pages;
     std::vector<std::string> memory_share;
     std::vector<std::string> irqchip;
+    std::vector<std::string> machine;
+    std::vector<std::string> format;
+    std::vector<std::string> append;
+    std::vector<std::string> module;
+    std::vector<std::string> initrd;
+    std::vector<std::string> reboot;
+    std::vector<std::string> on_halt;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;
     std::vector<std::string> posted_writes;
+    bool inspect = false;  ///< "inspect GUEST"
     std::vector<std::string> guest;
 };
 

@@ -3,16 +3,18 @@
 #include "cli/console.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/group.hpp"
+#include "cli/setup.hpp"
 #include "cli/signals.hpp"
 #include "cli/streams.hpp"
 #include "cli/wiring.hpp"
 
+#include <asyncvm/boot.hpp>
 #include <asyncvm/event.hpp>
-#include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
 #include <asyncvm/statistics.hpp>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -62,10 +64,17 @@ std::string unclaimed_places(const Bus& bus) {
     return text + (sum < bus.unclaimed() ? ", ...)" : ")");
 }
 
-MachineConfig machine_config(const Options& options) {
+bool is_file(const std::string& path) {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+MachineConfig machine_config(const Options& options, const Setup& setup) {
     MachineConfig config;
     config.memory_size = options.memory_size;
-    config.huge_pages = options.huge_pages;
+    config.huge_pages = setup.huge_pages;
+    config.wait_when_halted = setup.on_halt == HaltPolicy::wait;
+    config.resettable = options.restart;
     config.memory_share = options.memory_share;
     config.cpus = options.cpus;
     config.log = make_log();
@@ -76,21 +85,19 @@ MachineConfig machine_config(const Options& options) {
 
 class Session {
 public:
-    explicit Session(const Options& options)
+    Session(const Options& options, const Setup& setup, std::unique_ptr<Boot> boot)
         : options_(options),
+          setup_(setup),
+          boot_(std::move(boot)),
           machine_(
-              machine_config(options),
-              [this, &options] {
-                  return make_accelerator(
-                      options.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
-                      {.cpu_features = options.cpu_features, .irqchip = options.irqchip, .pit = options.irqchip});
-              },
-              loop_),
+              config(), [this] { return make(); }, loop_),
           streams_(loop_, make_log(), [this] { interrupt({.by = "Ctrl-A x", .code = exit_code::signal_base + SIGINT}); }) {}
 
     int run();
 
 private:
+    [[nodiscard]] MachineConfig config();
+    [[nodiscard]] std::unique_ptr<Accelerator> make();
     void check() const;
     void load();
     void attach();
@@ -108,6 +115,8 @@ private:
     void on_signal(int number);
 
     const Options& options_;
+    const Setup setup_;
+    std::unique_ptr<Boot> boot_;
     asio::io_context loop_{1};
     std::string accelerator_note_;  ///< written while the machine is made; printed when it exists
     Machine machine_;
@@ -119,23 +128,46 @@ private:
     Group others_{loop_};    ///< and on the other chardevs
 };
 
+MachineConfig Session::config() {
+    auto config = machine_config(options_, setup_);
+    // The registers are the start's.
+    if (options_.restart)
+        config.on_reset = [this] {
+            machine_.memory().clear();
+            static_cast<void>(boot_->load(machine_.memory()));
+        };
+    return config;
+}
+
+/// On a thread of its own.
+std::unique_ptr<Accelerator> Session::make() {
+    return make_accelerator(options_.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
+                            {.cpu_features = options_.cpu_features,
+                             .irqchip = setup_.irqchip,
+                             .pit = setup_.irqchip,
+                             .irqchip_optional = setup_.irqchip_optional});
+}
+
 void Session::load() {
-    const auto loaded = load_flat(
-        machine_.memory(), {.path = options_.guest, .load = options_.load, .entry = options_.entry, .mode = options_.mode});
-    if (!loaded.note.empty()) print(loaded.note);
-    for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
-        Registers registers = loaded.registers;
-        apply_all(registers, cpu, options_.registers, options_.mode);
+    boot_->plan(flat_surroundings(options_));
+    for (const auto& note : boot_->notes()) print(note);
+    const Registers start = boot_->load(machine_.memory());
+    // On the pc machine the first vCPU starts the others.
+    const unsigned cpus = setup_.machine == MachineKind::pc ? 1 : options_.cpus;
+    for (unsigned cpu = 0; cpu < cpus; ++cpu) {
+        Registers registers = start;
+        apply_all(registers, cpu, options_.registers, boot_->mode());
         machine_.set_registers(cpu, registers);
     }
 }
 
 void Session::attach() {
-    attach_devices(options_, {.ports = machine_.ports(),
-                              .mmio = machine_.mmio(),
-                              .open_stream = [this](const StreamRequest& request) { return streams_.open(request); },
-                              .finish = [this](Outcome outcome) { machine_.finish(std::move(outcome)); },
-                              .log = make_log()});
+    attach_devices(options_, setup_,
+                   {.ports = machine_.ports(),
+                    .mmio = machine_.mmio(),
+                    .open_stream = [this](const StreamRequest& request) { return streams_.open(request); },
+                    .finish = [this](Outcome outcome) { machine_.finish(std::move(outcome)); },
+                    .log = make_log()});
 }
 
 /// The first interruption ends the session in order; one that comes `impatience` later ends the program at once.
@@ -227,13 +259,14 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
     // On a terminal the guest's last output comes before the messages about it.
     co_await terminal_.wait();
     print_outcome(outcome);
-    if (options_.verbose && outcome.kind == Outcome::Kind::halted) static_cast<void>(co_await print_reports());
+    const bool in_detail = options_.verbose || setup_.on_halt == HaltPolicy::fail;
+    if (in_detail && outcome.kind == Outcome::Kind::halted) static_cast<void>(co_await print_reports());
     co_await others_.wait();
 }
 
 void Session::print_outcome(const Outcome& outcome) {
-    const bool well = outcome.kind == Outcome::Kind::halted || outcome.kind == Outcome::Kind::powered_off ||
-                      outcome.kind == Outcome::Kind::exited;
+    const bool well = (outcome.kind == Outcome::Kind::halted && setup_.on_halt != HaltPolicy::fail) ||
+                      outcome.kind == Outcome::Kind::powered_off || outcome.kind == Outcome::Kind::exited;
     if (outcome.kind != Outcome::Kind::stopped && (!well || options_.verbose)) {
         // The report begins with the summary.
         const bool both = outcome.report.starts_with(outcome.summary);
@@ -293,13 +326,15 @@ awaitable<int> Session::run_to_end() {
     if (options_.statistics) print_statistics();
     streams_.close();
     if (interruption_) co_return interruption_->code;
-    co_return out_of_memory_ ? exit_code::host : exit_status(outcome);
+    if (out_of_memory_) co_return exit_code::host;
+    if (outcome.kind == Outcome::Kind::halted && setup_.on_halt == HaltPolicy::fail) co_return exit_code::halted;
+    co_return exit_status(outcome);
 }
 
 /// Throws what is wrong with the options, before anything is opened.
 void Session::check() const {
     asio::io_context scratch(1);
-    dry_run(options_, scratch);
+    dry_run(options_, setup_, scratch);
 }
 
 int Session::run() {
@@ -328,7 +363,31 @@ int Session::run() {
 int run_session(const Options& options) {
     // It answers while the command line is looked at and the guest is loaded.
     const auto expected = options.accelerator != AcceleratorChoice::unicorn ? expect_kvm_accelerator() : nullptr;
-    return Session(options).run();
+    std::unique_ptr<Boot> boot;
+    Setup setup = guess_setup(options);
+    if (is_file(options.guest)) {
+        try {
+            boot = std::make_unique<Boot>(boot_request(options), options.memory_size);
+        } catch (const Error&) {
+            // A mistake in the options comes first.
+            asio::io_context scratch(1);
+            dry_run(options, setup, scratch);
+            throw;
+        }
+        setup = set_up(options, boot->format());
+    } else {
+        // To read a pipe may take for ever: mistakes are told before.
+        asio::io_context scratch(1);
+        dry_run(options, setup, scratch);
+        boot = std::make_unique<Boot>(boot_request(options), options.memory_size);
+        setup = set_up(options, boot->format());
+    }
+    if (options.inspect) {
+        boot->plan(flat_surroundings(options));
+        print_out(boot->inspect());
+        return exit_code::success;
+    }
+    return Session(options, setup, std::move(boot)).run();
 }
 
 }  // namespace asyncvm::cli

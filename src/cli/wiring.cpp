@@ -12,7 +12,7 @@
 
 namespace asyncvm::cli {
 
-void attach_devices(const Options& options, const Wiring& wiring) {
+void attach_devices(const Options& options, const Setup& setup, const Wiring& wiring) {
     const DeviceRequest* current = nullptr;
     DeviceHost host{
         .ports = wiring.ports,
@@ -24,8 +24,8 @@ void attach_devices(const Options& options, const Wiring& wiring) {
             },
         .log = wiring.log,
         .occupant =
-            [&options](std::uint64_t first, std::uint64_t last) {
-                return GuestMemory::occupant(first, last, options.memory_size, options.mode != Mode::real16);
+            [&options, &setup](std::uint64_t first, std::uint64_t last) {
+                return GuestMemory::occupant(first, last, options.memory_size, setup.boot_tables);
             },
     };
     for (unsigned index = 0; index < options.serials.size(); ++index) {
@@ -37,7 +37,7 @@ void attach_devices(const Options& options, const Wiring& wiring) {
     }
 }
 
-void dry_run(const Options& options, asio::io_context& loop) {
+void dry_run(const Options& options, const Setup& setup, asio::io_context& loop) {
     const auto slots = std::make_shared<DeviceSlots>(loop, Log());
     IoBus ports(Space::port, slots);
     IoBus mmio(Space::memory, slots);
@@ -46,7 +46,8 @@ void dry_run(const Options& options, asio::io_context& loop) {
         streams.check(request);
         return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop});
     };
-    attach_devices(options, {.ports = ports, .mmio = mmio, .open_stream = open_nothing, .finish = [](const Outcome&) {}});
+    attach_devices(options, setup,
+                   {.ports = ports, .mmio = mmio, .open_stream = open_nothing, .finish = [](const Outcome&) {}});
 }
 
 }  // namespace asyncvm::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/options.hpp"
+#include "cli/setup.hpp"
 
 #include <asyncvm/asio.hpp>
 #include <asyncvm/bus.hpp>
@@ -32,10 +33,10 @@ struct Wiring {
 };
 
 /// Makes the devices and attaches them: serial ports first. Throws Error(usage), and what `open_stream` throws.
-void attach_devices(const Options& options, const Wiring& wiring);
+void attach_devices(const Options& options, const Setup& setup, const Wiring& wiring);
 
 /// attach_devices() on buses that are thrown away, with nothing opened: finds every mistake in the options before the
 /// program has touched anything. Throws Error(usage).
-void dry_run(const Options& options, asio::io_context& loop);
+void dry_run(const Options& options, const Setup& setup, asio::io_context& loop);
 
 }  // namespace asyncvm::cli

@@ -175,6 +175,7 @@ IrqLine MachineCore::irq(unsigned gsi) {
             observers_.notify(&Observer::interrupt, gsi, level);
             controller->set(gsi, level);
         });
+        controller->connect(gsi);
     }
     return IrqLine(*pin);
 }

@@ -86,12 +86,14 @@ private:
     void end_rest() noexcept;
     void report_stuck();
     [[nodiscard]] std::string describe(const VcpuPlace& place) const;
+    [[nodiscard]] Outcome how_it_halted();
     [[nodiscard]] bool join_within(std::chrono::milliseconds limit);
     void leave_behind();
     void keep_abandoned();
 
     static awaitable<Outcome> run_guest(std::shared_ptr<MachineCore> self);
     static awaitable<void> wait_for_vcpus(std::shared_ptr<MachineCore> self);
+    static awaitable<void> watch_sleep(std::shared_ptr<MachineCore> self);
     static awaitable<void> come_to_rest(std::shared_ptr<MachineCore> self, bool all);
     static awaitable<void> reset_at_rest(std::shared_ptr<MachineCore> self);
     static awaitable<void> restore_start(std::shared_ptr<MachineCore> self);

@@ -212,7 +212,7 @@ awaitable<void> MachineCore::restore_start(std::shared_ptr<MachineCore> self) {
 
 /// In a pause, on the device loop: run() looks there whether a vCPU is left.
 void MachineCore::restart_halted() {
-    if (running_.load() == 0 || has_outcome()) return;
+    if ((running_.load() == 0 && !config_.wait_when_halted) || has_outcome()) return;
     for (const auto& vcpu : vcpus_) {
         if (vcpu->alive()) continue;
         vcpu->join();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bus/ioevent.hpp"
+#include "machine/sleep_watch.hpp"
 
 namespace asyncvm {
 
@@ -26,7 +27,8 @@ awaitable<void> MachineCore::wait_for_vcpus(std::shared_ptr<MachineCore> self) {
     auto patience = Patience::cancellation;
     for (;;) {
         const auto seen = self->change_->generation();
-        if (self->running_.load() == 0) co_return;
+        // With none left the machine has ended, unless it waits for whoever stops it.
+        if (self->running_.load() == 0 && (!self->config_.wait_when_halted || self->has_outcome())) co_return;
         auto limit = Event::no_limit;
         if (self->has_outcome()) {
             if (patience == Patience::cancellation) limit = self->config_.cancellation_patience;
@@ -96,6 +98,9 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     Doorbells doorbells(*self->accelerator_, std::move(ioevents), self->coalesced_);
     doorbells.start(background);
     if (self->coalesced_) background.start("posted writes", CoalescedWrites::run(self->coalesced_));
+    if (self->accelerator_->irqchip() != nullptr && !self->config_.wait_when_halted) {
+        background.start("watch over vCPUs that sleep", watch_sleep(self));
+    }
     std::exception_ptr failure;
     try {
         self->start_vcpus();
@@ -122,9 +127,11 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     co_await background.finish();
     if (failure) std::rethrow_exception(failure);
     Outcome outcome;
-    {
+    if (self->has_outcome()) {
         const std::lock_guard lock(self->mutex_);
-        outcome = self->outcome_.value_or(Outcome{});
+        outcome = *self->outcome_;
+    } else {
+        outcome = self->how_it_halted();
     }
     if (!joined) {
         outcome.kind = Outcome::Kind::failed;
@@ -132,6 +139,49 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
             fmt::format("a vCPU does not leave accelerator {}: its thread is left behind", self->accelerator_->name());
     }
     co_return outcome;
+}
+
+/// All vCPUs have halted, or could not be started.
+Outcome MachineCore::how_it_halted() {
+    std::vector<Activity> activities;
+    for (const auto& vcpu : vcpus_) {
+        activities.push_back(vcpu->halted() ? vcpu->cpu().activity() : Activity::not_started);
+    }
+    return halted_outcome(activities);
+}
+
+/// Where HLT is no exit.
+awaitable<void> MachineCore::watch_sleep(std::shared_ptr<MachineCore> self) {
+    SleepWatch watch;
+    asio::steady_timer timer(self->device_loop_);
+    const auto used = [&self] {
+        std::vector<SleepWatch::Time> times;
+        for (const auto& vcpu : self->vcpus_) times.push_back(vcpu->processor_time());
+        return times;
+    };
+    for (;;) {
+        timer.expires_after(watch.interval());
+        co_await timer.async_wait(use_awaitable);
+        if (self->state() != Lifecycle::State::running) continue;
+        const bool in_guest =
+            std::ranges::all_of(self->vcpus_, [](const auto& vcpu) { return vcpu->place().kind == VcpuPlace::Kind::guest; });
+        const bool still = watch.look(used(), in_guest);
+        if (!still) continue;
+        std::vector<Activity> activities;
+        for (unsigned cpu = 0; cpu < self->config_.cpus; ++cpu) {
+            const auto activity = std::make_shared<Activity>(Activity::runs);
+            std::function<void(Cpu&)> work = [activity](Cpu& asked) { *activity = asked.activity(); };
+            co_await call(self, cpu, std::move(work));
+            activities.push_back(*activity);
+            if (*activity == Activity::runs || *activity == Activity::sleeps) break;
+        }
+        if (!SleepWatch::is_over(activities) || self->state() != Lifecycle::State::running) {
+            watch.asked(used());
+            continue;
+        }
+        self->finish(halted_outcome(activities));
+        co_return;
+    }
 }
 
 /// At rest, if a pause is held already.

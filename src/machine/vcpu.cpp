@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
+#include <time.h>
 
 #include <exception>
 #include <new>
@@ -281,6 +282,17 @@ awaitable<void> Vcpu::rest() {
     }
     resting_.store(false);
     requests_.fetch_and(~static_cast<unsigned>(cancel_request));
+}
+
+std::chrono::nanoseconds Vcpu::processor_time() const noexcept {
+    clockid_t clock{};
+    timespec used{};
+    // The handle stays valid until the thread is joined, which is the device loop's work too.
+    if (!thread_.joinable() || pthread_getcpuclockid(const_cast<std::thread&>(thread_).native_handle(), &clock) != 0 ||
+        clock_gettime(clock, &used) != 0) {
+        return {};
+    }
+    return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 VcpuPlace Vcpu::place() const noexcept {

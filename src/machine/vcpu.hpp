@@ -95,6 +95,9 @@ public:
     /// The report about a guest that runs or has halted. In call().
     [[nodiscard]] std::string report();
 
+    /// What the thread has used of processors; 0 without a thread. Device loop.
+    [[nodiscard]] std::chrono::nanoseconds processor_time() const noexcept;
+
     /// Any thread.
     [[nodiscard]] VcpuPlace place() const noexcept;
     [[nodiscard]] unsigned index() const noexcept { return index_; }

@@ -20,6 +20,7 @@ KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
     : fd_(std::move(fd)),
       index_(index),
       state_io_(*common.state_io),
+      irqchip_(common.irqchip),
       mapping_(fd_, common.run_size),
       run_(reinterpret_cast<kvm_run*>(mapping_.get())),
       sync_regs_(common.sync_regs),
@@ -115,6 +116,21 @@ void KvmCpu::restore_state(const CpuState& state) {
     complete_exit();
     state_io_.restore_cpu(fd_, index_, state);
     run_->cr8 = registers().cr8;
+}
+
+Activity KvmCpu::activity() {
+    if (irqchip_ == nullptr) return Cpu::activity();
+    kvm_mp_state state{};
+    if (fd_.control(KVM_GET_MP_STATE, &state) != 0) ioctl_failed("KVM_GET_MP_STATE");
+    if (state.mp_state == KVM_MP_STATE_UNINITIALIZED || state.mp_state == KVM_MP_STATE_INIT_RECEIVED) {
+        return Activity::not_started;
+    }
+    if (state.mp_state != KVM_MP_STATE_HALTED) return Activity::runs;
+    kvm_regs regs{};
+    if (fd_.control(KVM_GET_REGS, &regs) != 0) ioctl_failed("KVM_GET_REGS");
+    constexpr std::uint64_t interrupt_flag = 1u << 9;
+    if ((regs.rflags & interrupt_flag) == 0) return Activity::sleeps_for_good;
+    return irqchip_->may_interrupt(read_local_apic(fd_)) ? Activity::sleeps : Activity::sleeps_uninterrupted;
 }
 
 std::uint64_t KvmCpu::exit_rip() const noexcept { return sync_regs_ ? run_->s.regs.regs.rip : 0; }

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "accel/kvm/irqchip.hpp"
 #include "accel/kvm/kick.hpp"
 #include "accel/kvm/state_io.hpp"
 
@@ -20,10 +21,11 @@ class KvmCpu final : public Cpu {
 public:
     /// What the vCPUs of a machine have in common.
     struct Common {
-        std::size_t run_size = 0;     ///< of KVM_GET_VCPU_MMAP_SIZE
-        bool sync_regs = false;       ///< registers are in the shared page after each exit
-        int kick_signal = 0;          ///< of claim_kick_signal()
-        StateIo* state_io = nullptr;  ///< outlives the vCPU
+        std::size_t run_size = 0;             ///< of KVM_GET_VCPU_MMAP_SIZE
+        bool sync_regs = false;               ///< registers are in the shared page after each exit
+        int kick_signal = 0;                  ///< of claim_kick_signal()
+        StateIo* state_io = nullptr;          ///< outlives the vCPU
+        const KvmIrqchip* irqchip = nullptr;  ///< null: none; outlives the vCPU
     };
 
     /// `fd` is of KVM_CREATE_VCPU. Throws Error(host).
@@ -37,6 +39,7 @@ public:
     bool set_debug(const GuestDebug& debug) override;
     CpuState save_state() override;
     void restore_state(const CpuState& state) override;
+    [[nodiscard]] Activity activity() override;
     [[nodiscard]] std::uint64_t exit_rip() const noexcept override;
 
 private:
@@ -45,6 +48,7 @@ private:
     Fd fd_;
     const unsigned index_;
     StateIo& state_io_;
+    const KvmIrqchip* irqchip_;
     Mapping mapping_;
     kvm_run* run_;
     bool sync_regs_;

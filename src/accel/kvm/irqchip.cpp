@@ -38,7 +38,7 @@ kvm_irq_routing_entry to_chip(unsigned gsi, unsigned chip, unsigned pin) {
 std::vector<kvm_irq_routing_entry> default_routes() {
     std::vector<kvm_irq_routing_entry> routes;
     for (unsigned gsi = 0; gsi < ioapic_inputs; ++gsi) {
-        routes.push_back(to_chip(gsi, KVM_IRQCHIP_IOAPIC, gsi));
+        if (gsi != 2) routes.push_back(to_chip(gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi));
         if (gsi >= pic_inputs) continue;
         routes.push_back(to_chip(gsi, gsi < pic_pins ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % pic_pins));
     }
@@ -58,10 +58,42 @@ void set_msi_route(std::vector<kvm_irq_routing_entry>& routes, unsigned gsi, con
 
 KvmIrqchip::KvmIrqchip(const Fd& vm, bool pit) : vm_(vm), pit_(pit) {
     if (vm_.control(KVM_CREATE_IRQCHIP, 0) != 0) fail("KVM refuses to make an interrupt controller (KVM_CREATE_IRQCHIP)");
+    set_routes(routes_);
     if (!pit) return;
     kvm_pit_config config{};
     config.flags = KVM_PIT_SPEAKER_DUMMY;  // port 0x61 as well, which shows the output of counter 2
     if (vm_.control(KVM_CREATE_PIT2, &config) != 0) fail("KVM refuses to make a timer (KVM_CREATE_PIT2)");
+}
+
+void KvmIrqchip::set_routes(const std::vector<kvm_irq_routing_entry>& routes) const {
+    const SizedList<CountFlagsHeader, kvm_irq_routing_entry> table{std::span(routes)};
+    if (vm_.control(set_gsi_routing, table.header()) != 0) fail("KVM refuses routes of interrupts (KVM_SET_GSI_ROUTING)");
+}
+
+bool KvmIrqchip::may_interrupt(const LocalApic& apic) const {
+    InterruptSources sources;
+    sources.apic = apic;
+    sources.driven = driven_.load();
+    sources.messages = messages_.load();
+    const auto read = [this](unsigned chip) {
+        kvm_irqchip state{};
+        state.chip_id = chip;
+        if (vm_.control(KVM_GET_IRQCHIP, &state) != 0) ioctl_failed("KVM_GET_IRQCHIP");
+        return state;
+    };
+    sources.ioapic = read(KVM_IRQCHIP_IOAPIC).chip.ioapic;
+    sources.master = read(KVM_IRQCHIP_PIC_MASTER).chip.pic;
+    sources.slave = read(KVM_IRQCHIP_PIC_SLAVE).chip.pic;
+    if (pit_) {
+        kvm_pit_state2 pit{};
+        if (vm_.control(KVM_GET_PIT2, &pit) != 0) ioctl_failed("KVM_GET_PIT2");
+        sources.pit_mode = pit.channels[0].mode;
+    }
+    return interrupt_may_come(sources);
+}
+
+void KvmIrqchip::connect(unsigned gsi) noexcept {
+    if (gsi < ioapic_inputs) driven_.fetch_or(1u << gsi);
 }
 
 void KvmIrqchip::set(unsigned gsi, bool level) noexcept {
@@ -72,6 +104,7 @@ void KvmIrqchip::set(unsigned gsi, bool level) noexcept {
 }
 
 bool KvmIrqchip::signal(const MsiMessage& message) noexcept {
+    messages_.store(true);
     kvm_msi msi{};
     msi.address_lo = static_cast<std::uint32_t>(message.address);
     msi.address_hi = static_cast<std::uint32_t>(message.address >> 32);
@@ -80,6 +113,7 @@ bool KvmIrqchip::signal(const MsiMessage& message) noexcept {
 }
 
 void KvmIrqchip::attach_irqfd(unsigned gsi, int eventfd, int resample_fd) {
+    connect(gsi);
     kvm_irqfd request{};
     request.gsi = gsi;
     request.fd = static_cast<std::uint32_t>(eventfd);
@@ -108,10 +142,8 @@ void KvmIrqchip::route(unsigned gsi, const MsiMessage& message) {
     const std::lock_guard lock(mutex_);
     auto routes = routes_;
     set_msi_route(routes, gsi, message);
-    const SizedList<CountFlagsHeader, kvm_irq_routing_entry> table{std::span<const kvm_irq_routing_entry>(routes)};
-    if (vm_.control(set_gsi_routing, table.header()) != 0) {
-        fail(fmt::format("KVM refuses to send interrupt {} as a message (KVM_SET_GSI_ROUTING)", gsi));
-    }
+    set_routes(routes);
+    messages_.store(true);
     routes_ = std::move(routes);
 }
 

@@ -5,16 +5,19 @@
 
 #include <linux/kvm.h>
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <vector>
 
 #include "accel/kvm/fd.hpp"
+#include "accel/kvm/wake.hpp"
 
 namespace asyncvm::kvm {
 
 /// What each GSI leads to when nothing has been changed: 0 to 15 to a PIC and to the IOAPIC's input of the same number, 16
-/// to 23 to the IOAPIC alone. As the kernel has it; KVM_SET_GSI_ROUTING replaces all of it, so it has to be repeated. Pure.
+/// to 23 to the IOAPIC alone. As on a PC, 0 is the IOAPIC's input 2, unlike the kernel's own routes. KVM_SET_GSI_ROUTING
+/// replaces all routes, so all are repeated. Pure.
 [[nodiscard]] std::vector<kvm_irq_routing_entry> default_routes();
 
 /// Makes `gsi` an MSI in `routes`, in place of whatever it was. Pure.
@@ -28,6 +31,11 @@ public:
 
     [[nodiscard]] bool has_pit() const noexcept { return pit_; }
 
+    /// Whether anything may interrupt a vCPU that sleeps with interrupts on and has this local APIC. Any thread. Throws
+    /// Error(host).
+    [[nodiscard]] bool may_interrupt(const LocalApic& apic) const;
+
+    void connect(unsigned gsi) noexcept override;
     void set(unsigned gsi, bool level) noexcept override;
     bool signal(const MsiMessage& message) noexcept override;
     void attach_irqfd(unsigned gsi, int eventfd, int resample_fd) override;
@@ -35,7 +43,11 @@ public:
     void route(unsigned gsi, const MsiMessage& message) override;
 
 private:
+    void set_routes(const std::vector<kvm_irq_routing_entry>& routes) const;
+
     const Fd& vm_;
+    std::atomic<std::uint32_t> driven_ = 0;  ///< lines that a device may drive, a bit each
+    std::atomic<bool> messages_ = false;     ///< a device may send messages
     const bool pit_;
     std::mutex mutex_;  ///< of routes_, and so that a later table does not reach the kernel before an earlier one
     std::vector<kvm_irq_routing_entry> routes_ = default_routes();

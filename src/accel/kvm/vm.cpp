@@ -92,6 +92,7 @@ public:
             fail("KVM_SET_TSS_ADDR failed", errno, {});
         }
         if (options.irqchip) irqchip_ = std::make_unique<KvmIrqchip>(vm_, options.pit);
+        common_.irqchip = irqchip_.get();
         state_io_.emplace(*system_, vm_, options.irqchip, options.irqchip && options.pit);
         common_.state_io = &*state_io_;
         const int sync = vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);

@@ -22,7 +22,7 @@ namespace {
 
 std::string dry_run_error(const std::vector<std::string>& arguments) {
     asio::io_context loop;
-    return usage_error([&] { dry_run(parse(arguments), loop); });
+    return usage_error([&] { dry_run(parse(arguments), guess_setup(parse(arguments)), loop); });
 }
 
 /// A machine's buses, with nothing opened.
@@ -38,7 +38,7 @@ struct Fixture {
             opened.push_back(request.label + (request.reads ? " reads " : " writes ") + std::string(request.spec));
             return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop});
         };
-        attach_devices(parse(arguments),
+        attach_devices(parse(arguments), {},
                        {.ports = ports, .mmio = mmio, .open_stream = open, .finish = [](const Outcome&) {}});
     }
 };
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(a_serial_port_that_is_added_as_a_device_reads) {
 BOOST_AUTO_TEST_CASE(a_rehearsal_opens_nothing) {
     asio::io_context loop;
     BOOST_CHECK_NO_THROW(
-        dry_run(parse({"--serial", "file:/no/such/directory/file", "--serial", "tcp:192.0.2.1:1", "g"}), loop));
+        dry_run(parse({"--serial", "file:/no/such/directory/file", "--serial", "tcp:192.0.2.1:1", "g"}), {}, loop));
 }
 
 BOOST_AUTO_TEST_CASE(a_rehearsal_finds_what_is_wrong) {

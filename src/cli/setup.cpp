@@ -1,0 +1,100 @@
+#include "cli/setup.hpp"
+
+#include <asyncvm/error.hpp>
+#include <asyncvm/guest_memory.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+namespace asyncvm::cli {
+
+namespace {
+
+[[noreturn]] void refuse_option(const std::string& message) { throw Error(ErrorKind::usage, message); }
+
+void check_options(const Options& options, BootFormat format) {
+    const std::string name = options.guest == "-" ? "the standard input" : options.guest;
+    if (format != BootFormat::flat) {
+        const char* const given = options.load ? "--load" : options.entry ? "--entry" : options.mode ? "--mode" : nullptr;
+        if (given == nullptr) return;
+        refuse_option(
+            fmt::format("{} is for flat binaries, and {} has the format {}, which says this itself (drop the option, "
+                        "or add --format flat)",
+                        given, name, name_of(format)));
+    }
+    const char* const given = !options.append.empty()    ? "--append"
+                              : !options.modules.empty() ? "--module"
+                              : !options.initrd.empty()  ? "--initrd"
+                                                         : nullptr;
+    if (given == nullptr) return;
+    refuse_option(
+        fmt::format("{} is for kernels, and {} is a flat binary, which does not ask for it (is this the kernel's file? "
+                    "asyncvm inspect {})",
+                    given, name, name));
+}
+
+}  // namespace
+
+Setup set_up(const Options& options, BootFormat format) {
+    check_options(options, format);
+    if (format == BootFormat::flat) {
+        Registers scratch;
+        for (const auto& setting : options.registers) apply(scratch, setting, options.mode.value_or(Mode::real16));
+    }
+    const bool flat = format == BootFormat::flat;
+    Setup setup;
+    setup.machine = options.machine.value_or(flat ? MachineKind::flat : MachineKind::pc);
+    const bool pc = setup.machine == MachineKind::pc;
+    setup.on_halt = options.on_halt.value_or(pc ? HaltPolicy::fail : HaltPolicy::end);
+    setup.huge_pages = options.huge_pages.value_or(pc && !options.memory_share ? HugePages::on : HugePages::off);
+    setup.irqchip = options.irqchip || (pc && options.accelerator != AcceleratorChoice::unicorn);
+    setup.irqchip_optional = pc && format != BootFormat::bzimage && options.cpus == 1;
+    setup.boot_tables = !flat || options.mode.value_or(Mode::real16) != Mode::real16;
+    if (pc && options.accelerator == AcceleratorChoice::unicorn) {
+        if (format == BootFormat::bzimage) {
+            refuse_option("--accel unicorn: Linux needs interrupts, and Unicorn can't interrupt a guest (take --accel kvm)");
+        }
+        if (options.cpus > 1) {
+            refuse_option(
+                "--accel unicorn: without an interrupt controller a guest of the pc machine can't start more than "
+                "one CPU (drop --cpus, or take --accel kvm)");
+        }
+    }
+    return setup;
+}
+
+Setup guess_setup(const Options& options) {
+    const BootFormat guess = options.machine == MachineKind::pc ? BootFormat::elf : BootFormat::flat;
+    Options plain;
+    plain.machine = options.machine;
+    Setup setup = set_up(plain, options.format.value_or(guess));
+    setup.boot_tables = options.mode.value_or(Mode::real16) != Mode::real16;
+    return setup;
+}
+
+BootRequest boot_request(const Options& options) {
+    const FlatGuest flat;
+    return {.path = options.guest,
+            .format = options.format,
+            .command_line = options.append,
+            .modules = options.modules,
+            .initrd = options.initrd,
+            .load = options.load.value_or(flat.load),
+            .entry = options.entry,
+            .mode = options.mode.value_or(flat.mode)};
+}
+
+BootSurroundings flat_surroundings(const Options& options) {
+    BootSurroundings around;
+    around.cpus = options.cpus;
+    const std::uint64_t low = std::min(options.memory_size, GuestMemory::low_limit);
+    around.map.push_back({0, low, MemoryKind::ram});
+    if (options.memory_size > low) {
+        around.map.push_back({GuestMemory::high_base, options.memory_size - low, MemoryKind::ram});
+    }
+    return around;
+}
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,31 @@
+/// What follows from the options and the guest's file together: which machine it gets, and how that is made.
+#pragma once
+
+#include "cli/options.hpp"
+
+#include <asyncvm/boot.hpp>
+#include <asyncvm/machine.hpp>
+
+namespace asyncvm::cli {
+
+struct Setup {
+    MachineKind machine = MachineKind::flat;
+    HaltPolicy on_halt = HaltPolicy::end;
+    HugePages huge_pages = HugePages::off;
+    bool irqchip = false;           ///< wanted, with a PIT
+    bool irqchip_optional = false;  ///< without KVM the guest may do without
+    bool boot_tables = false;       ///< there will be some in the guest's memory
+};
+
+/// For a guest's file of this format. Throws Error(usage) for options that such a guest has no use for.
+[[nodiscard]] Setup set_up(const Options& options, BootFormat format);
+
+/// Before the file has been looked at.
+[[nodiscard]] Setup guess_setup(const Options& options);
+
+[[nodiscard]] BootRequest boot_request(const Options& options);
+
+/// RAM as the flat machine has it, and nothing else.
+[[nodiscard]] BootSurroundings flat_surroundings(const Options& options);
+
+}  // namespace asyncvm::cli
