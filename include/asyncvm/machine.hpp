@@ -129,6 +129,10 @@ public:
     /// not take back: the run ends then, with Outcome::failed.
     [[nodiscard]] awaitable<void> reset();
 
+    /// Any thread, after prepared(): a reset() is about to follow, and until then the machine does not end because its vCPUs
+    /// halt.
+    void expect_reset() noexcept;
+
     /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and
     /// now if that vCPU has no thread: before run(), after it has halted. Completes when `work` has returned, and throws
     /// what it throws. Any executor. Throws std::out_of_range if `cpu >= cpus()`.

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <exception>
@@ -101,6 +102,8 @@ private:
     void check() const;
     void load();
     void attach();
+    void restart(std::string why);
+    void fail_restart(const std::exception_ptr& failure);
     void interrupt(Interruption by);
     void cancel_waits();
     static awaitable<void> collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports);
@@ -122,6 +125,7 @@ private:
     Machine machine_;
     Streams streams_;
     std::optional<Interruption> interruption_;
+    std::atomic<bool> restarting_ = false;
     bool out_of_memory_ = false;
     bool run_has_ended_ = false;
     Group terminal_{loop_};  ///< the waits for the standard streams
@@ -135,6 +139,8 @@ MachineConfig Session::config() {
         config.on_reset = [this] {
             machine_.memory().clear();
             static_cast<void>(boot_->load(machine_.memory()));
+            // From here on the guest may ask again.
+            restarting_ = false;
         };
     return config;
 }
@@ -167,7 +173,31 @@ void Session::attach() {
                     .mmio = machine_.mmio(),
                     .open_stream = [this](const StreamRequest& request) { return streams_.open(request); },
                     .finish = [this](Outcome outcome) { machine_.finish(std::move(outcome)); },
+                    .reset = options_.restart ? [this](std::string why) { restart(std::move(why)); } : PlatformRequest(),
                     .log = make_log()});
+}
+
+/// On the thread of the vCPU that asks, perhaps several times.
+void Session::restart(std::string why) {
+    if (restarting_.exchange(true)) return;
+    machine_.expect_reset();
+    asio::post(loop_, [this, why = std::move(why)] {
+        if (options_.verbose) print(fmt::format("{}: it starts anew", why));
+        asio::co_spawn(loop_, machine_.reset(), [this](const std::exception_ptr& failure) {
+            if (failure) fail_restart(failure);
+        });
+    });
+}
+
+void Session::fail_restart(const std::exception_ptr& failure) {
+    Outcome outcome;
+    outcome.kind = Outcome::Kind::failed;
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+        outcome.summary = fmt::format("the guest can't start anew: {}", error.what());
+    }
+    machine_.finish(std::move(outcome));
 }
 
 /// The first interruption ends the session in order; one that comes `impatience` later ends the program at once.

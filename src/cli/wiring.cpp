@@ -27,6 +27,7 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
             [&options, &setup](std::uint64_t first, std::uint64_t last) {
                 return GuestMemory::occupant(first, last, options.memory_size, setup.boot_tables);
             },
+        .reset = wiring.reset,
     };
     for (unsigned index = 0; index < options.serials.size(); ++index) {
         add_serial_port(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));

@@ -7,6 +7,7 @@
 #include <asyncvm/asio.hpp>
 #include <asyncvm/bus.hpp>
 #include <asyncvm/chardev.hpp>
+#include <asyncvm/devices.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/outcome.hpp>
 
@@ -29,6 +30,7 @@ struct Wiring {
     Bus& mmio;
     std::function<std::shared_ptr<Chardev>(const StreamRequest&)> open_stream;
     std::function<void(Outcome)> finish;
+    PlatformRequest reset{};  ///< empty: a reset ends the machine
     Log log{};
 };
 

@@ -48,6 +48,7 @@ public:
     [[nodiscard]] static awaitable<Outcome> run(std::shared_ptr<MachineCore> self);
     [[nodiscard]] static awaitable<Pause> pause(std::shared_ptr<MachineCore> self);
     [[nodiscard]] static awaitable<void> reset(std::shared_ptr<MachineCore> self);
+    void expect_reset() noexcept { reset_expected_ = true; }
     [[nodiscard]] static awaitable<void> call(std::shared_ptr<MachineCore> self, unsigned cpu,
                                               std::function<void(Cpu&)> work);
 
@@ -87,6 +88,8 @@ private:
     void report_stuck();
     [[nodiscard]] std::string describe(const VcpuPlace& place) const;
     [[nodiscard]] Outcome how_it_halted();
+    /// Whether the machine goes on when all vCPUs have halted.
+    [[nodiscard]] bool outlives_halt() const noexcept { return config_.wait_when_halted || reset_expected_.load(); }
     [[nodiscard]] bool join_within(std::chrono::milliseconds limit);
     void leave_behind();
     void keep_abandoned();
@@ -119,6 +122,7 @@ private:
     AsyncMutex reset_mutex_;  ///< of reset()
     std::optional<Outcome> outcome_;
     std::atomic<unsigned> running_ = 0;
+    std::atomic<bool> reset_expected_ = false;
     // Shared, because the last vCPU's thread still notifies while run() is on its way out.
     std::shared_ptr<Event> change_ = std::make_shared<Event>();
     std::shared_ptr<PauseGate> gate_ = std::make_shared<PauseGate>();

@@ -167,6 +167,7 @@ awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
     std::exception_ptr failure;
     try {
         co_await reset_at_rest(self);
+        self->reset_expected_ = false;
         self->observers_.notify(&Observer::was_reset);
     } catch (...) {
         failure = std::current_exception();
@@ -212,7 +213,7 @@ awaitable<void> MachineCore::restore_start(std::shared_ptr<MachineCore> self) {
 
 /// In a pause, on the device loop: run() looks there whether a vCPU is left.
 void MachineCore::restart_halted() {
-    if ((running_.load() == 0 && !config_.wait_when_halted) || has_outcome()) return;
+    if ((running_.load() == 0 && !outlives_halt()) || has_outcome()) return;
     for (const auto& vcpu : vcpus_) {
         if (vcpu->alive()) continue;
         vcpu->join();

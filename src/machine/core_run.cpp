@@ -28,7 +28,7 @@ awaitable<void> MachineCore::wait_for_vcpus(std::shared_ptr<MachineCore> self) {
     for (;;) {
         const auto seen = self->change_->generation();
         // With none left the machine has ended, unless it waits for whoever stops it.
-        if (self->running_.load() == 0 && (!self->config_.wait_when_halted || self->has_outcome())) co_return;
+        if (self->running_.load() == 0 && (!self->outlives_halt() || self->has_outcome())) co_return;
         auto limit = Event::no_limit;
         if (self->has_outcome()) {
             if (patience == Patience::cancellation) limit = self->config_.cancellation_patience;
@@ -162,7 +162,7 @@ awaitable<void> MachineCore::watch_sleep(std::shared_ptr<MachineCore> self) {
     for (;;) {
         timer.expires_after(watch.interval());
         co_await timer.async_wait(use_awaitable);
-        if (self->state() != Lifecycle::State::running) continue;
+        if (self->state() != Lifecycle::State::running || self->outlives_halt()) continue;
         const bool in_guest =
             std::ranges::all_of(self->vcpus_, [](const auto& vcpu) { return vcpu->place().kind == VcpuPlace::Kind::guest; });
         const bool still = watch.look(used(), in_guest);
@@ -175,7 +175,7 @@ awaitable<void> MachineCore::watch_sleep(std::shared_ptr<MachineCore> self) {
             activities.push_back(*activity);
             if (*activity == Activity::runs || *activity == Activity::sleeps) break;
         }
-        if (!SleepWatch::is_over(activities) || self->state() != Lifecycle::State::running) {
+        if (!SleepWatch::is_over(activities) || self->state() != Lifecycle::State::running || self->outlives_halt()) {
             watch.asked(used());
             continue;
         }

@@ -48,6 +48,8 @@ awaitable<std::string> Machine::report(unsigned cpu) { return MachineCore::repor
 std::uint64_t Machine::posted_writes() const noexcept { return core_->posted_writes(); }
 Statistics Machine::statistics() const { return core_->statistics(); }
 
+void Machine::expect_reset() noexcept { core_->expect_reset(); }
+
 void Machine::stop() noexcept { core_->stop(); }
 void Machine::finish(Outcome outcome) noexcept { core_->finish(std::move(outcome)); }
 
