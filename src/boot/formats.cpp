@@ -66,11 +66,12 @@ Plan plan_guest(BootFormat format, const Request& request, const Surroundings& s
     switch (format) {
         case BootFormat::flat:
             return plan_flat(request, surroundings);
+        case BootFormat::bzimage:
+            return plan_bzimage(request, surroundings);
         case BootFormat::elf:
         case BootFormat::pvh:
         case BootFormat::multiboot:
         case BootFormat::multiboot2:
-        case BootFormat::bzimage:
         case BootFormat::boot_sector:
             break;
     }

@@ -13,6 +13,7 @@ namespace asyncvm::boot {
 
 /// Each throws Error(guest_image) that names the field and its value, the missing memory, or what overlaps.
 [[nodiscard]] Plan plan_flat(const Request& request, const Surroundings& surroundings);
+[[nodiscard]] Plan plan_bzimage(const Request& request, const Surroundings& surroundings);
 
 [[nodiscard]] Plan plan_guest(BootFormat format, const Request& request, const Surroundings& surroundings);
 
