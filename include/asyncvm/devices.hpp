@@ -74,6 +74,30 @@ using PlatformRequest = std::function<void(std::string why)>;
 /// The ports with which guests for other monitors power off, on machines without ACPI. docs/devices/power.md
 [[nodiscard]] std::shared_ptr<Device> make_power_ports(PlatformRequest power_off, PlatformRequest reset);
 
+/// The PCI configuration ports of a machine without PCI, 8 addresses from 0xcf8: no device answers. A write to the reset
+/// control register, 0xcf9, whose bit 2 rises asks for a reset. With `mechanism` 0xcf8 reads back what was written, as
+/// behind a host bridge: kernels then look for devices, which costs Linux 1,250 accesses. docs/devices/pci-config.md
+[[nodiscard]] std::shared_ptr<Device> make_pci_config(PlatformRequest reset, bool mechanism = false);
+
+/// System control port A, one address: A20, which is kept and has no effect, and a reset. docs/devices/port92.md
+[[nodiscard]] std::shared_ptr<Device> make_port92(PlatformRequest reset);
+
+/// System control port B, one address, for machines whose accelerator has no PIT (with one it has the port):
+/// docs/devices/port61.md
+[[nodiscard]] std::shared_ptr<Device> make_port61();
+
+/// The fixed registers of ACPI power management.
+class AcpiPm : public Device {
+public:
+    /// The guest gets the event, and the interrupt if it has enabled it. Any thread.
+    virtual void press_power_button() = 0;
+};
+
+/// PM1a event registers (4 addresses), PM1a control (2, and 2 reserved) and the PM timer (4, with 32 bits): 12 addresses.
+/// `irq` is the SCI, 0 to 23, a level. `log` gets a line for the first sleep state that is not power-off, on the vCPU's
+/// thread. docs/devices/acpi-pm.md
+[[nodiscard]] std::shared_ptr<AcpiPm> make_acpi_pm(PlatformRequest power_off, unsigned irq = 9, Log log = {});
+
 /// What the functions below attach devices to, and what those devices may ask of the program.
 struct DeviceHost {
     Bus& ports;
@@ -101,7 +125,7 @@ void add_serial_port(const DeviceHost& host, unsigned index, std::shared_ptr<Cha
 void add_device(const DeviceHost& host, std::string_view text);
 
 /// Attaches what a machine of the program has besides its serial ports: counter, debug console, exit port, POST port, power
-/// ports, sleep port, each at its documented ports. Those with output open "stdio". Throws as add_device().
+/// and reset ports, sleep port, each at its documented ports. Those with output open "stdio". Throws as add_device().
 void add_default_devices(const DeviceHost& host);
 
 }  // namespace asyncvm

@@ -36,6 +36,10 @@ extern const DeviceKind debug_console_kind;
 extern const DeviceKind exit_port_kind;
 extern const DeviceKind post_port_kind;
 extern const DeviceKind power_ports_kind;
+extern const DeviceKind pci_config_kind;
+extern const DeviceKind port92_kind;
+extern const DeviceKind port61_kind;
+extern const DeviceKind acpi_pm_kind;
 extern const DeviceKind sleep_port_kind;
 
 /// A device that a guest can't tell from a new one: its saved state has no fields.

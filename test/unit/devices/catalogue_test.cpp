@@ -91,6 +91,8 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_where_the_documents_say) {
                                      {0xf4u, "exit"},
                                      {0x501u, "exit"},
                                      {0x80u, "post"},
+                                     {0x92u, "port92"},
+                                     {0xcffu, "pci-config"},
                                      {0x600u, "power"},
                                      {0x604u, "power"},
                                      {0x4004u, "power"},
@@ -99,7 +101,7 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_where_the_documents_say) {
         BOOST_TEST(ports.device_name(port) == name);
         BOOST_TEST(ports.device_name(port + 1) != name);
     }
-    BOOST_TEST(ports.devices().size() == 6u);
+    BOOST_TEST(ports.devices().size() == 8u);
     BOOST_TEST(mmio.devices().empty());
     BOOST_TEST(chardevs.size() == 1u);
     BOOST_TEST(chardevs.contains("stdio"));
@@ -260,7 +262,9 @@ BOOST_AUTO_TEST_CASE(serial_ports_have_the_interrupt_lines_of_a_pc_or_the_one_th
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("conter", "there is no device conter (did you mean counter?)");
-    check_usage_error("nvme", "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, power, sleep)");
+    check_usage_error("nvme",
+                      "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, sleep, power, "
+                      "pci-config, port92, port61, acpi-pm)");
     check_usage_error("sleep,chardev=null", "device sleep has no option chardev (there are: port, mmio)");
     check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
     check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");
@@ -281,17 +285,18 @@ BOOST_AUTO_TEST_CASE(a_device_in_ram_or_on_another_one_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_request_takes_the_place_of_the_default_of_its_kind) {
-    const std::vector<std::string> defaults{"counter", "debugcon", "exit", "post", "power", "sleep"};
+    const std::vector<std::string> defaults{"counter", "debugcon", "exit", "post", "sleep", "power", "pci-config", "port92"};
     BOOST_TEST(names(plan_devices({}, true)) == defaults, boost::test_tools::per_element());
     BOOST_TEST(plan_devices({}, false).empty());
 
     const auto plan = plan_devices({parse_device_request("exit,code=exact"), parse_device_request("uart16550"),
                                     parse_device_request("exit,port=0x600")},
                                    true);
-    const std::vector<std::string> expected{"counter", "debugcon", "post", "power", "sleep", "exit", "uart16550", "exit"};
+    const std::vector<std::string> expected{"counter",    "debugcon", "post", "sleep",     "power",
+                                            "pci-config", "port92",   "exit", "uart16550", "exit"};
     BOOST_TEST(names(plan) == expected, boost::test_tools::per_element());
-    BOOST_TEST(plan[5].options[0].second == "exact");
-    BOOST_TEST(plan[7].options[0].second == "0x600");
+    BOOST_TEST(plan[7].options[0].second == "exact");
+    BOOST_TEST(plan[9].options[0].second == "0x600");
     BOOST_TEST(plan_devices({parse_device_request("post")}, false).size() == 1u);
 }
 

@@ -6,6 +6,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,7 +43,11 @@ struct Station {
             .mmio = mmio,
             .finish = [this](const Outcome& outcome) { seen.push_back(static_cast<unsigned>(outcome.guest_code)); },
             .open_chardev = [this](std::string_view) { return chardev; },
-            .log = [this](std::string_view line) { seen.push_back(line.size()); },
+            // A line that comes once in a device's life depends on more than its state.
+            .log =
+                [this, kind](std::string_view line) {
+                    if (kind != "acpi-pm") seen.push_back(line.size());
+                },
         };
         add_device(host, kind);
         device = ports.devices().front();
@@ -58,8 +63,17 @@ struct Station {
         background.poll();
     }
 
-    std::uint64_t access(bool write, unsigned offset, unsigned size, std::uint64_t value) {
-        Access access = DeviceRunner::make_access(0x3f8 + offset, size, value);
+    /// `place` counts through all addresses of the device, and begins again behind the last one.
+    std::uint64_t access(bool write, unsigned place, unsigned size, std::uint64_t value) {
+        const auto ranges = ports.ranges();
+        std::uint64_t all = 0;
+        for (const auto& [range, _] : ranges) all += range.size;
+        std::uint64_t offset = place % all;
+        auto at = ranges.begin();
+        for (; offset >= at->range.size; ++at) offset -= at->range.size;
+        size = std::min(size, device->max_access_size());
+        while (!at->range.whole && offset + size > at->range.size) size /= 2;  // the bus would split it
+        Access access = DeviceRunner::make_access(at->range.first + offset, size, value & all_ones(size));
         access.offset = offset;
         if (!write) access.data = 0;
         vcpu.start(write ? device->write(access) : device->read(access));
@@ -71,6 +85,13 @@ struct Station {
         BOOST_REQUIRE(!vcpu.failed());
         background.poll();
         return access.data;
+    }
+
+    /// A bit an interrupt line.
+    [[nodiscard]] std::uint64_t levels() const {
+        std::uint64_t bits = 0;
+        for (const auto& pin : surroundings.pins) bits = bits << 1 | (pin.pin.level() ? 1 : 0);
+        return bits;
     }
 
     // The loops of the runners last, so that waiting coroutines are destroyed while the device lives.
@@ -87,7 +108,7 @@ struct Station {
 
 /// One of the things that can happen to a device, chosen once and done to any number of them.
 std::function<void(Station&)> random_step(std::mt19937& random) {
-    const auto offset = random() % 8;
+    const auto offset = random() % 256;
     const auto value = random();
     switch (random() % 16) {
         case 0:
@@ -103,8 +124,9 @@ std::function<void(Station&)> random_step(std::mt19937& random) {
         case 4:
             // Without the divisor latch, and with interrupts: what a driver does.
             return [value](Station& station) {
+                if (station.device->name() != "uart16550") return;
                 station.access(true, R::line_control, 1, value & 0x7f);
-                station.access(true, R::interrupt_enable, 1, value >> 8);
+                station.access(true, R::interrupt_enable, 1, (value >> 8) & 0xff);
             };
         case 5:
         case 6:
@@ -112,7 +134,13 @@ std::function<void(Station&)> random_step(std::mt19937& random) {
         case 8:
             return [offset, value](Station& station) { station.access(true, offset, 1, value & 0xff); };
         case 9:
-            return [value](Station& station) { station.access(true, 0, 1U << (value % 3), value); };
+            return [offset, value](Station& station) { station.access(true, offset, 1U << (value % 3), value); };
+        case 10:
+            return [offset, value](Station& station) {
+                station.seen.push_back(station.access(false, offset, 1U << (value % 3), 0));
+            };
+        case 11:
+            return [value](Station& station) { station.surroundings.clock.advance(value % 2000 * 1ms); };
         default:
             return [offset](Station& station) { station.seen.push_back(station.access(false, offset, 1, 0)); };
     }
@@ -121,13 +149,15 @@ std::function<void(Station&)> random_step(std::mt19937& random) {
 void do_step(Station& station, const std::function<void(Station&)>& step) {
     step(station);
     station.background.poll();
-    station.seen.push_back(station.surroundings.pins[irq].pin.level() ? 1 : 0);
+    station.seen.push_back(station.levels());
     for (const char c : station.chardev->take()) station.seen.push_back(static_cast<unsigned char>(c));
 }
 
 using Registers = R;
 
-const std::vector<std::string> kinds{"uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep", "power"};
+const std::vector<std::string> kinds{
+    "uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep", "power", "pci-config", "pci-config,mechanism=on",
+    "port92",    "port61",  "acpi-pm"};
 
 }  // namespace
 
@@ -144,9 +174,10 @@ BOOST_AUTO_TEST_CASE(a_restored_device_goes_on_as_the_original) {
             restored.chardev->type(original.chardev->unread_text());
             restored.chardev->set_connected(original.chardev->connected());
             restored.surroundings.clock.advance(1h);
+            restored.surroundings.clock.set_time_of_day(original.surroundings.clock.time_of_day());
             restored.restore(bytes);
             BOOST_TEST_REQUIRE((saved(*restored.device) == bytes));
-            BOOST_TEST_REQUIRE(restored.surroundings.pins[irq].pin.level() == original.surroundings.pins[irq].pin.level());
+            BOOST_TEST_REQUIRE(restored.levels() == original.levels());
 
             original.seen.clear();
             restored.seen.clear();

@@ -19,9 +19,11 @@ public:
     }
 
     [[nodiscard]] std::chrono::system_clock::time_point time_of_day() const noexcept override {
-        return std::chrono::system_clock::time_point(
-            std::chrono::duration_cast<std::chrono::system_clock::duration>(now().time_since_epoch()));
+        return day_starts_ + std::chrono::duration_cast<std::chrono::system_clock::duration>(now().time_since_epoch());
     }
+
+    /// Not while another thread uses the clock.
+    void set_time_of_day(std::chrono::system_clock::time_point time) { day_starts_ += time - time_of_day(); }
 
     [[nodiscard]] awaitable<void> wait_until(time_point time) override {
         for (;;) {
@@ -77,6 +79,7 @@ private:
 
     mutable std::mutex mutex_;
     time_point now_{};
+    std::chrono::system_clock::time_point day_starts_{};
     std::vector<std::pair<Event*, time_point>> listeners_;
     Event moved_;
 };
