@@ -43,7 +43,7 @@ _asyncvm_device() {
         _asyncvm_reply "$typed" "${typed%,*}," \
             "help $("$program" --device "${typed%%,*},help" 2>/dev/null | sed -n 's/^  \([a-z]*=\).*/\1/p')"
     else
-        _asyncvm_reply "$typed" '' "help $("$program" --device help 2>/dev/null | sed -n 's/^[ *] \([a-z0-9]*\) .*/\1/p')"
+        _asyncvm_reply "$typed" '' "help $("$program" --device help 2>/dev/null | sed -n 's/^[ *] \([a-z0-9_-]*\) .*/\1/p')"
     fi
 }
 

@@ -132,7 +132,7 @@ std::string device_help() {
     for (const auto* const kind : kinds) {
         std::string keys = "port mmio";
         for (const auto& key : kind->keys) fmt::format_to(std::back_inserter(keys), " {}", key.name);
-        fmt::format_to(std::back_inserter(text), "{} {:<10} {:<44} {:<24} [{}]\n", kind->by_default ? '*' : ' ', kind->name,
+        fmt::format_to(std::back_inserter(text), "{} {:<10} {:<44} {:<33} [{}]\n", kind->by_default ? '*' : ' ', kind->name,
                        kind->help, place_of(*kind), keys);
     }
     text += "--device NAME,help explains a device's keys.\n";

@@ -18,7 +18,7 @@ def said(*arguments):
 
 
 OPTIONS = set(OPTION.findall(said("--help")))
-DEVICES = set(re.findall(r"^[ *] ([a-z][a-z0-9-]*) ", said("--device", "help"), re.M))
+DEVICES = set(re.findall(r"^[ *] ([a-z][a-z0-9_-]*) ", said("--device", "help"), re.M))
 
 
 def complete(line):
@@ -55,7 +55,7 @@ class Devices(unittest.TestCase):
         self.assertIn("uart16550", DEVICES)
 
     def test_the_page_has_every_device_with_its_keys(self):
-        rows = dict(re.findall(r"^\| `([a-z0-9]+)` \|(.*)\|$", PAGE[PAGE.index("### --device"):PAGE.index("### --no-def")], re.M))
+        rows = dict(re.findall(r"^\| `([a-z0-9_-]+)` \|(.*)\|$", PAGE[PAGE.index("### --device"):PAGE.index("### --no-def")], re.M))
         self.assertEqual(DEVICES, set(rows))
         for device in DEVICES:
             keys = set(re.findall(r"^  ([a-z]+)=", said("--device", device + ",help"), re.M)) - {"port", "mmio"}
