@@ -1,0 +1,45 @@
+/// The pc machine: what it is made of, the devices that belong to it, and the tables that tell a kernel of them.
+///
+///     const asyncvm::PcDescription pc{.ram_size = 256 << 20, .cpus = 2, .serial_ports = 1};
+///     asyncvm::add_pc_devices(host, pc);                  // on the buses of a Machine whose KvmOptions have irqchip and
+///     pit asyncvm::add_serial_port(host, 0, chardev); boot.plan(asyncvm::pc_surroundings(pc));            // an
+///     asyncvm::Boot: the tables become part of the guest's memory
+///
+/// docs/pc-machine.md has all addresses, ports and interrupts.
+#pragma once
+
+#include <asyncvm/boot.hpp>
+#include <asyncvm/devices.hpp>
+#include <asyncvm/memory_map.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace asyncvm {
+
+/// Devices, tables and memory map all follow from this one description, so that they can't disagree.
+struct PcDescription {
+    std::uint64_t ram_size = 128 << 20;  ///< bytes, 1 MiB at least: as the machine's memory
+    unsigned cpus = 1;                   ///< 1 to 255, with the APIC IDs 0 to cpus - 1
+    unsigned serial_ports = 1;           ///< 0 to 4: the tables name COM1 and so on; add_serial_port() attaches them
+    /// Devices of the machine that are left out, by the names that `--device` has: "rtc", "i8042". The tables then say that
+    /// they are not there. A name that no device of the machine has is no error.
+    std::vector<std::string> without{};
+    bool acpi = true;
+    bool mp_table = true;
+};
+
+/// What RAM of `ram_size` bytes looks like to a guest of the pc machine: by address, without overlaps. Throws Error(usage)
+/// if it is less than 1 MiB. Pure.
+[[nodiscard]] std::vector<MemoryRange> pc_memory_map(std::uint64_t ram_size);
+
+/// The memory map, the tables and where they begin, for Boot::plan(). Throws Error(usage) that names the member that is out
+/// of its range. Pure.
+[[nodiscard]] BootSurroundings pc_surroundings(const PcDescription& description);
+
+/// Attaches what a pc machine has besides its serial ports, before the guest runs, on the thread of the machine. Throws as
+/// add_device() and pc_surroundings().
+void add_pc_devices(const DeviceHost& host, const PcDescription& description);
+
+}  // namespace asyncvm

@@ -1,0 +1,123 @@
+#include "board/pc_board.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "board/mp_table.hpp"
+#include "board/pc_layout.hpp"
+#include "board/table_bytes.hpp"
+#include "devices/catalogue.hpp"
+
+namespace asyncvm::board {
+
+namespace {
+
+/// The interrupt controllers and the PIT are the accelerator's, serial ports are com_ports.
+constexpr std::array rows{
+    // Those of the flat machine.
+    Row{.kind = "counter"}, Row{.kind = "debugcon"}, Row{.kind = "exit"}, Row{.kind = "post"}, Row{.kind = "sleep"},
+};
+
+void check(const PcDescription& description) {
+    const auto refuse = [](std::string_view what, unsigned value, unsigned first, unsigned last) {
+        throw Error(ErrorKind::usage, fmt::format("a pc machine has {} to {} {}, not {}", first, last, what, value));
+    };
+    if (description.cpus < 1 || description.cpus > most_cpus) refuse("CPUs", description.cpus, 1, most_cpus);
+    if (description.serial_ports > com_ports.size()) {
+        refuse("serial ports", description.serial_ports, 0, static_cast<unsigned>(com_ports.size()));
+    }
+}
+
+/// What a BIOS leaves behind: the serial ports, the equipment word with their number, and the size of conventional memory in
+/// KiB.
+BootTable bios_data(const PcDescription& description) {
+    constexpr unsigned math_coprocessor = 1 << 1, serial_ports_shift = 9;
+    TableBytes bytes;
+    for (unsigned index = 0; index < com_ports.size(); ++index) {
+        bytes.u16(index < description.serial_ports ? static_cast<std::uint16_t>(com_ports[index].ports.first) : 0);
+    }
+    bytes.zeros(6).u16(static_cast<std::uint16_t>(ebda >> 4));
+    bytes.u16(static_cast<std::uint16_t>(math_coprocessor | description.serial_ports << serial_ports_shift)).u8(0);
+    bytes.u16(static_cast<std::uint16_t>(ebda >> 10));
+    return {.name = "BIOS data area", .address = bios_data_area, .bytes = bytes.bytes()};
+}
+
+/// Its first byte is its size in KiB.
+BootTable extended_bios_data() {
+    TableBytes bytes;
+    bytes.u8(static_cast<std::uint8_t>(ebda_size >> 10));
+    return {.name = "extended BIOS data area", .address = ebda, .bytes = bytes.bytes()};
+}
+
+}  // namespace
+
+std::span<const Row> pc_rows() noexcept { return rows; }
+
+bool has_device(const PcDescription& description, std::string_view kind) noexcept {
+    return std::ranges::find(rows, kind, &Row::kind) != rows.end() &&
+           std::ranges::find(description.without, kind) == description.without.end();
+}
+
+AcpiDescription describe(const PcDescription& description) {
+    check(description);
+    AcpiDescription tables;
+    tables.cpus = description.cpus;
+    tables.keyboard_controller = has_device(description, "i8042");
+    tables.clock = has_device(description, "rtc");
+    tables.reset_register = has_device(description, "pci-config");
+    for (unsigned index = 0; index < description.serial_ports; ++index) {
+        const ComPort& port = com_ports[index];
+        tables.devices.push_back({.name = fmt::format("COM{}", index + 1),
+                                  .hardware_id = "PNP0501",
+                                  .uid = index + 1,
+                                  .ports = {port.ports},
+                                  .irq = port.irq});
+    }
+    for (const Row& row : rows) {
+        if (row.acpi_name.empty() || !has_device(description, row.kind)) continue;
+        const auto ports = device_kind(row.kind).ports;
+        tables.devices.push_back({.name = std::string(row.acpi_name),
+                                  .hardware_id = std::string(row.hardware_id),
+                                  .ports = {ports.begin(), ports.end()},
+                                  .irq = row.irq});
+    }
+    return tables;
+}
+
+}  // namespace asyncvm::board
+
+namespace asyncvm {
+
+BootSurroundings pc_surroundings(const PcDescription& description) {
+    using namespace board;
+    BootSurroundings surroundings;
+    surroundings.map = pc_memory_map(description.ram_size);
+    const AcpiDescription tables = describe(description);
+    surroundings.cpus = description.cpus;
+    surroundings.tables = {bios_data(description), extended_bios_data()};
+    if (description.acpi) {
+        surroundings.rsdp = acpi_tables;
+        surroundings.tables.push_back(
+            {.name = "ACPI tables", .address = acpi_tables, .bytes = make_acpi_tables(tables, acpi_tables)});
+    }
+    if (description.mp_table) {
+        surroundings.tables.push_back(
+            {.name = "MP table", .address = mp_tables, .bytes = make_mp_table(description.cpus, mp_tables)});
+    }
+    return surroundings;
+}
+
+void add_pc_devices(const DeviceHost& host, const PcDescription& description) {
+    static_cast<void>(board::describe(description));
+    for (const board::Row& row : board::pc_rows()) {
+        if (board::has_device(description, row.kind)) add_device(host, DeviceRequest{std::string(row.kind), {}});
+    }
+}
+
+}  // namespace asyncvm

@@ -1,0 +1,131 @@
+// The description of a machine, and what follows from it: tables and devices.
+#include "board/pc_board.hpp"
+
+#include <asyncvm/error.hpp>
+#include <asyncvm/open_chardev.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <set>
+
+#include "board/pc_layout.hpp"
+#include "bus/io_bus.hpp"
+#include "devices/catalogue.hpp"
+#include "table_reader.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::board;
+using namespace asyncvm::test;
+
+namespace {
+
+/// Buses with the devices of a pc machine.
+struct Board {
+    explicit Board(const PcDescription& description) { add_pc_devices(host, description); }
+
+    [[nodiscard]] std::set<std::string> names() const {
+        std::set<std::string> all;
+        for (const auto& device : ports.devices()) all.insert(std::string(device->name()));
+        return all;
+    }
+
+    asio::io_context loop{1};
+    std::shared_ptr<DeviceSlots> slots = std::make_shared<DeviceSlots>(loop, Log());
+    IoBus ports{Space::port, slots};
+    IoBus mmio{Space::memory, slots};
+    DeviceHost host{
+        .ports = ports,
+        .mmio = mmio,
+        .finish = [](const Outcome&) {},
+        .open_chardev = [this](std::string_view) { return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop}); }};
+};
+
+std::string refusal(const PcDescription& description) {
+    try {
+        static_cast<void>(pc_surroundings(description));
+    } catch (const Error& error) {
+        BOOST_TEST((error.kind() == ErrorKind::usage));
+        return error.what();
+    }
+    return "it is not refused";
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(pc_board)
+
+BOOST_AUTO_TEST_CASE(numbers_out_of_their_range_are_refused_by_name) {
+    BOOST_TEST(refusal({.cpus = 0}) == "a pc machine has 1 to 255 CPUs, not 0");
+    BOOST_TEST(refusal({.cpus = 256}) == "a pc machine has 1 to 255 CPUs, not 256");
+    BOOST_TEST(refusal({.serial_ports = 5}) == "a pc machine has 0 to 4 serial ports, not 5");
+    BOOST_TEST(refusal({.cpus = 255, .serial_ports = 4}) == "it is not refused");
+}
+
+BOOST_AUTO_TEST_CASE(every_device_of_the_table_is_on_the_bus) {
+    const auto names = Board({}).names();
+    for (const Row& row : pc_rows()) BOOST_TEST(names.contains(std::string(row.kind)), row.kind);
+    BOOST_TEST(names.size() == pc_rows().size());
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_is_left_out_is_not_on_the_bus) {
+    for (const Row& row : pc_rows()) {
+        const auto names = Board({.without = {std::string(row.kind)}}).names();
+        BOOST_TEST(!names.contains(std::string(row.kind)), row.kind);
+        BOOST_TEST(names.size() == pc_rows().size() - 1);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(acpi_has_the_serial_ports_that_the_machine_has) {
+    const auto devices = describe({.serial_ports = 3, .without = {"rtc", "i8042", "pvpanic"}}).devices;
+    BOOST_REQUIRE_EQUAL(devices.size(), 3u);
+    BOOST_TEST(devices[0].name == "COM1");
+    BOOST_TEST(devices[0].ports.front().first == 0x3f8u);
+    BOOST_TEST(devices[0].irq.value() == 4u);
+    BOOST_TEST(devices[1].ports.front().first == 0x2f8u);
+    BOOST_TEST(devices[1].irq.value() == 3u);
+    BOOST_TEST(devices[2].name == "COM3");
+    BOOST_TEST(devices[2].uid.value() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(acpi_has_each_device_with_a_name_at_the_ports_where_it_is) {
+    const auto devices = describe({}).devices;
+    for (const Row& row : pc_rows()) {
+        if (row.acpi_name.empty()) continue;
+        const auto named = std::ranges::find(devices, row.acpi_name, &AcpiDevice::name);
+        BOOST_REQUIRE(named != devices.end());
+        BOOST_TEST(named->hardware_id == row.hardware_id);
+        for (const AddressRange& range : named->ports) {
+            BOOST_TEST(Board({}).ports.device_name(range.first) == row.kind);
+        }
+        const auto fewer = describe({.without = {std::string(row.kind)}}).devices;
+        BOOST_TEST((std::ranges::find(fewer, row.acpi_name, &AcpiDevice::name) == fewer.end()));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_bios_data_area_names_serial_ports_and_memory) {
+    const auto bytes = table_named(pc_surroundings({.serial_ports = 2}), "BIOS data area").bytes;
+    BOOST_TEST(number_at(bytes, 0x00, 2) == 0x3f8u);
+    BOOST_TEST(number_at(bytes, 0x02, 2) == 0x2f8u);
+    BOOST_TEST(number_at(bytes, 0x04, 2) == 0u);
+    BOOST_TEST(number_at(bytes, 0x0e, 2) == 0x9fc0u);  // segment of the extended area
+    BOOST_TEST((number_at(bytes, 0x10, 2) >> 9 & 7) == 2u);
+    BOOST_TEST(number_at(bytes, 0x13, 2) == 639u);
+    BOOST_TEST(number_at(table_named(pc_surroundings({}), "extended BIOS data area").bytes, 0, 1) == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(tables_can_be_left_out) {
+    const auto names = [](const PcDescription& description) {
+        std::set<std::string> all;
+        for (const BootTable& table : pc_surroundings(description).tables) all.insert(table.name);
+        return all;
+    };
+    BOOST_TEST(names({}).contains("ACPI tables"));
+    BOOST_TEST(names({}).contains("MP table"));
+    BOOST_TEST(pc_surroundings({}).rsdp == 0xe'0000u);
+    BOOST_TEST(!names({.acpi = false}).contains("ACPI tables"));
+    BOOST_TEST(pc_surroundings({.acpi = false}).rsdp == 0u);
+    BOOST_TEST(!names({.mp_table = false}).contains("MP table"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
