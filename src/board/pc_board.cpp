@@ -20,8 +20,17 @@ namespace {
 
 /// The interrupt controllers and the PIT are the accelerator's, serial ports are com_ports.
 constexpr std::array rows{
+    // A PC's own devices.
+    Row{.kind = "acpi-pm", .irq = sci},
+    Row{.kind = "pci-config"},
+    Row{.kind = "port92"},
+    Row{.kind = "port61"},
     // Those of the flat machine.
-    Row{.kind = "counter"}, Row{.kind = "debugcon"}, Row{.kind = "exit"}, Row{.kind = "post"}, Row{.kind = "sleep"},
+    Row{.kind = "counter"},
+    Row{.kind = "debugcon"},
+    Row{.kind = "exit"},
+    Row{.kind = "post"},
+    Row{.kind = "sleep"},
 };
 
 void check(const PcDescription& description) {
