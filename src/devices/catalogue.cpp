@@ -19,17 +19,22 @@ namespace {
 /// A new kind is a file of its own and a line here.
 constexpr std::array kinds{
     &uart16550_kind,   &counter_kind,    &debug_console_kind, &exit_port_kind, &post_port_kind, &sleep_port_kind,
-    &power_ports_kind, &pci_config_kind, &port92_kind,        &port61_kind,    &acpi_pm_kind,
+    &power_ports_kind, &pci_config_kind, &port92_kind,        &port61_kind,    &acpi_pm_kind,   &i8042_kind,
 };
 
-constexpr std::array common_keys{
+constexpr std::array place_keys{
     DeviceKey{"port", "N", "at port N"},
     DeviceKey{"mmio", "ADDRESS", "in memory at ADDRESS, where no RAM is"},
 };
 
+std::span<const DeviceKey> common_keys(const DeviceKind& kind) {
+    if (!kind.movable) return {};
+    return place_keys;
+}
+
 std::vector<std::string_view> keys_of(const DeviceKind& kind) {
     std::vector<std::string_view> names;
-    for (const auto& key : common_keys) names.push_back(key.name);
+    for (const auto& key : common_keys(kind)) names.push_back(key.name);
     for (const auto& key : kind.keys) names.push_back(key.name);
     return names;
 }
@@ -130,8 +135,7 @@ std::string device_help() {
     std::string text =
         "--device NAME[,KEY=VALUE]... adds a device; those marked * are there without it, and are replaced.\n";
     for (const auto* const kind : kinds) {
-        std::string keys = "port mmio";
-        for (const auto& key : kind->keys) fmt::format_to(std::back_inserter(keys), " {}", key.name);
+        const auto keys = fmt::format("{}", fmt::join(keys_of(*kind), " "));
         fmt::format_to(std::back_inserter(text), "{} {:<10} {:<44} {:<33} [{}]\n", kind->by_default ? '*' : ' ', kind->name,
                        kind->help, place_of(*kind), keys);
     }
@@ -143,7 +147,7 @@ std::string device_help(std::string_view name) {
     const DeviceKind& kind = device_kind(name);
     std::string text =
         fmt::format("{}: {} ({}{})\n", kind.name, kind.help, place_of(kind), kind.by_default ? ", by default" : "");
-    append_keys(text, common_keys);
+    append_keys(text, common_keys(kind));
     append_keys(text, kind.keys);
     text += "Numbers are decimal, or hexadecimal after 0x, binary after 0b, octal after 0o.\n";
     return text;

@@ -22,10 +22,11 @@ struct DeviceKey {
 struct DeviceKind {
     std::string_view name;
     std::string_view help;                ///< one line
-    std::span<const DeviceKey> keys;      ///< its own, without port and mmio, which all kinds have
+    std::span<const DeviceKey> keys;      ///< its own, without port and mmio, which all movable kinds have
     std::span<const AddressRange> ports;  ///< where it is unless port= or mmio= say otherwise
     std::uint64_t size;                   ///< the number of addresses that it takes in memory
     bool by_default;                      ///< a machine has one without being asked
+    bool movable = true;                  ///< port= and mmio= put it elsewhere
     /// Throws Error(usage) for a wrong value, and what host.open_chardev throws.
     std::shared_ptr<Device> (*make)(const DeviceOptions& options, const DeviceHost& host);
 };
@@ -40,6 +41,7 @@ extern const DeviceKind pci_config_kind;
 extern const DeviceKind port92_kind;
 extern const DeviceKind port61_kind;
 extern const DeviceKind acpi_pm_kind;
+extern const DeviceKind i8042_kind;
 extern const DeviceKind sleep_port_kind;
 
 /// A device that a guest can't tell from a new one: its saved state has no fields.

@@ -33,6 +33,23 @@ GUEST_CODE(pci_probe_guest, 16, R"(
 1:  mov $1, %al
     out %al, $0xf4
 )")
+// Waits until the input buffer is empty, as everybody does, asks the keyboard for its test and resets the machine.
+GUEST_CODE(keyboard_reset_guest, 16, R"(
+    mov $0xff, %al
+    out %al, $0x60
+1:  in $0x64, %al
+    test $1, %al
+    jz 1b
+    in $0x60, %al
+    cmp $0xaa, %al
+    jne 1b
+2:  in $0x64, %al
+    test $2, %al
+    jnz 2b
+    mov $0xfe, %al
+    out %al, $0x64
+    hlt
+)")
 // Waits for both levels of the refresh bit and of the timer's output.
 GUEST_CODE(port61_guest, 16, R"(
     mov $1, %al
@@ -106,6 +123,12 @@ BOOST_AUTO_TEST_CASE(a_guest_resets_through_port_92) {
     const auto outcome = run_with(fast_reset_guest());
     BOOST_TEST((outcome.kind == Outcome::Kind::reset), outcome.summary);
     BOOST_TEST(outcome.summary == "the guest wrote 0x03 to port 0x92 (fast reset)");
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_resets_through_the_keyboard_controller) {
+    const auto outcome = run_with(keyboard_reset_guest(), "i8042");
+    BOOST_TEST((outcome.kind == Outcome::Kind::reset), outcome.summary);
+    BOOST_TEST(outcome.summary == "the guest wrote 0xfe to port 0x64 (keyboard controller)");
 }
 
 BOOST_AUTO_TEST_CASE(a_probe_for_pci_finds_nothing_and_resets_nothing) {

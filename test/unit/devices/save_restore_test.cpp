@@ -157,7 +157,7 @@ using Registers = R;
 
 const std::vector<std::string> kinds{
     "uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep", "power", "pci-config", "pci-config,mechanism=on",
-    "port92",    "port61",  "acpi-pm"};
+    "port92",    "port61",  "acpi-pm",  "i8042"};
 
 }  // namespace
 
