@@ -3,7 +3,7 @@ from pathlib import Path
 
 from image import Image
 
-LANES = {"npt": "npt=1", "shadow": "npt=0"}
+LANES = {"npt": "npt=1", "shadow": "npt=0", "linux": "npt=1"}
 COMMANDS = "/commands.sh"  # what the first process runs
 
 

@@ -29,17 +29,17 @@ def _run(*command, **options):
         raise Missing(f"{command[0]} {command[1]} failed: {last}") from None
 
 
-def _download(to):
-    depends = _run("apt-cache", "depends", META_PACKAGE)
+def _download(package, to):
+    depends = _run("apt-cache", "depends", package)
     found = re.search(r"Depends: (linux-image-\S+)", depends)
     if not found:
-        raise Missing(f"apt knows no package {META_PACKAGE} (apt-get update may help)")
+        raise Missing(f"apt knows no package {package} (apt-get update may help)")
     with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
-        print(f"nested: downloading {found.group(1)} (about 70 MB, once)", flush=True)
+        print(f"nested: downloading {found.group(1)} (once)", flush=True)
         _run("apt-get", "download", "-q", found.group(1), cwd=scratch)
-        package = next(Path(scratch).glob("*.deb"))
-        _run("dpkg-deb", "-x", str(package), f"{scratch}/root")
-        package.unlink()
+        archive = next(Path(scratch).glob("*.deb"))
+        _run("dpkg-deb", "-x", str(archive), f"{scratch}/root")
+        archive.unlink()
         shutil.rmtree(to, ignore_errors=True)
         os.rename(f"{scratch}/root", to)
 
@@ -83,14 +83,15 @@ class Kernel:
         return list(order.items())
 
 
-def get(root=None):
-    """A Kernel. Raises Missing."""
+def get(root=None, package=META_PACKAGE):
+    """A Kernel: of `root`, or of the Debian package that `package` depends on. Raises Missing."""
     if root is not None:
         return Kernel(Path(root))
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests of several build directories may run at once
-        if not (folder / "kernel").exists():
-            _download(folder / "kernel")
-    return Kernel(folder / "kernel")
+        unpacked = folder / ("kernel" if package == META_PACKAGE else f"kernel-{package}")
+        if not unpacked.exists():
+            _download(package, unpacked)
+    return Kernel(unpacked)
