@@ -4,7 +4,7 @@ namespace asyncvm::cli {
 
 std::string help_text() {
     return R"(usage: asyncvm [options] GUEST
-       asyncvm [options] inspect GUEST   tell what the file is and where it would go
+       asyncvm inspect [options] GUEST   tell what the file is and where it would go
        asyncvm --device help        list the devices
        asyncvm --device NAME,help   explain one
 

@@ -128,8 +128,10 @@ RawOptions split_command_line(int argc, const char* const* argv) {
         app.add_option(value.names, CLI::callback_t(keep))->expected(1)->take_all();
     }
     fail_on_wrong_value(argc, argv);
+    // A guest of that name is ./inspect, or stands alone or behind an option.
+    raw.inspect = argc > 2 && std::string_view(argv[1]) == "inspect";
     try {
-        app.parse(argc, argv);
+        app.parse(raw.inspect ? argc - 1 : argc, raw.inspect ? argv + 1 : argv);
     } catch (const CLI::ArgumentMismatch& error) {
         const auto option = option_in(error.what());
         const bool is_flag = std::ranges::any_of(flag_options, [&option](const Flag& flag) {
@@ -142,11 +144,6 @@ RawOptions split_command_line(int argc, const char* const* argv) {
     auto extras = app.remaining();
     std::erase(extras, "--");
     if (!extras.empty() && !raw.help) fail_on_extra(extras.front());
-    // A guest of that name: ./inspect, or alone.
-    if (raw.guest.size() > 1 && raw.guest.front() == "inspect") {
-        raw.inspect = true;
-        raw.guest.erase(raw.guest.begin());
-    }
     if (raw.guest.size() > 1 && !raw.help) fail_on_extra(raw.guest[1]);
     return raw;
 }

@@ -38,7 +38,7 @@ struct RawOptions {
     std::vector<std::string> cpu;
     std::vector<std::string> accel;
     std::vector<std::string> posted_writes;
-    bool inspect = false;  ///< "inspect GUEST"
+    bool inspect = false;  ///< the first word is "inspect"
     std::vector<std::string> guest;
 };
 
