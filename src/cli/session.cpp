@@ -1,5 +1,6 @@
 #include "cli/session.hpp"
 
+#include "cli/closing.hpp"
 #include "cli/console.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/group.hpp"
@@ -11,7 +12,6 @@
 #include <asyncvm/boot.hpp>
 #include <asyncvm/event.hpp>
 #include <asyncvm/machine.hpp>
-#include <asyncvm/statistics.hpp>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -52,18 +52,6 @@ struct Reports {
 // The coroutine keeps the chardev alive.
 awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
 awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
-
-/// " (0x64: 1000, 0x80: 1)": how often at each of the first addresses; nothing if there is none.
-std::string unclaimed_places(const Bus& bus) {
-    std::string text;
-    std::uint64_t sum = 0;
-    for (const auto& at : bus.unclaimed_addresses()) {
-        text += fmt::format("{}{:#x}: {}", text.empty() ? " (" : ", ", at.address, at.reads + at.writes);
-        sum += at.reads + at.writes;
-    }
-    if (text.empty()) return text;
-    return text + (sum < bus.unclaimed() ? ", ...)" : ")");
-}
 
 bool is_file(const std::string& path) {
     struct stat status {};
@@ -112,9 +100,6 @@ private:
     [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
-    void print_outcome(const Outcome& outcome);
-    void print_undelivered() const;
-    void print_statistics() const;
     void on_signal(int number);
 
     const Options& options_;
@@ -155,7 +140,7 @@ std::unique_ptr<Accelerator> Session::make() {
 }
 
 void Session::load() {
-    boot_->plan(flat_surroundings(options_));
+    boot_->plan(surroundings(options_, setup_));
     for (const auto& note : boot_->notes()) print(note);
     const Registers start = boot_->load(machine_.memory());
     // On the pc machine the first vCPU starts the others.
@@ -288,46 +273,10 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
     }
     // On a terminal the guest's last output comes before the messages about it.
     co_await terminal_.wait();
-    print_outcome(outcome);
+    print_outcome(outcome, machine_, options_, setup_);
     const bool in_detail = options_.verbose || setup_.on_halt == HaltPolicy::fail;
     if (in_detail && outcome.kind == Outcome::Kind::halted) static_cast<void>(co_await print_reports());
     co_await others_.wait();
-}
-
-void Session::print_outcome(const Outcome& outcome) {
-    const bool well = (outcome.kind == Outcome::Kind::halted && setup_.on_halt != HaltPolicy::fail) ||
-                      outcome.kind == Outcome::Kind::powered_off || outcome.kind == Outcome::Kind::exited;
-    if (outcome.kind != Outcome::Kind::stopped && (!well || options_.verbose)) {
-        // The report begins with the summary.
-        const bool both = outcome.report.starts_with(outcome.summary);
-        if (!both || outcome.report.empty()) print(outcome.summary.empty() ? "the guest halted" : outcome.summary);
-        if (!outcome.report.empty()) print_plain((both ? "asyncvm: " : "") + outcome.report);
-    }
-    if (options_.verbose) {
-        print(fmt::format("accesses that found no device: {} to ports{}, {} to memory{}", machine_.ports().unclaimed(),
-                          unclaimed_places(machine_.ports()), machine_.mmio().unclaimed(),
-                          unclaimed_places(machine_.mmio())));
-    }
-}
-
-/// Before the streams are closed.
-void Session::print_undelivered() const {
-    for (const auto& [label, spec, standard, chardev] : streams_.all()) {
-        const auto bytes = chardev->undelivered();
-        if (bytes == 0) continue;
-        print(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));
-    }
-}
-
-void Session::print_statistics() const {
-    std::vector<StreamStatistics> streams;
-    bool standard_seen = false;
-    for (const auto& [label, spec, standard, chardev] : streams_.all()) {
-        // Those on the standard streams share their queues, and so their counts.
-        if (standard && std::exchange(standard_seen, true)) continue;
-        streams.push_back({label, chardev->description(), chardev->traffic()});
-    }
-    print_plain("asyncvm: " + format_statistics(machine_.statistics(), streams));
 }
 
 void Session::on_signal(int number) {
@@ -342,7 +291,7 @@ void Session::on_signal(int number) {
     } else if (number != SIGUSR1) {
         interrupt({.by = std::string(signal_name(number)), .code = exit_code::signal_base + number});
     } else if (options_.statistics) {
-        print_statistics();
+        print_statistics(machine_, streams_);
     } else {
         print("SIGUSR1 shows statistics only if they are counted from the start (start asyncvm with --stats)");
     }
@@ -352,8 +301,8 @@ awaitable<int> Session::run_to_end() {
     const auto outcome = co_await run_guest();
     co_await deliver(outcome);
     if (interruption_) print(fmt::format("stopped by {}", interruption_->by));
-    print_undelivered();
-    if (options_.statistics) print_statistics();
+    print_undelivered(streams_);
+    if (options_.statistics) print_statistics(machine_, streams_);
     streams_.close();
     if (interruption_) co_return interruption_->code;
     if (out_of_memory_) co_return exit_code::host;
@@ -413,7 +362,7 @@ int run_session(const Options& options) {
         setup = set_up(options, boot->format());
     }
     if (options.inspect) {
-        boot->plan(flat_surroundings(options));
+        boot->plan(surroundings(options, setup));
         print_out(boot->inspect());
         return exit_code::success;
     }

@@ -1,5 +1,7 @@
 #include "cli/setup.hpp"
 
+#include "devices/catalogue.hpp"
+
 #include <asyncvm/error.hpp>
 #include <asyncvm/guest_memory.hpp>
 
@@ -86,7 +88,19 @@ BootRequest boot_request(const Options& options) {
             .mode = options.mode.value_or(flat.mode)};
 }
 
-BootSurroundings flat_surroundings(const Options& options) {
+PcDescription pc_description(const Options& options) {
+    PcDescription pc;
+    pc.ram_size = options.memory_size;
+    pc.cpus = options.cpus;
+    pc.serial_ports = static_cast<unsigned>(options.serials.size());
+    // The options say which of these there are, and how.
+    for (const auto& request : plan_devices({}, true)) pc.without.push_back(request.name);
+    return pc;
+}
+
+BootSurroundings surroundings(const Options& options, const Setup& setup) {
+    if (setup.machine == MachineKind::pc) return pc_surroundings(pc_description(options));
+    // RAM, and nothing else.
     BootSurroundings around;
     around.cpus = options.cpus;
     const std::uint64_t low = std::min(options.memory_size, GuestMemory::low_limit);

@@ -3,6 +3,7 @@
 
 #include "cli/options.hpp"
 
+#include <asyncvm/board.hpp>
 #include <asyncvm/boot.hpp>
 #include <asyncvm/machine.hpp>
 
@@ -25,7 +26,10 @@ struct Setup {
 
 [[nodiscard]] BootRequest boot_request(const Options& options);
 
-/// RAM as the flat machine has it, and nothing else.
-[[nodiscard]] BootSurroundings flat_surroundings(const Options& options);
+/// The pc machine that the options ask for.
+[[nodiscard]] PcDescription pc_description(const Options& options);
+
+/// What the machine tells its guest: for Boot::plan().
+[[nodiscard]] BootSurroundings surroundings(const Options& options, const Setup& setup);
 
 }  // namespace asyncvm::cli

@@ -1,5 +1,6 @@
 #include "cli/wiring.hpp"
 
+#include <asyncvm/board.hpp>
 #include <asyncvm/open_chardev.hpp>
 #include "bus/io_bus.hpp"
 #include "cli/stream_check.hpp"
@@ -32,7 +33,11 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
     for (unsigned index = 0; index < options.serials.size(); ++index) {
         add_serial_port(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));
     }
+    const bool pc = setup.machine == MachineKind::pc;
+    if (pc) add_pc_devices(host, pc_description(options));
     for (const auto& request : options.devices) {
+        // The pc machine powers off by ACPI, at the same ports.
+        if (pc && request.name == "power" && request.options.empty()) continue;
         current = &request;
         add_device(host, request);
     }

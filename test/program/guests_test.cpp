@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_guest_that_ends_well_says_nothing_on_standard_error) {
 BOOST_AUTO_TEST_CASE(verbose_tells_how_the_guest_ended_and_what_found_no_device) {
     const auto ended = run_asyncvm({"-v", guest_path("widths")});
     BOOST_TEST(ended.code == 0);
-    BOOST_TEST(ended.err.find("asyncvm: the guest halted\n") != std::string::npos, ended.err);
+    BOOST_TEST(ended.err.find("asyncvm: the guest halted with interrupts off (vCPU 0)\n") != std::string::npos, ended.err);
     BOOST_TEST(ended.err.find("accesses that found no device: ") != std::string::npos, ended.err);
     BOOST_TEST(ended.err.find("accesses that found no device: 0 to ports") == std::string::npos, ended.err);
     BOOST_TEST(std::regex_search(ended.err, std::regex("no device: [0-9]+ to ports \\(0x[0-9a-f]+: [0-9]+")), ended.err);

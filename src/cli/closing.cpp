@@ -1,0 +1,65 @@
+#include "cli/closing.hpp"
+
+#include "cli/console.hpp"
+
+#include <asyncvm/statistics.hpp>
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace asyncvm::cli {
+
+namespace {
+
+/// " (0x64: 1000, 0x80: 1)": how often at each of the first addresses; nothing if there is none.
+std::string unclaimed_places(const Bus& bus) {
+    std::string text;
+    std::uint64_t sum = 0;
+    for (const auto& at : bus.unclaimed_addresses()) {
+        text += fmt::format("{}{:#x}: {}", text.empty() ? " (" : ", ", at.address, at.reads + at.writes);
+        sum += at.reads + at.writes;
+    }
+    if (text.empty()) return text;
+    return text + (sum < bus.unclaimed() ? ", ...)" : ")");
+}
+
+}  // namespace
+
+void print_outcome(const Outcome& outcome, Machine& machine, const Options& options, const Setup& setup) {
+    const bool well = (outcome.kind == Outcome::Kind::halted && setup.on_halt != HaltPolicy::fail) ||
+                      outcome.kind == Outcome::Kind::powered_off || outcome.kind == Outcome::Kind::exited;
+    if (outcome.kind != Outcome::Kind::stopped && (!well || options.verbose)) {
+        // The report begins with the summary.
+        const bool both = outcome.report.starts_with(outcome.summary);
+        if (!both || outcome.report.empty()) print(outcome.summary.empty() ? "the guest halted" : outcome.summary);
+        if (!outcome.report.empty()) print_plain((both ? "asyncvm: " : "") + outcome.report);
+    }
+    if (options.verbose) {
+        print(fmt::format("accesses that found no device: {} to ports{}, {} to memory{}", machine.ports().unclaimed(),
+                          unclaimed_places(machine.ports()), machine.mmio().unclaimed(), unclaimed_places(machine.mmio())));
+    }
+}
+
+void print_undelivered(const Streams& all_streams) {
+    for (const auto& [label, spec, standard, chardev] : all_streams.all()) {
+        const auto bytes = chardev->undelivered();
+        if (bytes == 0) continue;
+        print(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));
+    }
+}
+
+void print_statistics(const Machine& machine, const Streams& all_streams) {
+    std::vector<StreamStatistics> streams;
+    bool standard_seen = false;
+    for (const auto& [label, spec, standard, chardev] : all_streams.all()) {
+        // Those on the standard streams share their queues, and so their counts.
+        if (standard && std::exchange(standard_seen, true)) continue;
+        streams.push_back({label, chardev->description(), chardev->traffic()});
+    }
+    print_plain("asyncvm: " + format_statistics(machine.statistics(), streams));
+}
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,22 @@
+/// What a session says at its end, or about what it has done until now.
+#pragma once
+
+#include "cli/options.hpp"
+#include "cli/setup.hpp"
+#include "cli/streams.hpp"
+
+#include <asyncvm/machine.hpp>
+#include <asyncvm/outcome.hpp>
+
+namespace asyncvm::cli {
+
+/// How the guest ended, where that is worth a line or was asked for, and what it did not find.
+void print_outcome(const Outcome& outcome, Machine& machine, const Options& options, const Setup& setup);
+
+/// Output that nobody has taken. Before the streams are closed.
+void print_undelivered(const Streams& all_streams);
+
+/// The tables of --stats.
+void print_statistics(const Machine& machine, const Streams& all_streams);
+
+}  // namespace asyncvm::cli
