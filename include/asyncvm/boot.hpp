@@ -76,8 +76,9 @@ struct Plan;
 /// A guest's files, opened and looked at. One thread at a time; files stay open as long as the object.
 class Boot {
 public:
-    /// Opens the files. `most` is the number of bytes of RAM: larger files are refused. Blocks while a pipe has nothing to
-    /// give. Throws Error(guest_image): a file that can't be read, or that can't be a guest, with what to do instead.
+    /// Opens the files, and unpacks a guest that is packed with gzip, xz or zstd, unless its format is given as flat. `most`
+    /// is the number of bytes of RAM: larger files are refused. Blocks while a pipe has nothing to give. Throws
+    /// Error(guest_image): a file that can't be read, or that can't be a guest, with what to do instead.
     Boot(BootRequest request, std::uint64_t most);
     Boot(const Boot&) = delete;
     Boot& operator=(const Boot&) = delete;
@@ -108,6 +109,7 @@ private:
     BootRequest request_;
     std::uint64_t most_;
     std::shared_ptr<const boot::Image> kernel_;
+    std::string packing_;  ///< "gzip, 1234 bytes"; empty: the file is not packed
     BootFormat format_;
     std::unique_ptr<const boot::Plan> plan_;
 };

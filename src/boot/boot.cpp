@@ -4,6 +4,7 @@
 #include "boot/formats.hpp"
 #include "boot/image.hpp"
 #include "boot/plan.hpp"
+#include "boot/unpack.hpp"
 
 #include <asyncvm/error.hpp>
 
@@ -23,6 +24,12 @@ Boot::Boot(BootRequest request, std::uint64_t most)
       format_(request_.format.value_or(BootFormat::flat)) {
     if (kernel_->size() == 0) {
         throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", kernel_->name()));
+    }
+    // Whoever says "flat" means the bytes as they are.
+    if (request_.format != BootFormat::flat) {
+        auto [image, packing] = boot::unpack(kernel_, most);
+        kernel_ = std::move(image);
+        packing_ = std::move(packing);
     }
     if (!request_.format) format_ = boot::detect(*kernel_);
 }
@@ -62,6 +69,7 @@ Registers Boot::load(GuestMemory& memory) const {
 std::string Boot::inspect() const {
     std::string text = fmt::format("{}: {}\n", kernel_->name(), plan_->description);
     const auto out = std::back_inserter(text);
+    if (!packing_.empty()) fmt::format_to(out, "  packed: {}\n", packing_);
     for (const auto& fact : plan_->facts) fmt::format_to(out, "  {}\n", fact);
     for (const auto& piece : plan_->pieces) {
         fmt::format_to(out, "  {:#12x} - {:#12x}  {}\n", piece.address, piece.address + piece.size, piece.name);
