@@ -90,6 +90,10 @@ using PlatformRequest = std::function<void(std::string why)>;
 /// numbered on a PC. Its interrupt line is 1. docs/devices/i8042.md
 [[nodiscard]] std::shared_ptr<Device> make_i8042(PlatformRequest reset);
 
+/// A real-time clock with CMOS RAM, 2 addresses: index and data. The time is the machine's time of day, in UTC; the RAM says
+/// how much memory the machine has, and `cpus` processors, 1 to 256. Its interrupt line is 8. docs/devices/rtc.md
+[[nodiscard]] std::shared_ptr<Device> make_rtc(unsigned cpus);
+
 /// The fixed registers of ACPI power management.
 class AcpiPm : public Device {
 public:

@@ -42,6 +42,7 @@ extern const DeviceKind port92_kind;
 extern const DeviceKind port61_kind;
 extern const DeviceKind acpi_pm_kind;
 extern const DeviceKind i8042_kind;
+extern const DeviceKind rtc_kind;
 extern const DeviceKind sleep_port_kind;
 
 /// A device that a guest can't tell from a new one: its saved state has no fields.

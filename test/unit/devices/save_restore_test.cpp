@@ -155,9 +155,20 @@ void do_step(Station& station, const std::function<void(Station&)>& step) {
 
 using Registers = R;
 
-const std::vector<std::string> kinds{
-    "uart16550", "counter", "debugcon", "exit", "post,trace=on", "sleep", "power", "pci-config", "pci-config,mechanism=on",
-    "port92",    "port61",  "acpi-pm",  "i8042"};
+const std::vector<std::string> kinds{"uart16550",
+                                     "counter",
+                                     "debugcon",
+                                     "exit",
+                                     "post,trace=on",
+                                     "sleep",
+                                     "power",
+                                     "pci-config",
+                                     "pci-config,mechanism=on",
+                                     "port92",
+                                     "port61",
+                                     "acpi-pm",
+                                     "i8042",
+                                     "rtc"};
 
 }  // namespace
 

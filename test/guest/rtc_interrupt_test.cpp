@@ -1,0 +1,94 @@
+// Interrupts of the real-time clock, through the controllers that KVM keeps.
+#define BOOST_TEST_MODULE rtc_interrupt
+#include <asyncvm/devices.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include "guest_code.hpp"
+#include "kvm_or_skip.hpp"
+#include "machine_fixture.hpp"
+#include "requires.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+BOOST_TEST_GLOBAL_FIXTURE(KvmOrSkip);
+
+// Enables the 64 Hz interrupt and sleeps for it five times; then it waits until UIP has risen and fallen, and ends.
+GUEST_CODE(rtc_guest, 16, R"(
+    xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov $0x8000, %sp
+    movw $(8f - 0b), 0xa0
+    mov %cs, 0xa2
+    mov $0x11, %al
+    out %al, $0x20
+    out %al, $0xa0
+    mov $0x20, %al
+    out %al, $0x21
+    mov $0x28, %al
+    out %al, $0xa1
+    mov $4, %al
+    out %al, $0x21
+    mov $2, %al
+    out %al, $0xa1
+    mov $1, %al
+    out %al, $0x21
+    out %al, $0xa1
+    mov $0xfb, %al
+    out %al, $0x21
+    mov $0xfe, %al
+    out %al, $0xa1
+
+    mov $0x0a, %al
+    out %al, $0x70
+    mov $0x2a, %al
+    out %al, $0x71
+    mov $0x0b, %al
+    out %al, $0x70
+    mov $0x42, %al
+    out %al, $0x71
+    xor %bx, %bx
+1:  sti
+    hlt
+    cmp $5, %bx
+    jb 1b
+    cli
+    mov $0x0a, %al
+    out %al, $0x70
+2:  in $0x71, %al
+    test $0x80, %al
+    jz 2b
+3:  in $0x71, %al
+    test $0x80, %al
+    jnz 3b
+    mov %bl, %al
+    out %al, $0xf4
+
+8:  mov $0x0c, %al
+    out %al, $0x70
+    in $0x71, %al
+    and $0xc0, %al
+    cmp $0xc0, %al
+    jne 9f
+    inc %bx
+9:  mov $0x20, %al
+    out %al, $0xa0
+    out %al, $0x20
+    iret
+)")
+
+BOOST_AUTO_TEST_CASE(a_guest_sleeps_for_the_periodic_interrupt_and_sees_an_update, REQUIRES("irq-wake")) {
+    asio::io_context loop{1};
+    TestMachine test(loop, 1, make_kvm_accelerator({.irqchip = true}));
+    Machine& machine = test.machine;
+    machine.ports().attach({.first = 0x70, .size = 2}, make_rtc(1));
+    machine.ports().attach(
+        {.first = 0xf4},
+        make_exit_port([&machine](Outcome outcome) { machine.finish(std::move(outcome)); }, ExitCoding::exact));
+    test.load(rtc_guest(), Mode::real16);
+    const auto outcome = test.run();
+    BOOST_TEST((outcome.kind == Outcome::Kind::exited), outcome.summary);
+    BOOST_TEST(outcome.guest_code == 5);
+}
