@@ -1,6 +1,8 @@
 #include "boot/formats.hpp"
 
+#include "boot/elf.hpp"
 #include "boot/foreign.hpp"
+#include "boot/multiboot_header.hpp"
 #include "text/suggest.hpp"
 
 #include <asyncvm/error.hpp>
@@ -48,14 +50,26 @@ BootFormat parse_boot_format(std::string_view text) {
 
 namespace boot {
 
+namespace {
+
+/// Of the protocols that an ELF file has: the one that tells a kernel most comes first, but Multiboot 1 before PVH, as QEMU
+/// has it: a kernel with both has been tried there.
+BootFormat detect_elf(const Image& image) {
+    if (find_multiboot2(image)) return BootFormat::multiboot2;
+    if (find_multiboot(image)) return BootFormat::multiboot;
+    return pvh_entry(read_elf(image)) ? BootFormat::pvh : BootFormat::elf;
+}
+
+}  // namespace
+
 BootFormat detect(const Image& image) {
     switch (foreign_format(image.view(0, 32 << 10))) {
         case Foreign::elf:
-            return BootFormat::elf;
+            return detect_elf(image);
         case Foreign::bzimage:
             return BootFormat::bzimage;
         case Foreign::multiboot:
-            return BootFormat::multiboot;
+            return find_multiboot2(image) ? BootFormat::multiboot2 : BootFormat::multiboot;
         case Foreign::none:
             break;
     }
@@ -69,9 +83,13 @@ Plan plan_guest(BootFormat format, const Request& request, const Surroundings& s
         case BootFormat::bzimage:
             return plan_bzimage(request, surroundings);
         case BootFormat::elf:
+            return plan_elf(request, surroundings);
         case BootFormat::pvh:
+            return plan_pvh(request, surroundings);
         case BootFormat::multiboot:
+            return plan_multiboot(request, surroundings);
         case BootFormat::multiboot2:
+            return plan_multiboot2(request, surroundings);
         case BootFormat::boot_sector:
             break;
     }

@@ -13,6 +13,10 @@ namespace asyncvm::boot {
 
 /// Each throws Error(guest_image) that names the field and its value, the missing memory, or what overlaps.
 [[nodiscard]] Plan plan_flat(const Request& request, const Surroundings& surroundings);
+[[nodiscard]] Plan plan_elf(const Request& request, const Surroundings& surroundings);
+[[nodiscard]] Plan plan_pvh(const Request& request, const Surroundings& surroundings);
+[[nodiscard]] Plan plan_multiboot(const Request& request, const Surroundings& surroundings);
+[[nodiscard]] Plan plan_multiboot2(const Request& request, const Surroundings& surroundings);
 [[nodiscard]] Plan plan_bzimage(const Request& request, const Surroundings& surroundings);
 
 [[nodiscard]] Plan plan_guest(BootFormat format, const Request& request, const Surroundings& surroundings);
