@@ -101,8 +101,8 @@ public:
     /// keeps what is in it. Throws Error(guest_image).
     [[nodiscard]] Registers load(GuestMemory& memory) const;
 
-    /// Several lines: what the file is, its entry, segments, header fields and limits, and where everything goes. After
-    /// plan().
+    /// Several lines: what the file is, its header's fields and limits, how it starts, which options it takes, and where
+    /// everything goes. After plan().
     [[nodiscard]] std::string inspect() const;
 
 private:

@@ -3,6 +3,7 @@
 #include "boot/apply.hpp"
 #include "boot/formats.hpp"
 #include "boot/image.hpp"
+#include "boot/inspect.hpp"
 #include "boot/plan.hpp"
 #include "boot/unpack.hpp"
 
@@ -10,7 +11,6 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -66,15 +66,6 @@ Registers Boot::load(GuestMemory& memory) const {
     return boot::apply(*plan_, memory);
 }
 
-std::string Boot::inspect() const {
-    std::string text = fmt::format("{}: {}\n", kernel_->name(), plan_->description);
-    const auto out = std::back_inserter(text);
-    if (!packing_.empty()) fmt::format_to(out, "  packed: {}\n", packing_);
-    for (const auto& fact : plan_->facts) fmt::format_to(out, "  {}\n", fact);
-    for (const auto& piece : plan_->pieces) {
-        fmt::format_to(out, "  {:#12x} - {:#12x}  {}\n", piece.address, piece.address + piece.size, piece.name);
-    }
-    return text;
-}
+std::string Boot::inspect() const { return boot::inspect_plan(kernel_->name(), packing_, *plan_); }
 
 }  // namespace asyncvm

@@ -3,6 +3,7 @@
 #include "boot/elf.hpp"
 #include "boot/foreign.hpp"
 #include "boot/multiboot_header.hpp"
+#include "boot/unbootable.hpp"
 #include "text/suggest.hpp"
 
 #include <asyncvm/error.hpp>
@@ -73,6 +74,7 @@ BootFormat detect(const Image& image) {
         case Foreign::none:
             break;
     }
+    refuse_unbootable(image);
     return BootFormat::flat;
 }
 
