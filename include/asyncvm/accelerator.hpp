@@ -148,6 +148,9 @@ struct KvmOptions {
     /// and a local APIC for each vCPU (0xfee00000). HLT then waits for an interrupt and is no exit, and all vCPUs but the
     /// first wait until the guest starts them (INIT, SIPI). Without them CPUID shows no local APIC, and IA32_APIC_BASE is 0.
     bool irqchip = false;
+    /// With irqchip: the number of vCPUs that CPUID shows, as cores of one package. Another number than the machine's makes a
+    /// guest look for CPUs in vain, or not find them all.
+    unsigned cpus = 1;
     /// With irqchip: an 8254 in the kernel as well (ports 0x40 to 0x43, and 0x61), on IRQ 0. Makes a machine about 20 ms
     /// slower to start.
     bool pit = false;

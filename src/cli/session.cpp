@@ -135,6 +135,7 @@ std::unique_ptr<Accelerator> Session::make() {
     return make_accelerator(options_.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
                             {.cpu_features = options_.cpu_features,
                              .irqchip = setup_.irqchip,
+                             .cpus = options_.cpus,
                              .pit = setup_.irqchip,
                              .irqchip_optional = setup_.irqchip_optional});
 }

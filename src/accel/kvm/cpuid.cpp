@@ -69,6 +69,10 @@ std::vector<kvm_cpuid_entry2> cpuid_of(std::vector<kvm_cpuid_entry2> entries, un
     for (kvm_cpuid_entry2& entry : entries) {
         if (entry.function == 1) entry.ebx = (entry.ebx & 0x00ff'ffff) | index << 24;
         if (entry.function == 0xb || entry.function == 0x1f) entry.edx = index;
+        if (entry.function == 0x8000'001e) {
+            entry.eax = index;
+            entry.ebx = (entry.ebx & ~0xffu) | (index & 0xff);  // the core
+        }
     }
     return entries;
 }

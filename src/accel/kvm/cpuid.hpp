@@ -13,7 +13,7 @@ namespace asyncvm::kvm {
 /// KVM_GET_SUPPORTED_CPUID of /dev/kvm. Throws Error(host).
 [[nodiscard]] std::vector<kvm_cpuid_entry2> supported_cpuid(const Fd& system);
 
-/// Gives a vCPU `entries`, with `index` as its APIC ID in leaves 1, 0xb and 0x1f. Throws Error(host).
+/// Gives a vCPU `entries`, with `index` as its APIC ID in leaves 1, 0xb, 0x1f and 0x8000001e. Throws Error(host).
 void set_cpuid(const Fd& cpu, const std::vector<kvm_cpuid_entry2>& entries, unsigned index);
 
 /// Takes out of `entries` what needs a local APIC: for machines without one. Pure.

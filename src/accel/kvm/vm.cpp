@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <linux/kvm.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "accel/kvm/cpu_features.hpp"
 #include "accel/kvm/cpuid.hpp"
 #include "accel/kvm/cpuid_query.hpp"
+#include "accel/kvm/cpuid_topology.hpp"
 #include "accel/kvm/cpuid_trial.hpp"
 #include "accel/kvm/fd.hpp"
 #include "accel/kvm/irqchip.hpp"
@@ -60,7 +62,7 @@ std::string open_advice(int error) {
 
 class KvmAccelerator final : public Accelerator {
 public:
-    explicit KvmAccelerator(const KvmOptions& options) {
+    explicit KvmAccelerator(const KvmOptions& options) : cpus_(std::max(options.cpus, 1u)) {
         common_.kick_signal = claim_kick_signal(options.kick_signal);
         const char* const path = options.path;
         Fd system(::open(path, O_RDWR | O_CLOEXEC));
@@ -136,6 +138,10 @@ public:
                  error == EINVAL && most > 0 ? fmt::format("this host allows {} vCPUs: take fewer with --cpus", most)
                                              : open_advice(error));
         }
+        if (irqchip_ && !std::exchange(frequencies_shown_, true)) {
+            const int khz = cpu.control(KVM_GET_TSC_KHZ, 0);  // fails where the host's counter is not stable
+            show_frequencies(cpuid(), khz > 0 ? static_cast<std::uint32_t>(khz) : 0);
+        }
         set_cpuid(cpu, cpuid(), index);
         if (!irqchip_) disable_local_apic(cpu);
         if (!coalesced_) coalesced_ = KvmCoalescedRing::make(vm_, cpu);
@@ -166,6 +172,7 @@ private:
         if (!cpuid_.empty()) return cpuid_;
         cpuid_ = cpuid_query_->answer();
         if (!irqchip_) remove_local_apic(cpuid_);
+        if (irqchip_) show_topology(cpuid_, cpus_);
         // Most kernels leave it to us to say what their local APIC can do.
         if (irqchip_ && vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0) {
             for (kvm_cpuid_entry2& entry : cpuid_) {
@@ -197,6 +204,8 @@ private:
     KvmCpu::Common common_;
     std::shared_ptr<CpuidQuery> cpuid_query_;
     std::vector<kvm_cpuid_entry2> cpuid_;
+    unsigned cpus_;
+    bool frequencies_shown_ = false;
     std::unique_ptr<KvmCoalescedRing> coalesced_;
 };
 

@@ -103,6 +103,11 @@ BOOST_AUTO_TEST_CASE(acpi_has_each_device_with_a_name_at_the_ports_where_it_is) 
     }
 }
 
+BOOST_AUTO_TEST_CASE(the_fixed_table_knows_what_is_left_out) {
+    BOOST_TEST(describe({}).reset_register);
+    BOOST_TEST(!describe({.without = {"pci-config"}}).reset_register);
+}
+
 BOOST_AUTO_TEST_CASE(the_bios_data_area_names_serial_ports_and_memory) {
     const auto bytes = table_named(pc_surroundings({.serial_ports = 2}), "BIOS data area").bytes;
     BOOST_TEST(number_at(bytes, 0x00, 2) == 0x3f8u);
