@@ -18,6 +18,8 @@ namespace asyncvm::board {
 
 namespace {
 
+constexpr std::array power_ports{AddressRange{.first = 0xb004, .whole = true}, AddressRange{.first = 0x4004, .whole = true}};
+
 /// The interrupt controllers and the PIT are the accelerator's, serial ports are com_ports.
 constexpr std::array rows{
     // A PC's own devices.
@@ -25,12 +27,23 @@ constexpr std::array rows{
     Row{.kind = "pci-config"},
     Row{.kind = "port92"},
     Row{.kind = "port61"},
+    Row{.kind = "i8042", .irq = 1, .acpi_name = "KBD", .hardware_id = "PNP0303"},
+    Row{.kind = "rtc",
+        .irq = 8,
+        .acpi_name = "RTC",
+        .hardware_id = "PNP0B00",
+        .options =
+            [](const PcDescription& pc) {
+                return Options{{"cpus", std::to_string(pc.cpus)}};
+            }},
     // Those of the flat machine.
     Row{.kind = "counter"},
     Row{.kind = "debugcon"},
     Row{.kind = "exit"},
     Row{.kind = "post"},
     Row{.kind = "sleep"},
+    // Its other places are ACPI's registers here.
+    Row{.kind = "power", .ports = power_ports},
 };
 
 void check(const PcDescription& description) {
@@ -77,7 +90,7 @@ AcpiDescription describe(const PcDescription& description) {
     check(description);
     AcpiDescription tables;
     tables.cpus = description.cpus;
-    tables.keyboard_controller = has_device(description, "i8042");
+    tables.keyboard_controller = description.announce_keyboard && has_device(description, "i8042");
     tables.clock = has_device(description, "rtc");
     tables.reset_register = has_device(description, "pci-config");
     for (unsigned index = 0; index < description.serial_ports; ++index) {
@@ -90,7 +103,8 @@ AcpiDescription describe(const PcDescription& description) {
     }
     for (const Row& row : rows) {
         if (row.acpi_name.empty() || !has_device(description, row.kind)) continue;
-        const auto ports = device_kind(row.kind).ports;
+        if (row.kind == "i8042" && !tables.keyboard_controller) continue;
+        const auto ports = row.ports.empty() ? device_kind(row.kind).ports : row.ports;
         tables.devices.push_back({.name = std::string(row.acpi_name),
                                   .hardware_id = std::string(row.hardware_id),
                                   .ports = {ports.begin(), ports.end()},
@@ -125,7 +139,14 @@ BootSurroundings pc_surroundings(const PcDescription& description) {
 void add_pc_devices(const DeviceHost& host, const PcDescription& description) {
     static_cast<void>(board::describe(description));
     for (const board::Row& row : board::pc_rows()) {
-        if (board::has_device(description, row.kind)) add_device(host, DeviceRequest{std::string(row.kind), {}});
+        if (!board::has_device(description, row.kind)) continue;
+        const DeviceRequest request{std::string(row.kind), row.options ? row.options(description) : board::Options{}};
+        if (row.ports.empty()) {
+            add_device(host, request);
+            continue;
+        }
+        const auto device = device_kind(row.kind).make(DeviceOptions(request), host);
+        for (const AddressRange& range : row.ports) host.ports.attach(range, device);
     }
 }
 

@@ -9,12 +9,17 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 namespace asyncvm::cli {
 
 namespace {
 
 [[noreturn]] void refuse_option(const std::string& message) { throw Error(ErrorKind::usage, message); }
+
+bool asks_for(const Options& options, std::string_view device) {
+    return std::ranges::find(options.devices, device, &DeviceRequest::name) != options.devices.end();
+}
 
 void check_options(const Options& options, BootFormat format) {
     const std::string name = options.guest == "-" ? "the standard input" : options.guest;
@@ -93,8 +98,10 @@ PcDescription pc_description(const Options& options) {
     pc.ram_size = options.memory_size;
     pc.cpus = options.cpus;
     pc.serial_ports = static_cast<unsigned>(options.serials.size());
-    // The options say which of these there are, and how.
-    for (const auto& request : plan_devices({}, true)) pc.without.push_back(request.name);
+    // --no-defaults takes away what both machines have.
+    for (const auto& request : plan_devices({}, true)) {
+        if (!asks_for(options, request.name)) pc.without.push_back(request.name);
+    }
     return pc;
 }
 

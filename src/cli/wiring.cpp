@@ -34,10 +34,19 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
         add_serial_port(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));
     }
     const bool pc = setup.machine == MachineKind::pc;
-    if (pc) add_pc_devices(host, pc_description(options));
+    // The pc machine has its own: some of the ports are ACPI's there.
+    const auto is_boards = [pc](const DeviceRequest& request) {
+        return pc && request.name == "power" && request.options.empty();
+    };
+    if (pc) {
+        PcDescription board = pc_description(options);
+        for (const auto& request : options.devices) {
+            if (!is_boards(request)) board.without.push_back(request.name);  // the options say how
+        }
+        add_pc_devices(host, board);
+    }
     for (const auto& request : options.devices) {
-        // The pc machine powers off by ACPI, at the same ports.
-        if (pc && request.name == "power" && request.options.empty()) continue;
+        if (is_boards(request)) continue;
         current = &request;
         add_device(host, request);
     }

@@ -68,6 +68,12 @@ BOOST_AUTO_TEST_CASE(every_device_of_the_table_is_on_the_bus) {
     BOOST_TEST(names.size() == pc_rows().size());
 }
 
+BOOST_AUTO_TEST_CASE(ports_with_which_guests_of_other_monitors_power_off_are_there) {
+    Board board({});
+    for (const unsigned port : {0xb004, 0x4004}) BOOST_TEST(board.ports.device_name(port) == "power");
+    for (const unsigned port : {0x600, 0x604}) BOOST_TEST(board.ports.device_name(port) == "acpi-pm");
+}
+
 BOOST_AUTO_TEST_CASE(a_device_that_is_left_out_is_not_on_the_bus) {
     for (const Row& row : pc_rows()) {
         const auto names = Board({.without = {std::string(row.kind)}}).names();
@@ -89,7 +95,7 @@ BOOST_AUTO_TEST_CASE(acpi_has_the_serial_ports_that_the_machine_has) {
 }
 
 BOOST_AUTO_TEST_CASE(acpi_has_each_device_with_a_name_at_the_ports_where_it_is) {
-    const auto devices = describe({}).devices;
+    const auto devices = describe({.announce_keyboard = true}).devices;
     for (const Row& row : pc_rows()) {
         if (row.acpi_name.empty()) continue;
         const auto named = std::ranges::find(devices, row.acpi_name, &AcpiDevice::name);
@@ -98,7 +104,7 @@ BOOST_AUTO_TEST_CASE(acpi_has_each_device_with_a_name_at_the_ports_where_it_is) 
         for (const AddressRange& range : named->ports) {
             BOOST_TEST(Board({}).ports.device_name(range.first) == row.kind);
         }
-        const auto fewer = describe({.without = {std::string(row.kind)}}).devices;
+        const auto fewer = describe({.without = {std::string(row.kind)}, .announce_keyboard = true}).devices;
         BOOST_TEST((std::ranges::find(fewer, row.acpi_name, &AcpiDevice::name) == fewer.end()));
     }
 }
@@ -106,6 +112,17 @@ BOOST_AUTO_TEST_CASE(acpi_has_each_device_with_a_name_at_the_ports_where_it_is) 
 BOOST_AUTO_TEST_CASE(the_fixed_table_knows_what_is_left_out) {
     BOOST_TEST(describe({}).reset_register);
     BOOST_TEST(!describe({.without = {"pci-config"}}).reset_register);
+    BOOST_TEST(describe({}).clock);
+    BOOST_TEST(!describe({.without = {"rtc"}}).clock);
+    BOOST_TEST(describe({.announce_keyboard = true}).keyboard_controller);
+    BOOST_TEST(!describe({.without = {"i8042"}, .announce_keyboard = true}).keyboard_controller);
+}
+
+BOOST_AUTO_TEST_CASE(acpi_names_the_keyboard_controller_only_if_it_is_asked_to) {
+    const auto quiet = describe({});
+    BOOST_TEST(!quiet.keyboard_controller);
+    BOOST_TEST((std::ranges::find(quiet.devices, "PNP0303", &AcpiDevice::hardware_id) == quiet.devices.end()));
+    BOOST_TEST(Board({}).ports.device_name(0x64) == "i8042");
 }
 
 BOOST_AUTO_TEST_CASE(the_bios_data_area_names_serial_ports_and_memory) {

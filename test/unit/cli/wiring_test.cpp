@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,12 +35,12 @@ struct Fixture {
     IoBus mmio{Space::memory, slots};
     std::vector<std::string> opened;
 
-    void attach(const std::vector<std::string>& arguments) {
+    void attach(const std::vector<std::string>& arguments, const Setup& setup = {}) {
         const auto open = [this](const StreamRequest& request) {
             opened.push_back(request.label + (request.reads ? " reads " : " writes ") + std::string(request.spec));
             return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = loop});
         };
-        attach_devices(parse(arguments), {},
+        attach_devices(parse(arguments), setup,
                        {.ports = ports, .mmio = mmio, .open_stream = open, .finish = [](const Outcome&) {}});
     }
 };
@@ -57,6 +59,35 @@ BOOST_AUTO_TEST_CASE(a_flat_machine_has_its_default_devices) {
         BOOST_TEST(fixture.ports.device_name(static_cast<unsigned>(port)) == "debugcon");
     for (const auto port : {0xf4, 0x501}) BOOST_TEST(fixture.ports.device_name(static_cast<unsigned>(port)) == "exit");
     BOOST_TEST(fixture.opened.front() == "serial0 reads stdio");
+}
+
+BOOST_AUTO_TEST_CASE(a_pc_machine_has_both_its_own_devices_and_the_default_ones) {
+    Fixture fixture;
+    fixture.attach({"g"}, {.machine = MachineKind::pc});
+    for (const auto& [port, device] : std::map<unsigned, std::string>{{0x10, "counter"},
+                                                                      {0xb004, "power"},
+                                                                      {0x64, "i8042"},
+                                                                      {0x70, "rtc"},
+                                                                      {0x604, "acpi-pm"},
+                                                                      {0xcf9, "pci-config"}}) {
+        BOOST_TEST(fixture.ports.device_name(port) == device);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_option_replaces_a_device_of_the_pc_machine) {
+    Fixture fixture;
+    fixture.attach({"--device", "acpi-pm,irq=11", "--device", "pci-config,mechanism=on", "g"}, {.machine = MachineKind::pc});
+    BOOST_TEST(fixture.ports.device_name(0x604) == "acpi-pm");
+    BOOST_TEST(fixture.ports.device_name(0xcf9) == "pci-config");
+}
+
+BOOST_AUTO_TEST_CASE(the_tables_of_a_pc_machine_name_the_devices_that_it_has) {
+    const auto without = [](const std::vector<std::string>& arguments) { return pc_description(parse(arguments)).without; };
+    BOOST_TEST(without({"g"}).empty());
+    BOOST_TEST(without({"--device", "pci-config,mechanism=on", "g"}).empty());
+    const auto fewer = without({"--no-defaults", "g"});
+    BOOST_TEST((std::ranges::find(fewer, "pci-config") != fewer.end()));
+    BOOST_TEST((std::ranges::find(fewer, "acpi-pm") == fewer.end()));
 }
 
 BOOST_AUTO_TEST_CASE(four_serial_ports_are_com1_to_com4) {
