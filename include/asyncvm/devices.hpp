@@ -9,15 +9,19 @@
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/device.hpp>
 #include <asyncvm/log.hpp>
+#include <asyncvm/memory_map.hpp>
 #include <asyncvm/outcome.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace asyncvm {
 
@@ -93,6 +97,29 @@ using PlatformRequest = std::function<void(std::string why)>;
 /// A real-time clock with CMOS RAM, 2 addresses: index and data. The time is the machine's time of day, in UTC; the RAM says
 /// how much memory the machine has, and `cpus` processors, 1 to 256. Its interrupt line is 8. docs/devices/rtc.md
 [[nodiscard]] std::shared_ptr<Device> make_rtc(unsigned cpus);
+
+/// What firmware finds by its name.
+struct FwCfgFile {
+    std::string name;                 ///< 1 to 55 bytes: "etc/e820", "opt/org.example/key"
+    std::vector<std::byte> contents;  ///< less than 4 GiB
+};
+
+/// "etc/e820", as SeaBIOS reads it.
+[[nodiscard]] FwCfgFile fw_cfg_memory_map(std::span<const MemoryRange> map);
+
+/// QEMU's firmware configuration device, 2 addresses: selector and data. It says how much memory the machine has, and `cpus`
+/// processors, 1 to 255; and it has `files`. Throws Error(usage) for a file whose name is empty, too long or there twice, or
+/// whose contents are too large, and for more than 16,352 files. docs/devices/fw_cfg.md
+[[nodiscard]] std::shared_ptr<Device> make_fw_cfg(unsigned cpus, std::vector<FwCfgFile> files = {});
+
+/// QEMU's pvpanic, one address: a guest's kernel that has panicked ends the run with Outcome::crashed. `finish` is
+/// Machine::finish() and is called on the thread of the vCPU that panics, and so is `log`, once, for a kernel that goes on
+/// in a crash kernel. docs/devices/pvpanic.md
+[[nodiscard]] std::shared_ptr<Device> make_pvpanic(std::function<void(Outcome)> finish, Log log = {});
+
+/// The test device of kvm-unit-tests: ports 0xe0 to 0xe7 and 0x2000 to 0x2017, and memory at 0xff000000, attached as they
+/// are numbered. docs/devices/testdev.md
+[[nodiscard]] std::shared_ptr<Device> make_testdev();
 
 /// The fixed registers of ACPI power management.
 class AcpiPm : public Device {

@@ -43,6 +43,9 @@ extern const DeviceKind port61_kind;
 extern const DeviceKind acpi_pm_kind;
 extern const DeviceKind i8042_kind;
 extern const DeviceKind rtc_kind;
+extern const DeviceKind fw_cfg_kind;
+extern const DeviceKind pvpanic_kind;
+extern const DeviceKind testdev_kind;
 extern const DeviceKind sleep_port_kind;
 
 /// A device that a guest can't tell from a new one: its saved state has no fields.

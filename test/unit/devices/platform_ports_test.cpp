@@ -182,3 +182,70 @@ BOOST_AUTO_TEST_CASE(the_timer_s_output_takes_both_levels_once_its_gate_is_open)
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(pvpanic, Fixture)
+
+BOOST_AUTO_TEST_CASE(a_panic_ends_the_run_as_a_crash) {
+    std::vector<Outcome> outcomes;
+    std::vector<std::string> lines;
+    const auto device = make_pvpanic([&outcomes](Outcome outcome) { outcomes.push_back(std::move(outcome)); },
+                                     [&lines](std::string_view line) { lines.emplace_back(line); });
+    BOOST_TEST(read(*device, make_access(0x505, 1)) == 3u);
+    write(*device, make_access(0x505, 1, 2));
+    write(*device, make_access(0x505, 1, 2));
+    write(*device, make_access(0x505, 1, 4));
+    BOOST_TEST(outcomes.empty());
+    BOOST_REQUIRE(lines.size() == 1u);
+    BOOST_TEST(lines[0] == "the guest's kernel panicked, and runs its crash kernel");
+    write(*device, make_access(0x505, 1, 1));
+    BOOST_REQUIRE(outcomes.size() == 1u);
+    BOOST_TEST((outcomes[0].kind == Outcome::Kind::crashed));
+    BOOST_TEST(outcomes[0].summary == "the guest's kernel panicked");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(testdev, Fixture)
+
+BOOST_AUTO_TEST_CASE(ports_e0_to_e3_read_back_in_every_width) {
+    const auto device = make_testdev();
+    write(*device, at(0xe0, 0, 4, 0x1234'5678));
+    BOOST_TEST(read(*device, at(0xe0, 0, 4)) == 0x1234'5678u);
+    BOOST_TEST(read(*device, at(0xe0, 2, 2)) == 0x1234u);
+    BOOST_TEST(read(*device, at(0xe0, 1, 1)) == 0x56u);
+    write(*device, at(0xe0, 1, 1, 0xff));
+    BOOST_TEST(read(*device, at(0xe0, 0, 4)) == 0x1234'ff78u);
+    write(*device, at(0xe4, 0, 4, 0x1000));  // its page flush
+    BOOST_TEST(read(*device, at(0xe4, 0, 4)) == 0u);
+    BOOST_TEST(read(*device, at(0xe0, 0, 4)) == 0x1234'ff78u);
+}
+
+BOOST_AUTO_TEST_CASE(ports_2000_and_up_are_interrupt_lines) {
+    const auto device = make_testdev();
+    device->attached(surroundings.context());
+    for (unsigned irq = 0; irq < 24; ++irq) {
+        write(*device, at(0x2000, irq, 1, 1));
+        BOOST_TEST(surroundings.pins[irq].pin.level());
+        write(*device, at(0x2000, irq, 1 << (irq % 3), 0));
+        BOOST_TEST(!surroundings.pins[irq].pin.level());
+    }
+    write(*device, at(0x2000, 23, 4, 0x100));
+    BOOST_TEST(surroundings.pins[23].pin.level());
+    device->reset();
+    BOOST_TEST(!surroundings.pins[23].pin.level());
+}
+
+BOOST_AUTO_TEST_CASE(its_memory_reads_back) {
+    const auto device = make_testdev();
+    const auto memory = [](unsigned offset, unsigned size, std::uint64_t data = 0) {
+        Access access = at(0xff00'0000, offset, size, data);
+        access.space = Space::memory;
+        return access;
+    };
+    write(*device, memory(0xfff8, 8, 0x1122'3344'5566'7788));
+    BOOST_TEST(read(*device, memory(0xfff8, 8)) == 0x1122'3344'5566'7788u);
+    BOOST_TEST(read(*device, memory(0xfffc, 4)) == 0x1122'3344u);
+    BOOST_TEST(read(*device, memory(0, 8)) == 0u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
