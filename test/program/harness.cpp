@@ -76,7 +76,10 @@ termios settings_of(int terminal) {
 
 std::string asyncvm_path() { return from_environment("ASYNCVM"); }
 
-std::string guest_path(std::string_view name) { return from_environment("GUESTS") + '/' + std::string(name) + ".bin"; }
+std::string guest_path(std::string_view name) {
+    const std::string path = from_environment("GUESTS") + '/' + std::string(name);
+    return std::filesystem::exists(path + ".elf") ? path + ".elf" : path + ".bin";
+}
 
 std::string guest_sources() { return from_environment("GUEST_SOURCES"); }
 
