@@ -179,6 +179,9 @@ awaitable<void> MachineCore::watch_sleep(std::shared_ptr<MachineCore> self) {
             watch.asked(used());
             continue;
         }
+        for (std::size_t cpu = 0; cpu < activities.size(); ++cpu) {
+            if (activities[cpu] != Activity::not_started) self->vcpus_[cpu]->has_halted();
+        }
         self->finish(halted_outcome(activities));
         co_return;
     }

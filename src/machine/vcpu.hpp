@@ -103,6 +103,8 @@ public:
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     /// Whether the thread has work left. Any thread.
     [[nodiscard]] bool alive() const noexcept { return alive_.load(); }
+    /// It sleeps in HLT for good, though its thread is still in the accelerator. Before stop(). Any thread.
+    void has_halted() noexcept { halted_.store(true); }
     /// Whether HLT has ended it. Any thread, once it is not alive().
     [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
 
