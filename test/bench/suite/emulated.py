@@ -8,12 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import forms
+from . import boot, forms
 from .running import Failed
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "test" / "nested"))
+sys.path[:0] = [str(ROOT / "test" / "nested"), str(ROOT / "test" / "linux")]
 import bootable  # noqa: E402 (the path must be set first)
+import guest  # noqa: E402
 import image  # noqa: E402
 import kernel  # noqa: E402
 import machine  # noqa: E402
@@ -43,7 +44,7 @@ def commands(build, cases, rounds, peers, token):
     """What the machine's shell does. `peers`: program by option. A case that fails does not keep the next from being measured."""
     words = [*PYTHON, str(ROOT / "tools" / "bench"), "--emulated", "--build", str(build), "--rounds", str(rounds)]
     words += [word for option, program in peers.items() for word in (option, program)]
-    script = [f"cd {shlex.quote(str(ROOT))}"]
+    script = [f"cd {shlex.quote(str(ROOT))}", "mount -t debugfs debugfs /sys/kernel/debug"]
     for case in cases:
         file = f"/tmp/{case}.json"
         command = shlex.join([*words, "--json", file, str(case)])
@@ -52,7 +53,7 @@ def commands(build, cases, rounds, peers, token):
     return "\n".join([*script, f"echo '{token} done'", ""])
 
 
-def pack(linux, busybox, build, script, peers):
+def pack(linux, busybox, build, cases, script, peers):
     disk = bootable.bootable(busybox, linux, "npt")
     programs = [PYTHON[0], *(str(build / name) for name in PROGRAMS), *peers.values()]
     files = [*modules(), str(ROOT / "tools" / "bench"), str(build / "meson-info" / "intro-buildoptions.json"),
@@ -61,8 +62,22 @@ def pack(linux, busybox, build, script, peers):
         disk.program(path)
     for path in files:
         disk.program(path) if image.is_program(path) else disk.file(path)
+    if 7 in cases:
+        add_linux(disk, peers)
     disk.put(bootable.COMMANDS, script.encode())
     return disk.pack()
+
+
+def add_linux(disk, peers):
+    """What a monitor boots, and what QEMU's microvm boots it with."""
+    vmlinuz, initrd = guest.get()
+    disk.put(boot.KERNEL, vmlinuz.read_bytes())
+    disk.put(boot.INITRD, initrd)
+    if "--qemu" in peers:
+        for name in ("bios-microvm.bin", "kvmvapic.bin", "linuxboot_dma.bin"):
+            for folder in ("/usr/share/qemu", "/usr/share/seabios"):
+                if os.path.exists(file := f"{folder}/{name}"):
+                    disk.put(f"/usr/share/qemu/{name}", Path(file).read_bytes())
 
 
 def documents(lines, token, say):
@@ -98,7 +113,7 @@ def measured(build, cases, rounds, peers, told):
     try:
         busybox, linux = machine.check_tools(), kernel.get()
         with tempfile.NamedTemporaryFile(prefix="asyncvm-bench-") as initrd:
-            initrd.write(pack(linux, busybox, build, commands(build, cases, rounds, peers, token), peers))
+            initrd.write(pack(linux, busybox, build, cases, commands(build, cases, rounds, peers, token), peers))
             initrd.flush()
             # One processor: where several take turns in one thread, a spinning one keeps what it waits for from running.
             lines = machine.run(linux.image, initrd.name, LIMIT, MEMORY, processors=1, counted=True)

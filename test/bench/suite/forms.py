@@ -8,6 +8,7 @@ CASES = {
     4: "A serial port, end to end",
     5: "Start, end and memory",
     6: "Scale",
+    7: "A Linux boots to its first process",
 }
 
 

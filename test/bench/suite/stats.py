@@ -74,6 +74,7 @@ def left_out(case, name, unit, why):
 
 
 SCALES = {
+    "exits": [(1, "exits")],
     "ns": [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")],
     "B": [(2**20, "MiB"), (2**10, "KiB"), (1, "B")],
     "/s": [(1e6, "M/s"), (1e3, "k/s"), (1, "/s")],
