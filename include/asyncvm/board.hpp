@@ -1,4 +1,4 @@
-/// The pc machine: what it is made of, the devices that belong to it, and the tables that tell a kernel of them.
+/// Boards. The pc machine: what it is made of, the devices that belong to it, and the tables that tell a kernel of them.
 ///
 ///     const asyncvm::PcDescription pc{.ram_size = 256 << 20, .cpus = 2, .serial_ports = 1};
 ///     asyncvm::add_pc_devices(host, pc);                  // on the buses of a Machine whose KvmOptions have irqchip and
@@ -32,6 +32,9 @@ struct PcDescription {
     bool acpi = true;
     bool mp_table = true;
 };
+
+/// What the flat machine tells a guest that asks: its RAM, and no tables. `ram_size` in bytes. Pure.
+[[nodiscard]] BootSurroundings flat_surroundings(std::uint64_t ram_size, unsigned cpus);
 
 /// What RAM of `ram_size` bytes looks like to a guest of the pc machine: by address, without overlaps. Throws Error(usage)
 /// if it is less than 1 MiB. Pure.

@@ -33,3 +33,17 @@ std::vector<asyncvm::MemoryRange> asyncvm::pc_memory_map(std::uint64_t ram_size)
     }
     return map;
 }
+
+asyncvm::BootSurroundings asyncvm::flat_surroundings(std::uint64_t ram_size, unsigned cpus) {
+    using namespace board;
+    BootSurroundings surroundings;
+    surroundings.cpus = cpus;
+    surroundings.map.push_back({.address = 0, .size = std::min(ram_size, low_ram_limit), .kind = MemoryKind::ram});
+    // Linux takes a map with one entry for a broken one.
+    constexpr std::uint64_t tables = GuestMemory::boot_tables_base;
+    surroundings.map.push_back({.address = tables, .size = high_ram - tables, .kind = MemoryKind::reserved});
+    if (ram_size > low_ram_limit) {
+        surroundings.map.push_back({.address = high_ram, .size = ram_size - low_ram_limit, .kind = MemoryKind::ram});
+    }
+    return surroundings;
+}

@@ -32,10 +32,12 @@ constexpr std::array rows{
         .irq = 8,
         .acpi_name = "RTC",
         .hardware_id = "PNP0B00",
-        .options =
-            [](const PcDescription& pc) {
-                return Options{{"cpus", std::to_string(pc.cpus)}};
-            }},
+        .make = [](const PcDescription& pc) { return make_rtc(pc.cpus); }},
+    // Those of QEMU.
+    Row{.kind = "fw_cfg",
+        .make =
+            [](const PcDescription& pc) { return make_fw_cfg(pc.cpus, {fw_cfg_memory_map(pc_memory_map(pc.ram_size))}); }},
+    Row{.kind = "pvpanic", .acpi_name = "PEVT", .hardware_id = "QEMU0001"},
     // Those of the flat machine.
     Row{.kind = "counter"},
     Row{.kind = "debugcon"},
@@ -81,6 +83,10 @@ BootTable extended_bios_data() {
 
 std::span<const Row> pc_rows() noexcept { return rows; }
 
+std::span<const AddressRange> ports_of(const Row& row) {
+    return row.ports.empty() ? device_kind(row.kind).ports : row.ports;
+}
+
 bool has_device(const PcDescription& description, std::string_view kind) noexcept {
     return std::ranges::find(rows, kind, &Row::kind) != rows.end() &&
            std::ranges::find(description.without, kind) == description.without.end();
@@ -104,7 +110,7 @@ AcpiDescription describe(const PcDescription& description) {
     for (const Row& row : rows) {
         if (row.acpi_name.empty() || !has_device(description, row.kind)) continue;
         if (row.kind == "i8042" && !tables.keyboard_controller) continue;
-        const auto ports = row.ports.empty() ? device_kind(row.kind).ports : row.ports;
+        const auto ports = ports_of(row);
         tables.devices.push_back({.name = std::string(row.acpi_name),
                                   .hardware_id = std::string(row.hardware_id),
                                   .ports = {ports.begin(), ports.end()},
@@ -140,13 +146,10 @@ void add_pc_devices(const DeviceHost& host, const PcDescription& description) {
     static_cast<void>(board::describe(description));
     for (const board::Row& row : board::pc_rows()) {
         if (!board::has_device(description, row.kind)) continue;
-        const DeviceRequest request{std::string(row.kind), row.options ? row.options(description) : board::Options{}};
-        if (row.ports.empty()) {
-            add_device(host, request);
-            continue;
-        }
-        const auto device = device_kind(row.kind).make(DeviceOptions(request), host);
-        for (const AddressRange& range : row.ports) host.ports.attach(range, device);
+        const DeviceKind& kind = device_kind(row.kind);
+        const DeviceRequest request{std::string(row.kind), {}};
+        const auto device = row.make ? row.make(description) : kind.make(DeviceOptions(request), host);
+        for (const AddressRange& range : board::ports_of(row)) host.ports.attach(range, device);
     }
 }
 

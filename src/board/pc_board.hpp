@@ -4,20 +4,14 @@
 #include <asyncvm/board.hpp>
 #include <asyncvm/bus.hpp>
 
-#include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "board/acpi.hpp"
 
 namespace asyncvm::board {
-
-/// A device's options, as `--device` has them: keys and values.
-using Options = std::vector<std::pair<std::string, std::string>>;
 
 /// A device of the board.
 struct Row {
@@ -26,11 +20,12 @@ struct Row {
     std::string_view acpi_name{};           ///< in the DSDT; empty: it is not there
     std::string_view hardware_id{};         ///< for ACPI
     std::span<const AddressRange> ports{};  ///< empty: those that its kind in the catalogue has by default
-    /// What the device has to know of the machine; null: nothing.
-    Options (*options)(const PcDescription& description) = nullptr;
+    /// For a device that has to know the machine; null: as its kind makes it.
+    std::shared_ptr<Device> (*make)(const PcDescription& description) = nullptr;
 };
 
 [[nodiscard]] std::span<const Row> pc_rows() noexcept;
+[[nodiscard]] std::span<const AddressRange> ports_of(const Row& row);
 
 /// Whether the machine has a device of this kind. Throws nothing for names that the board does not have.
 [[nodiscard]] bool has_device(const PcDescription& description, std::string_view kind) noexcept;

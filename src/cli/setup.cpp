@@ -107,18 +107,7 @@ PcDescription pc_description(const Options& options) {
 
 BootSurroundings surroundings(const Options& options, const Setup& setup) {
     if (setup.machine == MachineKind::pc) return pc_surroundings(pc_description(options));
-    // RAM, and nothing else.
-    BootSurroundings around;
-    around.cpus = options.cpus;
-    const std::uint64_t low = std::min(options.memory_size, GuestMemory::low_limit);
-    around.map.push_back({0, low, MemoryKind::ram});
-    // Linux takes a map with one entry for a broken one.
-    constexpr std::uint64_t tables = GuestMemory::boot_tables_base;
-    around.map.push_back({tables, GuestMemory::high_base - tables, MemoryKind::reserved});
-    if (options.memory_size > low) {
-        around.map.push_back({GuestMemory::high_base, options.memory_size - low, MemoryKind::ram});
-    }
-    return around;
+    return flat_surroundings(options.memory_size, options.cpus);
 }
 
 }  // namespace asyncvm::cli

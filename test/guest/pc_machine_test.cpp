@@ -1,6 +1,7 @@
 // The pc machine as a guest finds it: its tables, its CPUs, what CPUID says of them.
 #define BOOST_TEST_MODULE pc_machine
 #include <asyncvm/board.hpp>
+#include <asyncvm/open_chardev.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -142,6 +143,25 @@ GUEST_CODE(cpus_guest, 16, R"(
     hlt
 )")
 
+// What fw_cfg and CMOS RAM say of the number of CPUs: to ports 0x52 and 0x51. Then it powers off, as ACPI tables say: SLP_EN
+// and SLP_TYP 5 to PM1a control.
+GUEST_CODE(board_guest, 16, R"(
+    mov $5, %ax
+    mov $0x510, %dx
+    out %ax, %dx
+    inc %dx
+    in %dx, %al
+    out %al, $0x52
+    mov $0x5f, %al
+    out %al, $0x70
+    in $0x71, %al
+    out %al, $0x51
+    mov $0x3400, %ax
+    mov $0x604, %dx
+    out %ax, %dx
+    hlt
+)")
+
 namespace {
 
 /// Ports 0x50 to 0x57: what each vCPU writes last. The machine ends when `cpus` of them have written to 0x50.
@@ -223,6 +243,24 @@ BOOST_AUTO_TEST_CASE(a_guest_finds_the_acpi_tables_and_counts_the_cpus) {
 
 BOOST_AUTO_TEST_CASE(a_guest_finds_the_mp_table_and_counts_the_cpus) {
     for (const unsigned cpus : {1u, 2u, 255u}) BOOST_TEST(count(mp_guest(), cpus) == cpus);
+}
+
+BOOST_AUTO_TEST_CASE(the_devices_know_the_machine_and_power_it_off) {
+    PcMachine machine(make_accelerator_under_test(), 1);
+    Machine& made = machine.test.machine;
+    const auto nothing = [&machine](std::string_view) {
+        return open_chardev(ChardevSpec{}, ChardevEnvironment{.loop = machine.loop});
+    };
+    add_pc_devices({.ports = made.ports(),
+                    .mmio = made.mmio(),
+                    .finish = [&made](Outcome outcome) { made.finish(std::move(outcome)); },
+                    .open_chardev = nothing},
+                   {.ram_size = 1 << 20, .cpus = 7});
+    machine.test.load(board_guest(), Mode::real16);
+    const auto outcome = machine.test.run();
+    BOOST_TEST((outcome.kind == Outcome::Kind::powered_off), outcome.summary);
+    BOOST_TEST(machine.notes->by_cpu[0][0x52] == 7u);
+    BOOST_TEST(machine.notes->by_cpu[0][0x51] == 6u);  // one less
 }
 
 BOOST_AUTO_TEST_CASE(two_cpus_start_and_cpuid_tells_them_apart, REQUIRES("irq-wake", "ap-startup")) { check_cpus(2); }

@@ -85,4 +85,18 @@ BOOST_AUTO_TEST_CASE(a_machine_of_1_mib_has_conventional_memory_only_and_a_small
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_flat_machine_is_ram_without_tables) {
+    const auto small = flat_surroundings(64 * kib, 2);
+    BOOST_TEST(small.cpus == 2u);
+    BOOST_TEST(small.tables.empty());
+    BOOST_TEST(small.rsdp == 0u);
+    BOOST_TEST(ram_in(small.map, 0, ~std::uint64_t{0}) == 64 * kib);
+    BOOST_TEST(small.map.size() == 2u);  // Linux takes a map with one entry for a broken one
+    const auto large = flat_surroundings(5 * gib, 1).map;
+    BOOST_TEST(ram_in(large, 0, 4 * gib) == 3 * gib);
+    BOOST_TEST(ram_in(large, 4 * gib, ~std::uint64_t{0}) == 2 * gib);
+    BOOST_TEST((kind_at(large, GuestMemory::boot_tables_base) == MemoryKind::reserved));
+    BOOST_TEST((kind_at(large, 4 * gib - 1) == MemoryKind::reserved));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
