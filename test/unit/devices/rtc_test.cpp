@@ -238,6 +238,10 @@ BOOST_AUTO_TEST_CASE(an_alarm_of_c0_and_more_matches_everything) {
     set(R::minutes_alarm, 0xff);
     set(R::seconds_alarm, 0x10);
     BOOST_TEST((registers.next_interrupt(now) == 12s));
+    set(R::seconds_alarm, 0x00);
+    set(R::minutes_alarm, 0x00);
+    BOOST_TEST((registers.next_interrupt(now) == 2s));  // the minutes that do not match end there
+    set(R::minutes_alarm, 0xff);
     set(R::seconds_alarm, 0xc0);
     BOOST_TEST((registers.next_interrupt(now) == 1s));
     set(R::hours_alarm, 0x77);
@@ -348,6 +352,14 @@ BOOST_AUTO_TEST_CASE(the_index_is_kept_with_the_bit_that_masks_nmis) {
     BOOST_TEST(board.get(R::shutdown) == 0x0au);
     board.device->reset();
     BOOST_TEST(board.get(R::shutdown) == 0x0au);
+}
+
+BOOST_AUTO_TEST_CASE(a_new_clock_has_seen_no_update) {
+    Board board;
+    board.set(R::register_a, 0x20);
+    BOOST_TEST(board.get(R::register_c) == 0u);
+    board.pass(1s);
+    BOOST_TEST(board.get(R::register_c) == R::b_update);
 }
 
 BOOST_AUTO_TEST_CASE(the_ram_says_how_much_memory_there_is) {
