@@ -23,7 +23,6 @@ class PciConfigRegisters {
 public:
     static constexpr unsigned address = 0;        ///< 0xcf8
     static constexpr unsigned reset_control = 1;  ///< 0xcf9
-    static constexpr unsigned data = 4;           ///< 0xcfc
 
     static constexpr std::uint32_t address_bits = 0x80ff'fffc;  ///< 31: enable; the others reserved
     static constexpr std::uint8_t reset_cpu = 1 << 2;           ///< resets when it rises
