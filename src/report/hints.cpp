@@ -4,6 +4,7 @@
 
 #include "report/code.hpp"
 #include "report/instruction_kind.hpp"
+#include "report/misfit.hpp"
 
 #include <fmt/format.h>
 
@@ -111,7 +112,8 @@ std::vector<std::string> hints_about(const CrashContext& crash, const CodeContex
             }
         }
     }
-    add(hints, about_real_mode(crash));
+    auto misfit = about_misfit(crash, context);
+    add(hints, misfit.empty() ? about_real_mode(crash) : std::move(misfit));
     return hints;
 }
 

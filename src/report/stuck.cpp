@@ -1,5 +1,6 @@
 #include "report/stuck.hpp"
 
+#include "report/misfit.hpp"
 #include "x86/bits.hpp"
 
 #include <fmt/format.h>
@@ -67,24 +68,17 @@ void add_polled(std::vector<std::string>& hints, const CrashContext& guest) {
     }
 }
 
-/// A boot sector, whose signature the memory has where the guest was loaded, or real-mode code that an INT has led nowhere.
+/// Real-mode code that an INT has led nowhere.
 void add_bios(std::vector<std::string>& hints, const CrashContext& guest, const CodeContext& context) {
     if (guest.started_with == nullptr || (context.registers.cr0 & cr0_pe) != 0) return;
-    constexpr std::uint64_t signature_at = 510;
-    const auto start = linear_address(*guest.started_with, guest.started_with->cs, guest.started_with->rip);
-    std::array<std::byte, 2> end{};
-    const bool sector = read_linear(guest.memory, context.registers, start + signature_at, end) == end.size() &&
-                        end[0] == std::byte{0x55} && end[1] == std::byte{0xaa};
     std::array<std::byte, 4> before{};
     const bool zeros =
         context.code.size() >= before.size() &&
         std::ranges::all_of(std::span(context.code).first(before.size()), [](auto byte) { return byte == std::byte{0}; });
-    const bool lost = zeros && context.registers.cs.base == 0;
-    if (!sector && !lost) return;
-    hints.push_back(
-        fmt::format("there is no BIOS here{}: INT goes through an empty vector to 0000:0000, and the processor executes "
-                    "whatever lies there",
-                    sector ? ", and this is a boot sector (0x55aa)" : ""));
+    if (!zeros || context.registers.cs.base != 0) return;
+    hints.emplace_back(
+        "there is no BIOS here: INT goes through an empty vector to 0000:0000, and the processor executes whatever lies "
+        "there (--format boot has a small BIOS)");
 }
 
 void add_halt(std::vector<std::string>& hints, const CrashContext& guest, const CodeContext& context) {
@@ -103,6 +97,7 @@ void add_halt(std::vector<std::string>& hints, const CrashContext& guest, const 
 
 std::vector<std::string> hints_about_running(const CrashContext& guest, const CodeContext& context) {
     std::vector<std::string> hints;
+    if (auto misfit = about_misfit(guest, context); !misfit.empty()) hints.push_back(std::move(misfit));
     add_bios(hints, guest, context);
     add_polled(hints, guest);
     add_halt(hints, guest, context);

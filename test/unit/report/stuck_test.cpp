@@ -1,4 +1,5 @@
 #include "report/stuck.hpp"
+#include "report/misfit.hpp"
 
 #include "crash_fixture.hpp"
 
@@ -50,7 +51,43 @@ BOOST_AUTO_TEST_CASE(a_boot_sector_is_told_that_there_is_no_bios) {
     put(guest.memory, 0x10000, {0xeb, 0xfe});
     BOOST_TEST(!contains(report_of(guest), "BIOS"), report_of(guest));
     put(guest.memory, 0x10000 + 510, {0x55, 0xaa});
-    BOOST_TEST(contains(report_of(guest), "there is no BIOS here, and this is a boot sector (0x55aa)"), report_of(guest));
+    BOOST_TEST(
+        contains(report_of(guest), "this is a boot sector (0x55aa), and there is no BIOS here: start it with --format boot"),
+        report_of(guest));
+}
+
+BOOST_AUTO_TEST_CASE(an_elf_file_that_runs_as_a_flat_binary_is_told_so) {
+    MadeUpDeath guest(Mode::real16, Interrupted{});
+    put(guest.memory, 0x10000, {0x7f, 'E', 'L', 'F', 2, 1, 1});
+    BOOST_TEST(contains(report_of(guest), "hint: this is an ELF file, and its header was run as code"), report_of(guest));
+}
+
+BOOST_AUTO_TEST_CASE(code_for_64_bits_in_16_bit_mode_is_told_so) {
+    // mov rax, 0; mov rbx, rax; add rax, rbx; jmp $
+    const std::initializer_list<std::uint8_t> code{0x48, 0xc7, 0xc0, 0,    0,    0,    0,   0x48,
+                                                   0x89, 0xc3, 0x48, 0x01, 0xd8, 0xeb, 0xfe};
+    MadeUpDeath guest(Mode::real16, Interrupted{});
+    put(guest.memory, 0x10000, code);
+    BOOST_TEST(contains(report_of(guest), "hint: this looks like 64-bit code, which was started in 16-bit mode"),
+               report_of(guest));
+    MadeUpDeath right(Mode::long64, Interrupted{});
+    put(right.memory, 0x10000, code);
+    BOOST_TEST(!contains(report_of(right), "hint:"), report_of(right));
+    MadeUpDeath dead(Mode::real16, ShutDown{});
+    put(dead.memory, 0x10000, code);
+    BOOST_TEST(contains(report_of(dead), "this looks like 64-bit code"), report_of(dead));
+}
+
+BOOST_AUTO_TEST_CASE(code_for_16_bits_does_not_look_like_64_bits) {
+    const auto bytes = [](std::initializer_list<std::uint8_t> list) {
+        std::vector<std::byte> made;
+        for (const auto byte : list) made.push_back(std::byte{byte});
+        return made;
+    };
+    // dec ax; mov dx, 0x3f8; dec ax; jnz; a loop of a driver: one such pair is nothing
+    BOOST_TEST(!looks_like_64_bits(bytes({0xba, 0xf8, 0x03, 0x48, 0xb8, 0x01, 0x00, 0x48, 0x75, 0xfd, 0xee, 0xf4})));
+    BOOST_TEST(!looks_like_64_bits(bytes({0x48})));
+    BOOST_TEST(!looks_like_64_bits({}));
 }
 
 BOOST_AUTO_TEST_CASE(an_int_through_an_empty_vector_is_told_that_there_is_no_bios) {
