@@ -23,6 +23,11 @@
 
 namespace program_test {
 
+const std::chrono::seconds patience = [] {
+    const char* const text = std::getenv("TEST_PATIENCE");
+    return std::chrono::seconds(text != nullptr ? std::atol(text) : 30);
+}();
+
 namespace {
 
 std::string from_environment(const char* name) {

@@ -14,8 +14,9 @@
 
 namespace program_test {
 
-/// How long a test waits for something that should happen at once. Generous: machines that run tests are often busy.
-inline constexpr std::chrono::seconds patience{30};
+/// How long a test waits for something that should happen at once. Generous: machines that run tests are often busy. Seconds
+/// in the environment variable TEST_PATIENCE, or 30.
+extern const std::chrono::seconds patience;
 
 /// The program under test, from the environment variable ASYNCVM. Throws if it is not set.
 [[nodiscard]] std::string asyncvm_path();

@@ -64,8 +64,7 @@ BOOST_AUTO_TEST_CASE(an_elf_file_that_runs_as_a_flat_binary_is_told_so) {
 
 BOOST_AUTO_TEST_CASE(code_for_64_bits_in_16_bit_mode_is_told_so) {
     // mov rax, 0; mov rbx, rax; add rax, rbx; jmp $
-    const std::initializer_list<std::uint8_t> code{0x48, 0xc7, 0xc0, 0,    0,    0,    0,   0x48,
-                                                   0x89, 0xc3, 0x48, 0x01, 0xd8, 0xeb, 0xfe};
+    const std::initializer_list<int> code{0x48, 0xc7, 0xc0, 0, 0, 0, 0, 0x48, 0x89, 0xc3, 0x48, 0x01, 0xd8, 0xeb, 0xfe};
     MadeUpDeath guest(Mode::real16, Interrupted{});
     put(guest.memory, 0x10000, code);
     BOOST_TEST(contains(report_of(guest), "hint: this looks like 64-bit code, which was started in 16-bit mode"),
