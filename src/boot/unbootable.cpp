@@ -134,11 +134,19 @@ bool is_partitioned_disk(Bytes head) {
     return used;
 }
 
-/// Lines of printable characters: a source, a hex dump, a web page. Bytes above 0x7f may be UTF-8.
+/// Lines of printable characters: a source, a hex dump, a web page. Bytes above 0x7f are UTF-8, or it is code: a small
+/// program that prints may have no other bytes.
 bool is_text(Bytes head) {
     bool lines = false;
+    unsigned to_follow = 0;  // bytes of a character
     for (const std::byte byte : head) {
         const auto c = std::to_integer<unsigned char>(byte);
+        if ((c & 0xc0) == 0x80) {
+            if (to_follow-- == 0) return false;
+            continue;
+        }
+        if (to_follow != 0) return false;
+        to_follow = c < 0xc0 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
         if (c == '\n') lines = true;
         if ((c < 0x20 && c != '\n' && c != '\r' && c != '\t' && c != '\f') || c == 0x7f) return false;
     }

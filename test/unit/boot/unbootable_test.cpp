@@ -130,6 +130,12 @@ BOOST_AUTO_TEST_CASE(what_only_looks_like_another_kind_is_a_flat_binary) {
     BOOST_TEST(is_accepted(disk_with(0, 0x83, 2048, 0)));
 }
 
+BOOST_AUTO_TEST_CASE(a_program_whose_bytes_are_all_printable_is_no_text) {
+    // mov al, 'H'; out 0xf1, al; mov al, 10; out 0xf1, al -- and a source with a word in UTF-8
+    BOOST_TEST(is_accepted("\xb0H\xe6\xf1\xb0\n\xe6\xf1"));
+    BOOST_TEST(contains(refusal("; gr\xc3\xbc\xc3\x9f\x65\nhlt\n"), "is text"));
+}
+
 BOOST_AUTO_TEST_CASE(no_file_is_read_past_its_end) {
     std::mt19937 random(3);
     const std::string_view starts[] = {"MZ", ":", "S1", "!<arch>\n", "#!", "PK\x03\x04", "QFI\xfb", "BZh91AY&SY", ":020000"};
