@@ -90,7 +90,7 @@ using PlatformRequest = std::function<void(std::string why)>;
 /// docs/devices/port61.md
 [[nodiscard]] std::shared_ptr<Device> make_port61();
 
-/// A keyboard controller with a keyboard on which nobody types: ports 0x60 and 0x64, one address each, attached as they are
+/// A keyboard controller with a keyboard without keystrokes: ports 0x60 and 0x64, one address each, attached as they are
 /// numbered on a PC. Its interrupt line is 1. docs/devices/i8042.md
 [[nodiscard]] std::shared_ptr<Device> make_i8042(PlatformRequest reset);
 

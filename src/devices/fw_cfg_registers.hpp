@@ -24,7 +24,7 @@ public:
         directory = 0x19,
         first_file = 0x20,
     };
-    static constexpr std::uint16_t key_bits = 0xbfff;  ///< bit 14 was the direction: writes, which nobody supports any more
+    static constexpr std::uint16_t key_bits = 0xbfff;  ///< bit 14 once meant a write; it is ignored
     static constexpr std::size_t longest_name = 55;    ///< a name ends with a 0 in its 56 bytes
     static constexpr unsigned state_version = 1;
 

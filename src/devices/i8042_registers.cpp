@@ -80,7 +80,7 @@ bool I8042Registers::write_output_port(std::uint8_t value) noexcept {
 
 bool I8042Registers::write_command(std::uint8_t command) noexcept {
     after_command_ = true;
-    await(Awaited::nobody);
+    await(Awaited::keyboard_command);
     constexpr std::uint8_t place = 0x1f;
     if (command >= 0x20 && command < 0x40) {
         reply(ram_[command & place]);
@@ -141,7 +141,7 @@ bool I8042Registers::write_data(std::uint8_t value) noexcept {
     after_command_ = false;
     const auto awaited = awaited_;
     const auto detail = awaited_for_;
-    await(Awaited::nobody);
+    await(Awaited::keyboard_command);
     switch (awaited) {
         case Awaited::ram:
             ram_[detail % ram_.size()] = value;
@@ -155,13 +155,13 @@ bool I8042Registers::write_data(std::uint8_t value) noexcept {
         case Awaited::auxiliary_device:
             reply(resend, auxiliary | timed_out);
             return false;
-        case Awaited::keyboard:
+        case Awaited::keyboard_parameter:
             if (value < 0x80) {
                 write_keyboard_parameter(detail, value);
                 return false;
             }
             break;  // a command instead of the parameter
-        case Awaited::nobody:
+        case Awaited::keyboard_command:
             break;
     }
     write_keyboard(value);
@@ -185,7 +185,7 @@ void I8042Registers::write_keyboard(std::uint8_t value) noexcept {
         case 0xfc:
         case 0xfd:
             send(acknowledge);
-            await(Awaited::keyboard, value);
+            await(Awaited::keyboard_parameter, value);
             break;
         case 0xee:  // echo
             send(value);

@@ -9,8 +9,8 @@
 namespace asyncvm {
 
 /// Source: IBM Personal System/2 Hardware Interface Technical Reference (1988), keyboard and auxiliary device controller,
-/// type 1, and its keyboard section. There is a keyboard on which nobody types, and no auxiliary device: what guests send to
-/// one gets the answer of an empty socket at once, because a driver that waits for an answer polls for half a second.
+/// type 1, and its keyboard section. The keyboard has no keystrokes, and there is no auxiliary device: what a guest sends
+/// to one is answered at once, as by an empty socket, because a driver that waits for an answer polls for half a second.
 class I8042Registers {
 public:
     // Status.
@@ -55,7 +55,7 @@ public:
         archive.field("output port", output_port_);
         archive.field("reply", reply_);
         archive.field("reply's status", reply_status_);
-        archive.field("awaited", awaited_, Awaited::keyboard);
+        archive.field("awaited", awaited_, Awaited::keyboard_parameter);
         archive.field("awaited for", awaited_for_);
         archive.field("after command", after_command_);
         archive.field("last", last_);
@@ -66,8 +66,15 @@ public:
     }
 
 private:
-    /// Who gets the next byte that is written to port 0x60.
-    enum class Awaited : std::uint8_t { nobody, ram, output_port, output_buffer, auxiliary_device, keyboard };
+    /// What gets the next byte that is written to port 0x60.
+    enum class Awaited : std::uint8_t {
+        keyboard_command,
+        ram,
+        output_port,
+        output_buffer,
+        auxiliary_device,
+        keyboard_parameter
+    };
 
     [[nodiscard]] std::uint8_t& command_byte() noexcept { return ram_[0]; }
     [[nodiscard]] std::uint8_t command_byte() const noexcept { return ram_[0]; }
@@ -85,7 +92,7 @@ private:
     std::uint8_t output_port_ = not_reset | a20 | 0xcc;
     std::optional<std::uint8_t> reply_;  ///< the controller's own, which comes before the keyboard's bytes
     std::uint8_t reply_status_ = 0;      ///< what the status shows of it besides
-    Awaited awaited_ = Awaited::nobody;
+    Awaited awaited_ = Awaited::keyboard_command;
     std::uint8_t awaited_for_ = 0;  ///< the place in the RAM, or the keyboard's command
     bool after_command_ = false;    ///< the last write was to port 0x64
     std::uint8_t last_ = 0;         ///< what was read last

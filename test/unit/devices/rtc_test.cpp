@@ -414,7 +414,7 @@ BOOST_AUTO_TEST_CASE(each_periodic_interrupt_is_an_edge_of_irq_8) {
         BOOST_TEST((board.get(R::register_c) & 0xc0) == 0xc0u);
         BOOST_TEST(board.irq.falling == i);
     }
-    board.pass(2s);  // four periods, one interrupt: nobody has read C
+    board.pass(2s);  // four periods, one interrupt: C has not been read
     BOOST_TEST(board.irq.rising == 6u);
 }
 
