@@ -86,6 +86,9 @@ public:
 
     [[nodiscard]] BootFormat format() const noexcept { return format_; }
 
+    /// The guest's file, unpacked: for boot sectors the disk that they come from (BiosConfig).
+    [[nodiscard]] std::shared_ptr<const boot::Image> image() const noexcept { return kernel_; }
+
     /// Decides where everything goes, and touches nothing. Once before load(). Throws Error(guest_image) that names the
     /// field of a header, the file, or the two that do not fit together.
     void plan(const BootSurroundings& surroundings);

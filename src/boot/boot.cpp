@@ -16,11 +16,20 @@
 
 namespace asyncvm {
 
+namespace {
+
+/// A boot sector's file is a disk, which need not fit into the memory.
+std::uint64_t most_of_file(const BootRequest& request, std::uint64_t most) {
+    return request.format == BootFormat::boot_sector ? ~std::uint64_t{0} : most;
+}
+
+}  // namespace
+
 Boot::Boot(BootRequest request, std::uint64_t most)
     : request_(std::move(request)),
       most_(most),
       kernel_(request_.bytes ? boot::borrowed_image(boot::image_name(request_.path), *request_.bytes)
-                             : boot::open_image(request_.path, most)),
+                             : boot::open_image(request_.path, most_of_file(request_, most))),
       format_(request_.format.value_or(BootFormat::flat)) {
     if (kernel_->size() == 0) {
         throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", kernel_->name()));

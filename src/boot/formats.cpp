@@ -93,7 +93,7 @@ Plan plan_guest(BootFormat format, const Request& request, const Surroundings& s
         case BootFormat::multiboot2:
             return plan_multiboot2(request, surroundings);
         case BootFormat::boot_sector:
-            break;
+            return plan_boot_sector(request, surroundings);
     }
     throw Error(ErrorKind::guest_image, fmt::format("{} can't be booted", request.kernel->name()));
 }

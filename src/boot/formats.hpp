@@ -17,6 +17,7 @@ namespace asyncvm::boot {
 [[nodiscard]] Plan plan_pvh(const Request& request, const Surroundings& surroundings);
 [[nodiscard]] Plan plan_multiboot(const Request& request, const Surroundings& surroundings);
 [[nodiscard]] Plan plan_multiboot2(const Request& request, const Surroundings& surroundings);
+[[nodiscard]] Plan plan_boot_sector(const Request& request, const Surroundings& surroundings);
 [[nodiscard]] Plan plan_bzimage(const Request& request, const Surroundings& surroundings);
 
 [[nodiscard]] Plan plan_guest(BootFormat format, const Request& request, const Surroundings& surroundings);

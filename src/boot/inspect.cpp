@@ -35,7 +35,7 @@ std::string_view options_text(BootFormat format) {
         case BootFormat::bzimage:
             return "--append TEXT, --initrd FILE";
         case BootFormat::boot_sector:
-            return "--disk FILE";
+            return "--serial SPEC: its screen and its keyboard; the file is its disk";
     }
     return "none";
 }

@@ -161,6 +161,7 @@ void Session::attach() {
                     .mmio = machine_.mmio(),
                     .open_stream = [this](const StreamRequest& request) { return streams_.open(request); },
                     .finish = [this](Outcome outcome) { machine_.finish(std::move(outcome)); },
+                    .boot = boot_.get(),
                     .reset = options_.restart ? [this](std::string why) { restart(std::move(why)); } : PlatformRequest(),
                     .log = make_log()});
 }

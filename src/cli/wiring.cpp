@@ -1,10 +1,12 @@
 #include "cli/wiring.hpp"
 
+#include <asyncvm/bios.hpp>
 #include <asyncvm/board.hpp>
 #include <asyncvm/open_chardev.hpp>
 #include "bus/io_bus.hpp"
 #include "cli/stream_check.hpp"
 #include "devices/catalogue.hpp"
+#include "devices/device_kind.hpp"
 
 #include <asyncvm/error.hpp>
 #include <asyncvm/guest_memory.hpp>
@@ -30,8 +32,19 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
             },
         .reset = wiring.reset,
     };
+    std::shared_ptr<Chardev> console;
     for (unsigned index = 0; index < options.serials.size(); ++index) {
-        add_serial_port(host, index, wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true}));
+        auto stream = wiring.open_stream({options.serials[index], fmt::format("serial{}", index), true});
+        if (!console) console = stream;
+        add_serial_port(host, index, std::move(stream));
+    }
+    if (wiring.boot != nullptr && wiring.boot->format() == BootFormat::boot_sector) {
+        if (!console) console = wiring.open_stream({"null", "bios", true});
+        auto bios = make_bios({.console = std::move(console),
+                               .disk = wiring.boot->image(),
+                               .map = surroundings(options, setup).map,
+                               .reset = reset_request(host)});
+        host.ports.attach({.first = bios_port, .size = 1, .whole = true}, std::move(bios));
     }
     const bool pc = setup.machine == MachineKind::pc;
     // The pc machine has its own: some of the ports are ACPI's there.

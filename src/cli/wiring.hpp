@@ -5,6 +5,7 @@
 #include "cli/setup.hpp"
 
 #include <asyncvm/asio.hpp>
+#include <asyncvm/boot.hpp>
 #include <asyncvm/bus.hpp>
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/devices.hpp>
@@ -30,7 +31,8 @@ struct Wiring {
     Bus& mmio;
     std::function<std::shared_ptr<Chardev>(const StreamRequest&)> open_stream;
     std::function<void(Outcome)> finish;
-    PlatformRequest reset{};  ///< empty: a reset ends the machine
+    const Boot* boot = nullptr;  ///< null in a dry run
+    PlatformRequest reset{};     ///< empty: a reset ends the machine
     Log log{};
 };
 
