@@ -1,14 +1,18 @@
 #include "boot/formats.hpp"
 #include "linux_image.hpp"
+#include "plans.hpp"
 #include "throws.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
+#include <random>
 
 using namespace asyncvm;
 using namespace asyncvm::boot;
+using asyncvm::test::check_places;
 using asyncvm::test::contains;
 using asyncvm::test::LinuxImage;
 using asyncvm::test::message_of;
@@ -298,4 +302,39 @@ BOOST_AUTO_TEST_CASE(the_version_is_text_or_not_there) {
     BOOST_TEST(plan_of(rubbish).description == "Linux kernel, bzImage, boot protocol 2.15");
     BOOST_TEST(plan_of(LinuxImage().set<std::uint16_t>(0x20e, 0xffff)).description ==
                "Linux kernel, bzImage, boot protocol 2.15");
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_header_is_refused_or_makes_a_right_plan) {
+    const auto sample = LinuxImage(2048).bytes();
+    const auto around = surroundings();
+    std::mt19937_64 random(20261128);
+    unsigned plans = 0;
+    unsigned refused = 0;
+    for (unsigned round = 0; round < 6000; ++round) {
+        // Each third is only cut. Of its own size on the heap, so that a sanitizer sees the end.
+        const std::size_t size = round % 3 == 0 ? 1 + random() % sample.size() : sample.size();
+        const auto block = std::make_unique<std::byte[]>(size);
+        std::copy_n(sample.begin(), size, block.get());
+        for (unsigned count = round % 3; count != 0; --count) {
+            constexpr std::uint64_t special[] = {0, 1, 0x7fff'ffff, 0x8000'0000, 0xffff'ffff, 0x100000, 4096, ~0ULL};
+            const std::size_t at = 0x1f1 + random() % 0x80;
+            const std::uint64_t value = random() % 2 == 0 ? random() : special[random() % std::size(special)];
+            std::memcpy(block.get() + at, &value, std::size_t{1} << (random() % 4));
+        }
+        Request request;
+        request.kernel = borrowed_image("vmlinuz", {block.get(), size});
+        request.initrd = memory_image("initrd.gz", some_bytes(5000));
+        request.command_line = "quiet";
+        try {
+            const Plan plan = plan_bzimage(request, around);
+            check_places(plan, around);
+            BOOST_TEST(plan.entry.rip < 0x1'0000'0000u);
+            ++plans;
+        } catch (const Error& error) {
+            BOOST_TEST((error.kind() == ErrorKind::guest_image), error.what());
+            ++refused;
+        }
+    }
+    BOOST_TEST(plans > 500u);
+    BOOST_TEST(refused > 500u);
 }
