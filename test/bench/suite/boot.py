@@ -11,7 +11,7 @@ from .stats import Row, Target
 KERNEL, INITRD = "/linux/vmlinuz", "/linux/initrd"
 # KVM's own counter, of all virtual machines: here there is one at a time.
 EXITS = Path("/sys/kernel/debug/kvm/exits")
-FIRST_WORDS = b"init: "  # of the initial RAM disk's first process
+FIRST_WORDS = b"init: 1 CPUs"  # of the initial RAM disk's first process
 MEBIBYTES = 256
 PATIENCE = 300
 
@@ -35,7 +35,7 @@ def qemu(bench, quiet):
 def kvmtool(bench, quiet):
     if not bench.kvmtool:
         raise Absent("kvmtool is not installed (Debian 12 has no package)")
-    return [bench.kvmtool, "run", "-k", KERNEL, "-i", INITRD, "-m", str(MEBIBYTES), "-c", "1", "--console", "serial", "-n", "none",
+    return [bench.kvmtool, "run", "-k", KERNEL, "-i", INITRD, "-m", str(MEBIBYTES), "-c", "1", "--console", "serial", "-n", "mode=none",
             "-p", command_line(quiet)]
 
 

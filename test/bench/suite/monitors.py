@@ -45,7 +45,7 @@ def kvmtool(bench, image, stream):
         raise Absent("kvmtool is not installed (Debian 12 has no package)")
     if stream.kind != "stdio":
         raise Absent("kvmtool has no TCP")
-    return [bench.kvmtool, "run", "-k", image, "-m", str(MEBIBYTES), "-c", "1", "--console", "serial", "-n", "none"]
+    return [bench.kvmtool, "run", "-k", image, "-m", str(MEBIBYTES), "-c", "1", "--console", "serial", "-n", "mode=none"]
 
 
 MONITORS = {"asyncvm": asyncvm, "bare C": bare, "bare C, CPUID": bare_with_cpuid, "QEMU": qemu, "kvmtool": kvmtool}
