@@ -23,7 +23,8 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
         .finish = wiring.finish,
         .open_chardev =
             [&wiring, &current](std::string_view spec) {
-                return wiring.open_stream({spec, current->name, current->name == "uart16550"});
+                const std::string name = current != nullptr ? current->name : std::string("board");
+                return wiring.open_stream({spec, name, name == "uart16550"});
             },
         .log = wiring.log,
         .occupant =
