@@ -134,15 +134,15 @@ BOOST_DATA_TEST_CASE(a_segment_may_end_at_the_last_address, classes, is_64) {
 }
 
 BOOST_DATA_TEST_CASE(notes_of_all_note_segments_are_found, classes, is_64) {
-    auto two = note("GNU", 3, bytes_of("12345"));
-    const auto second = note("Linux", 1, {});
+    auto two = note("Linux", 3, bytes_of("12345"));
+    const auto second = note("GNU", 1, {});
     two.insert(two.end(), second.begin(), second.end());
     const auto elf = elf_of(ElfImage(
         is_64, {code_segment(), {.type = 4, .bytes = two}, {.type = 4, .bytes = note("Xen", 18, words({0x100020}))}}));
     BOOST_REQUIRE(elf.notes.size() == 3u);
-    BOOST_TEST(elf.notes[0].name == "GNU");
+    BOOST_TEST(elf.notes[0].name == "Linux");
     BOOST_TEST(elf.notes[0].content.size() == 5u);
-    BOOST_TEST(elf.notes[1].name == "Linux");
+    BOOST_TEST(elf.notes[1].name == "GNU");
     BOOST_TEST(elf.notes[1].type == 1u);
     BOOST_TEST(pvh_entry(elf).value() == 0x100020u);
 }
