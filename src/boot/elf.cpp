@@ -188,8 +188,10 @@ private:
                                 segment.offset + at, name_size, size, segment.index));
             }
             const auto name = bytes.subspan(name_at, name_size == 0 ? 0 : name_size - 1);
+            const auto content = bytes.subspan(content_at, size);
             elf_.notes.push_back({std::string(reinterpret_cast<const char*>(name.data()), name.size()),
-                                  field_at<std::uint32_t>(bytes, at + 8), bytes.subspan(content_at, size)});
+                                  field_at<std::uint32_t>(bytes, at + 8),
+                                  {content.begin(), content.end()}});
             at = content_at + (size + 3) / 4 * 4;
         }
     }

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +26,7 @@ struct ElfSegment {
 struct ElfNote {
     std::string name;
     std::uint32_t type = 0;
-    std::span<const std::byte> content;  ///< in the image
+    std::vector<std::byte> content;
 };
 
 struct Elf {
