@@ -62,7 +62,7 @@ std::vector<Row> list_rows(const Plan& plan) {
     for (const Piece& piece : plan.pieces) rows.push_back({piece.address, piece.size, piece.name});
     for (const Reserved& kept : plan.reserved) rows.push_back({kept.address, kept.size, kept.name + " (kept free)"});
     std::erase_if(rows, [](const Row& row) { return row.size == 0; });
-    std::ranges::stable_sort(rows, {}, &Row::address);
+    std::ranges::sort(rows, {}, &Row::address);
     return rows;
 }
 
