@@ -65,6 +65,28 @@ GUEST_CODE(acpi_guest, 16, R"(
     hlt
 )")
 
+// Takes IRQ 11 at the vector that a BIOS gives it, without a word to the interrupt controllers: port 0x51 says what they
+// mask, port 0x50 that it has come.
+GUEST_CODE(bios_vector_guest, 16, R"(
+    xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov $0x8000, %sp
+    movw $(2f - 0b), 0x1cc          # 4 * 0x73
+    mov %cs, 0x1ce
+    in $0xa1, %al
+    mov %al, %ah
+    in $0x21, %al
+    out %ax, $0x51
+    out %al, $0x58                  # asks for the interrupt
+1:  sti
+    hlt
+    jmp 1b
+2:  out %al, $0x50
+    cli
+    hlt
+)")
+
 // Looks for the MP floating pointer and counts the processors of the configuration table, as xv6 does: to port 0x50.
 GUEST_CODE(mp_guest, 16, R"(
     mov $0xf000, %ax
@@ -201,6 +223,22 @@ struct PcMachine {
     std::shared_ptr<Notes> notes = std::make_shared<Notes>(test.machine.cpus(), [this] { test.machine.finish({}); });
 };
 
+/// Raises IRQ 11 for a moment when the guest writes to it.
+class Bell final : public Device {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "bell"; }
+    void attached(const DeviceContext& context) override { line_ = context.irq(11); }
+    [[nodiscard]] awaitable<void> write(const Access&) override {
+        line_.set(true);
+        line_.set(false);
+        co_return;
+    }
+    [[nodiscard]] awaitable<void> read(Access&) override { co_return; }
+
+private:
+    IrqLine line_;
+};
+
 /// What the guest has counted.
 unsigned count(std::span<const std::byte> code, unsigned cpus) {
     PcMachine machine(make_accelerator_under_test(), 1);
@@ -261,6 +299,16 @@ BOOST_AUTO_TEST_CASE(the_devices_know_the_machine_and_power_it_off) {
     BOOST_TEST((outcome.kind == Outcome::Kind::powered_off), outcome.summary);
     BOOST_TEST(machine.notes->by_cpu[0][0x52] == 7u);
     BOOST_TEST(machine.notes->by_cpu[0][0x51] == 6u);  // one less
+}
+
+BOOST_AUTO_TEST_CASE(the_interrupt_controllers_have_the_vectors_of_a_bios, REQUIRES("irq-wake")) {
+    PcMachine machine(make_kvm_accelerator({.irqchip = true}), 1);
+    machine.test.machine.ports().attach({.first = 0x58, .size = 1, .whole = true}, std::make_shared<Bell>());
+    machine.test.load(bios_vector_guest(), Mode::real16);
+    static_cast<void>(machine.test.run());
+    auto& said = machine.notes->by_cpu[0];
+    BOOST_TEST(said.contains(0x50), "the interrupt did not come");
+    BOOST_TEST(said[0x51] == 0x031bu);
 }
 
 BOOST_AUTO_TEST_CASE(two_cpus_start_and_cpuid_tells_them_apart, REQUIRES("irq-wake", "ap-startup")) { check_cpus(2); }

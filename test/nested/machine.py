@@ -34,7 +34,7 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run(kernel, initrd, limit, memory=1536, processors=2, counted=False):
+def run(kernel, initrd, limit, memory=1536, processors=2, counted=False, silence=SILENCE):
     """Yields the lines of the machine's serial port until it turns itself off. Raises Died. `limit`: seconds. `counted`: the
     machine's clocks count instructions, one a nanosecond, and skip the time in which it is idle."""
     # One thread for all its processors: with a thread each QEMU 7.2 now and then freezes a machine that uses SVM, most of all
@@ -56,9 +56,9 @@ def run(kernel, initrd, limit, memory=1536, processors=2, counted=False):
             selector.register(qemu.stdout, selectors.EVENT_READ)
             rest = b""
             while True:
-                patience = min(SILENCE, end - time.monotonic())
+                patience = min(silence, end - time.monotonic())
                 if patience <= 0 or not selector.select(patience):
-                    why = f"nothing for {SILENCE} s" if patience == SILENCE else f"time limit of {limit} s"
+                    why = f"nothing for {silence} s" if patience == silence else f"time limit of {limit} s"
                     raise Died(f"{why}; the last lines of its console:\n" + "\n".join(last))
                 data = os.read(qemu.stdout.fileno(), 65536)
                 *lines, rest = (rest + data).split(b"\n")

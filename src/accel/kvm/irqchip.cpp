@@ -59,10 +59,29 @@ void set_msi_route(std::vector<kvm_irq_routing_entry>& routes, unsigned gsi, con
 KvmIrqchip::KvmIrqchip(const Fd& vm, bool pit) : vm_(vm), pit_(pit) {
     if (vm_.control(KVM_CREATE_IRQCHIP, 0) != 0) fail("KVM refuses to make an interrupt controller (KVM_CREATE_IRQCHIP)");
     set_routes(routes_);
+    set_bios_vectors();
     if (!pit) return;
     kvm_pit_config config{};
     config.flags = KVM_PIT_SPEAKER_DUMMY;  // port 0x61 as well, which shows the output of counter 2
     if (vm_.control(KVM_CREATE_PIT2, &config) != 0) fail("KVM refuses to make a timer (KVM_CREATE_PIT2)");
+}
+
+void KvmIrqchip::set_bios_vectors() const {
+    struct Pic {
+        std::uint32_t chip;
+        std::uint8_t vectors;
+        std::uint8_t mask;
+    };
+    // Masked: timer, keyboard, serial ports; clock, ACPI.
+    for (const auto& [chip, vectors, mask] :
+         {Pic{KVM_IRQCHIP_PIC_MASTER, 0x08, 0x1b}, Pic{KVM_IRQCHIP_PIC_SLAVE, 0x70, 0x03}}) {
+        kvm_irqchip state{};
+        state.chip_id = chip;
+        if (vm_.control(KVM_GET_IRQCHIP, &state) != 0) ioctl_failed("KVM_GET_IRQCHIP");
+        state.chip.pic.irq_base = vectors;
+        state.chip.pic.imr = mask;
+        if (vm_.control(KVM_SET_IRQCHIP, &state) != 0) ioctl_failed("KVM_SET_IRQCHIP");
+    }
 }
 
 void KvmIrqchip::set_routes(const std::vector<kvm_irq_routing_entry>& routes) const {

@@ -43,6 +43,9 @@ public:
     void route(unsigned gsi, const MsiMessage& message) override;
 
 private:
+    /// The PICs as a PC's BIOS leaves them, which code for real mode may take for granted: vectors from 8 and from 0x70 on.
+    /// The inputs of a PC's own devices are masked.
+    void set_bios_vectors() const;
     void set_routes(const std::vector<kvm_irq_routing_entry>& routes) const;
 
     const Fd& vm_;
