@@ -18,7 +18,7 @@ class Image;
 
 struct BiosConfig {
     std::shared_ptr<Chardev> console;           ///< not null: the screen, and whoever types; may be a serial port's, too
-    std::shared_ptr<const boot::Image> disk{};  ///< Boot::image(); null: no drive
+    std::shared_ptr<const boot::Image> disk{};  ///< Boot::disk(); null: no drive
     std::vector<MemoryRange> map{};             ///< what INT 15h, AX=E820h tells
     PlatformRequest reset{};                    ///< INT 19h; called on the vCPU's thread; empty: nothing happens
 };

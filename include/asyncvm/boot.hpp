@@ -47,6 +47,7 @@ struct BootRequest {
     };
     std::vector<Module> modules{};
     std::string initrd{};  ///< a path; empty: none. For Multiboot kernels it is the last module
+    std::string disk{};    ///< a path; empty: a boot sector's file is its disk. Of boot sectors only
     // Of flat guests only:
     std::uint64_t load = 0x10000;          ///< guest-physical address of the first byte
     std::optional<std::uint64_t> entry{};  ///< not given: at `load`
@@ -86,8 +87,9 @@ public:
 
     [[nodiscard]] BootFormat format() const noexcept { return format_; }
 
-    /// The guest's file, unpacked: for boot sectors the disk that they come from (BiosConfig).
-    [[nodiscard]] std::shared_ptr<const boot::Image> image() const noexcept { return kernel_; }
+    /// What INT 13h of a boot sector reads (BiosConfig): BootRequest::disk as it is, or the guest's file, unpacked. Null for
+    /// every other format.
+    [[nodiscard]] std::shared_ptr<const boot::Image> disk() const noexcept { return disk_; }
 
     /// Decides where everything goes, and touches nothing. Once before load(). Throws Error(guest_image) that names the
     /// field of a header, the file, or the two that do not fit together.
@@ -114,6 +116,7 @@ private:
     std::shared_ptr<const boot::Image> kernel_;
     std::string packing_;  ///< "gzip, 1234 bytes"; empty: the file is not packed
     BootFormat format_;
+    std::shared_ptr<const boot::Image> disk_;
     std::unique_ptr<const boot::Plan> plan_;
 };
 

@@ -18,9 +18,12 @@ namespace asyncvm {
 
 namespace {
 
-/// A boot sector's file is a disk, which need not fit into the memory.
+/// Of disks, which need not fit into the memory.
+constexpr auto any_size = ~std::uint64_t{0};
+
+/// A boot sector's file may be a disk.
 std::uint64_t most_of_file(const BootRequest& request, std::uint64_t most) {
-    return request.format == BootFormat::boot_sector ? ~std::uint64_t{0} : most;
+    return request.format == BootFormat::boot_sector ? any_size : most;
 }
 
 }  // namespace
@@ -41,6 +44,9 @@ Boot::Boot(BootRequest request, std::uint64_t most)
         packing_ = std::move(packing);
     }
     if (!request_.format) format_ = boot::detect(*kernel_);
+    if (format_ == BootFormat::boot_sector) {
+        disk_ = request_.disk.empty() ? kernel_ : boot::open_image(request_.disk, any_size);
+    }
 }
 
 Boot::~Boot() = default;
@@ -54,6 +60,7 @@ void Boot::plan(const BootSurroundings& around) {
         request.modules.push_back({std::move(image), module.arguments});
     }
     if (!request_.initrd.empty()) request.initrd = boot::open_image(request_.initrd, most_);
+    request.disk = disk_;
     request.load = request_.load;
     request.entry = request_.entry;
     request.mode = request_.mode;

@@ -56,8 +56,9 @@ Plan plan_boot_sector(const Request& request, const Surroundings& around) {
     }
     Plan plan;
     plan.format = BootFormat::boot_sector;
-    const std::uint8_t drive = boot_drive(image.size());
-    plan.description = fmt::format("boot sector of a disk of {} bytes, drive {:#04x}", image.size(), drive);
+    const Image& disk = request.disk ? *request.disk : image;
+    const std::uint8_t drive = boot_drive(disk.size());
+    plan.description = fmt::format("boot sector of a disk of {} bytes, drive {:#04x}", disk.size(), drive);
     plan.pieces = around.tables;
     // The rest of a short sector is what follows it on the disk: nothing.
     plan.pieces.push_back({.name = image.name(),
@@ -82,6 +83,7 @@ Plan plan_boot_sector(const Request& request, const Surroundings& around) {
             fmt::format("{} does not end its first 512 bytes with 0x55 0xaa: a PC would not start it", image.name()));
     }
     plan.facts.push_back(fmt::format("signature: {}", plan.notes.empty() ? "0xaa55" : "none"));
+    plan.facts.push_back(fmt::format("disk: {}", disk.name()));
     plan.facts.push_back("BIOS: INT 10h, 11h, 12h, 13h, 15h, 16h, 19h, 1ah");
     plan.entry = {.mode = Mode::real16, .rip = sector_address, .rdx = drive, .rsp = sector_address};
     return plan;

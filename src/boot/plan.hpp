@@ -65,6 +65,7 @@ struct Request {
     std::string command_line;
     std::vector<Module> modules;
     ImagePtr initrd;                       ///< null: none
+    ImagePtr disk{};                       ///< of a boot sector; null: its file is the disk
     std::uint64_t load = 0x10000;          ///< flat
     std::optional<std::uint64_t> entry{};  ///< flat
     Mode mode = Mode::real16;              ///< flat

@@ -28,6 +28,7 @@ The guest, if it is a kernel:
   --module FILE[,ARGS]    a Multiboot or PVH module; can be repeated
   --format FORMAT         what the file is, if not what it says: flat, elf, pvh,
                           multiboot, multiboot2, bzimage, boot
+  --disk FILE             what a boot sector reads, read-only (default: GUEST itself)
 
 If it is a flat binary:
   --load ADDR             where the file is loaded (default 0x10000)

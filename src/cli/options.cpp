@@ -211,6 +211,10 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.append.empty()) options.append = raw.append.back();
     for (const auto& text : raw.module) options.modules.push_back(parse_module(text));
     if (!raw.initrd.empty()) options.initrd = raw.initrd.back();
+    if (!raw.disk.empty()) {
+        options.disk = raw.disk.back();
+        if (options.disk.empty()) fail("--disk needs a file (example: --disk disk.img)");
+    }
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     options.inspect = raw.inspect;

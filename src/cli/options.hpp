@@ -47,6 +47,7 @@ struct Options {
     std::string append;
     std::vector<BootRequest::Module> modules;
     std::string initrd;
+    std::string disk;                     ///< of a boot sector; empty: its own file
     bool restart = false;                 ///< a reset restarts the guest, instead of ending the program
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
     bool inspect = false;                 ///< tell what the guest's file is, and do nothing else

@@ -54,17 +54,18 @@ constexpr Value values[] = {
     {"--append", &RawOptions::append},
     {"--module", &RawOptions::module},
     {"--initrd", &RawOptions::initrd},
+    {"--disk", &RawOptions::disk},
     {"--reboot", &RawOptions::reboot},
     {"--on-halt", &RawOptions::on_halt},
     {"GUEST", &RawOptions::guest},
 };
 
-constexpr std::string_view names[] = {"--help",      "--version",       "--verbose", "--no-defaults", "--serial",
-                                      "--debugcon",  "--device",        "--load",    "--entry",       "--mode",
-                                      "--reg",       "--memory",        "--cpus",    "--smp",         "--cpu",
-                                      "--accel",     "--posted-writes", "--probe",   "--probe-lines", "--stats",
-                                      "--hugepages", "--memory-share",  "--irqchip", "--machine",     "--format",
-                                      "--append",    "--module",        "--initrd",  "--reboot",      "--on-halt"};
+constexpr std::string_view names[] = {
+    "--help",         "--version", "--verbose",       "--no-defaults", "--serial",      "--debugcon", "--device",
+    "--load",         "--entry",   "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
+    "--cpu",          "--accel",   "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
+    "--memory-share", "--irqchip", "--machine",       "--format",      "--append",      "--module",   "--initrd",
+    "--disk",         "--reboot",  "--on-halt"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

@@ -24,6 +24,7 @@ std::string where(const StreamRequest& request) {
 
 StreamCheck::StreamCheck(const Options& options) {
     if (options.guest != "-") add_input(options.guest, "the guest's file");
+    if (!options.disk.empty() && options.disk != "-") add_input(options.disk, "the guest's disk");
     add_input("/dev/stdin", options.guest == "-" ? "the guest, from standard input" : "standard input");
 }
 

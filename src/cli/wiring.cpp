@@ -42,7 +42,7 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
     if (wiring.boot != nullptr && wiring.boot->format() == BootFormat::boot_sector) {
         if (!console) console = wiring.open_stream({"null", "bios", true});
         auto bios = make_bios({.console = std::move(console),
-                               .disk = wiring.boot->image(),
+                               .disk = wiring.boot->disk(),
                                .map = surroundings(options, setup).map,
                                .reset = reset_request(host)});
         host.ports.attach({.first = bios_port, .size = 1, .whole = true}, std::move(bios));

@@ -46,6 +46,15 @@ BOOST_AUTO_TEST_CASE(the_first_sector_is_where_a_bios_loads_it) {
     BOOST_TEST(boot_drive((2880 << 10) + 1) == 0x80);
 }
 
+BOOST_AUTO_TEST_CASE(a_disk_of_its_own_is_the_drive_and_the_sector_still_comes_from_the_file) {
+    auto request = request_of(512);
+    request.disk = memory_image("hard-disk.img", std::vector<std::byte>(4 << 20));
+    const auto plan = plan_boot_sector(request, surroundings());
+    BOOST_TEST(plan.entry.rdx == 0x80u);
+    BOOST_TEST(piece_at(plan, 0x7c00).image.get() == request.kernel.get());
+    BOOST_TEST(std::ranges::count(plan.facts, "disk: hard-disk.img") == 1);
+}
+
 BOOST_AUTO_TEST_CASE(vectors_of_services_lead_to_code_and_those_of_exceptions_to_nothing) {
     const auto plan = plan_boot_sector(request_of(512), surroundings());
     const auto& vectors = piece_at(plan, 0).bytes;

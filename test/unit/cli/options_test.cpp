@@ -2,6 +2,7 @@
 #include "command_line.hpp"
 
 #include "cli/raw_options.hpp"
+#include "cli/setup.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -31,6 +32,20 @@ BOOST_AUTO_TEST_CASE(a_guest_alone_gets_the_documented_defaults) {
 }
 
 BOOST_AUTO_TEST_CASE(statistics_are_a_flag) { BOOST_TEST(parse({"--stats", "guest.bin"}).statistics); }
+
+BOOST_AUTO_TEST_CASE(a_disk_is_for_boot_sectors_only) {
+    const auto options = parse({"--disk", "disk.img", "guest.bin"});
+    BOOST_TEST(options.disk == "disk.img");
+    BOOST_TEST(boot_request(options).disk == "disk.img");
+    BOOST_TEST(set_up(options, BootFormat::boot_sector).boot_tables);
+    for (const auto format : {BootFormat::flat, BootFormat::elf, BootFormat::bzimage, BootFormat::multiboot}) {
+        const auto error = usage_error([&] { static_cast<void>(set_up(options, format)); });
+        BOOST_TEST(
+            error.find("--disk is for boot sectors until there is a virtio disk, and guest.bin has the format ") == 0u,
+            error);
+    }
+    BOOST_TEST(usage_error([] { static_cast<void>(parse({"--disk", "", "guest.bin"})); }).find("--disk needs a file") == 0u);
+}
 
 BOOST_AUTO_TEST_CASE(every_option_is_understood) {
     const auto options =
