@@ -67,8 +67,8 @@ _asyncvm() {
         --machine) _asyncvm_reply "$typed" '' 'flat pc' ;;
         --reboot) _asyncvm_reply "$typed" '' 'exit restart' ;;
         --on-halt) _asyncvm_reply "$typed" '' 'exit fail wait' ;;
-        --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot' ;;
-        --disk | --initrd | --module) _asyncvm_files "$typed" '' ;;
+        --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot firmware' ;;
+        --disk | --firmware | --initrd | --module) _asyncvm_files "$typed" '' ;;
         --append) ;;
         --memory-share | --irqchip) _asyncvm_reply "$typed" '' 'on off' ;;
         --hugepages) _asyncvm_reply "$typed" '' 'off on reserved' ;;
@@ -79,7 +79,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --device --no-defaults
                     --serial --debugcon --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

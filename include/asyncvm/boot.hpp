@@ -26,9 +26,10 @@ enum class BootFormat : std::uint8_t {
     multiboot2,
     bzimage,      ///< a Linux kernel with its setup header
     boot_sector,  ///< 512 bytes or more that a BIOS loads at 0x7c00
+    firmware,     ///< what a processor starts after a reset: SeaBIOS and the like
 };
 
-/// "flat", "elf", "pvh", "multiboot", "multiboot2", "bzimage", "boot".
+/// "flat", "elf", "pvh", "multiboot", "multiboot2", "bzimage", "boot", "firmware".
 [[nodiscard]] std::string_view name_of(BootFormat format) noexcept;
 
 /// Throws Error(usage) that says what there is.

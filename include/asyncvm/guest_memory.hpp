@@ -65,6 +65,8 @@ public:
     /// The accelerator's own: one page for KVM's identity map, three for its task state segment, or Unicorn's start-up code.
     static constexpr std::uint64_t accelerator_pages_base = 0xfffb'c000;
     static constexpr std::uint64_t accelerator_pages_size = 0x4000;
+    static constexpr std::uint64_t firmware_end = high_base;  ///< see firmware()
+    static constexpr std::uint64_t most_firmware = 0x4'0000;  ///< bytes: the accelerator's pages are below
 
     /// `ram_size` in bytes: a multiple of the page size, at least one page. Throws Error(host) if it can't be reserved.
     /// Error(host) says what to do.
@@ -87,6 +89,10 @@ public:
     /// A small region outside the RAM, for the GDT and the page tables that --mode 32 and 64 start with, so that the whole
     /// RAM is the guest's. Made at the first call.
     std::span<std::byte> boot_tables();
+
+    /// The `size` bytes below 4 GiB, where a processor starts after a reset: a region of its own, which the guest can write.
+    /// A multiple of the page size, `most_firmware` at most. Made at the first call, all of which have the same size.
+    std::span<std::byte> firmware(std::uint64_t size);
 
     /// Host memory behind [address, address + size), if all of it is in one region; otherwise an empty span.
     [[nodiscard]] std::span<std::byte> try_at(std::uint64_t address, std::uint64_t size) const noexcept;

@@ -48,10 +48,12 @@ void place_piece(const Piece& piece, GuestMemory& memory) {
 }  // namespace
 
 Registers apply(const Plan& plan, GuestMemory& memory) {
+    if (plan.firmware_size != 0) static_cast<void>(memory.firmware(plan.firmware_size));
     check_pieces(plan, memory);
     for (const Piece& piece : plan.pieces) place_piece(piece, memory);
     const Entry& entry = plan.entry;
-    Registers registers = initial_registers(memory, entry.mode, entry.rip, entry.linux_selectors);
+    Registers registers =
+        entry.reset ? reset_registers() : initial_registers(memory, entry.mode, entry.rip, entry.linux_selectors);
     registers.rax = entry.rax;
     registers.rbx = entry.rbx;
     registers.rdx = entry.rdx;

@@ -37,8 +37,8 @@ Boot::Boot(BootRequest request, std::uint64_t most)
     if (kernel_->size() == 0) {
         throw Error(ErrorKind::guest_image, fmt::format("{} is empty: there is no guest in it", kernel_->name()));
     }
-    // Whoever says "flat" means the bytes as they are.
-    if (request_.format != BootFormat::flat) {
+    // Whoever says "flat" or "firmware" means the bytes as they are.
+    if (request_.format != BootFormat::flat && request_.format != BootFormat::firmware) {
         auto [image, packing] = boot::unpack(kernel_, most);
         kernel_ = std::move(image);
         packing_ = std::move(packing);

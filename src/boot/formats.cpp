@@ -29,6 +29,7 @@ constexpr std::array format_names{
     FormatName{BootFormat::multiboot2, "multiboot2"},
     FormatName{BootFormat::bzimage, "bzimage"},
     FormatName{BootFormat::boot_sector, "boot"},
+    FormatName{BootFormat::firmware, "firmware"},
 };
 
 }  // namespace
@@ -94,6 +95,8 @@ Plan plan_guest(BootFormat format, const Request& request, const Surroundings& s
             return plan_multiboot2(request, surroundings);
         case BootFormat::boot_sector:
             return plan_boot_sector(request, surroundings);
+        case BootFormat::firmware:
+            return plan_firmware(request);
     }
     throw Error(ErrorKind::guest_image, fmt::format("{} can't be booted", request.kernel->name()));
 }

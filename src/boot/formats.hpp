@@ -18,6 +18,8 @@ namespace asyncvm::boot {
 [[nodiscard]] Plan plan_multiboot(const Request& request, const Surroundings& surroundings);
 [[nodiscard]] Plan plan_multiboot2(const Request& request, const Surroundings& surroundings);
 [[nodiscard]] Plan plan_boot_sector(const Request& request, const Surroundings& surroundings);
+/// Without the board's tables: firmware makes its own.
+[[nodiscard]] Plan plan_firmware(const Request& request);
 [[nodiscard]] Plan plan_bzimage(const Request& request, const Surroundings& surroundings);
 
 [[nodiscard]] Plan plan_guest(BootFormat format, const Request& request, const Surroundings& surroundings);

@@ -11,6 +11,8 @@ constexpr std::uint64_t cr0_pe = 1u << 0;
 constexpr std::uint64_t cr0_mp = 1u << 1;
 constexpr std::uint64_t cr0_et = 1u << 4;
 constexpr std::uint64_t cr0_ne = 1u << 5;
+constexpr std::uint64_t cr0_nw = 1u << 29;
+constexpr std::uint64_t cr0_cd = 1u << 30;
 constexpr std::uint64_t cr0_pg = 1u << 31;
 constexpr std::uint64_t cr4_pae = 1u << 5;
 constexpr std::uint64_t cr4_osfxsr = 1u << 9;
@@ -129,6 +131,21 @@ Segment real_mode_segment(std::uint16_t selector, bool code) noexcept {
     segment.present = true;
     segment.code_or_data = true;
     return segment;
+}
+
+Registers reset_registers() noexcept {
+    Registers registers;
+    registers.rip = 0xfff0;
+    registers.cs = real_mode_segment(0xf000, true);
+    registers.cs.base = 0xffff'0000;
+    registers.ds = registers.es = registers.fs = registers.gs = registers.ss = real_mode_segment(0, false);
+    registers.tr = task_register();
+    registers.ldt.limit = 0xffff;
+    registers.ldt.type = type_ldt;
+    registers.ldt.present = true;
+    registers.gdt.limit = registers.idt.limit = 0xffff;
+    registers.cr0 = cr0_et | cr0_nw | cr0_cd;
+    return registers;
 }
 
 Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry, bool linux_selectors) {

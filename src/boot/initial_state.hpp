@@ -21,6 +21,9 @@ inline constexpr std::uint64_t gdt = 0x6000;
 /// With `linux_selectors` code is 0x10 and data 0x18, as Linux's boot protocol has them; without, 8 and 0x10.
 [[nodiscard]] Registers initial_registers(GuestMemory& memory, Mode mode, std::uint64_t entry, bool linux_selectors = false);
 
+/// Of the first processor after a reset (Intel SDM vol. 3, table 9-1): real mode at 0xfffffff0, caches off.
+[[nodiscard]] Registers reset_registers() noexcept;
+
 /// A segment register as real mode has it: base = selector * 16, 64 KiB.
 [[nodiscard]] Segment real_mode_segment(std::uint16_t selector, bool code) noexcept;
 

@@ -35,7 +35,9 @@ std::string_view options_text(BootFormat format) {
         case BootFormat::bzimage:
             return "--append TEXT, --initrd FILE";
         case BootFormat::boot_sector:
-            return "--serial SPEC: its screen and its keyboard; the file is its disk";
+            return "--serial SPEC: its screen and its keyboard; --disk FILE: its disk, if not its own file";
+        case BootFormat::firmware:
+            return "--memory SIZE, --cpus N: it finds them in fw_cfg and CMOS";
     }
     return "none";
 }

@@ -42,6 +42,7 @@ struct Entry {
     std::optional<std::uint64_t> rsp{};  ///< not given: as a flat guest's
     /// The selectors of code and data: a flat guest's 8 and 0x10, or Linux's 0x10 and 0x18.
     bool linux_selectors = false;
+    bool reset = false;  ///< the state of a processor after a reset; `rip` is only told
 };
 
 struct Plan {
@@ -49,6 +50,7 @@ struct Plan {
     std::string description;  ///< one line for a person: "Linux 6.1.0, bzImage, protocol 2.15"
     std::vector<Piece> pieces{};
     std::vector<Reserved> reserved{};
+    std::uint64_t firmware_size = 0;  ///< bytes of GuestMemory::firmware(), for pieces there; 0: none
     Entry entry{};
     std::vector<std::string> notes{};  ///< lines for a person, each worth printing
     std::vector<std::string> facts{};  ///< "key: value" lines for `inspect`: header fields, notes, limits

@@ -27,8 +27,10 @@ The guest, if it is a kernel:
   --initrd FILE           its initial RAM disk
   --module FILE[,ARGS]    a Multiboot or PVH module; can be repeated
   --format FORMAT         what the file is, if not what it says: flat, elf, pvh,
-                          multiboot, multiboot2, bzimage, boot
+                          multiboot, multiboot2, bzimage, boot, firmware
   --disk FILE             what a boot sector reads, read-only (default: GUEST itself)
+  --firmware FILE         what the processor starts after a reset, in place of GUEST:
+                          64 to 256 KiB that end at 4 GiB, such as SeaBIOS
 
 If it is a flat binary:
   --load ADDR             where the file is loaded (default 0x10000)

@@ -141,6 +141,24 @@ void redirect_debugcon(std::vector<DeviceRequest>& requests, const std::string& 
     request.options.emplace_back("chardev", spec);
 }
 
+/// GUEST, or the firmware in its place, and its format.
+void read_guest(const RawOptions& raw, Options& options) {
+    if (!raw.firmware.empty()) {
+        options.guest = raw.firmware.back();
+        if (options.guest.empty()) fail("--firmware needs a file (example: --firmware /usr/share/seabios/bios.bin)");
+        if (!raw.guest.empty()) {
+            fail(fmt::format("--firmware: the firmware is the guest, and {} is one too (drop one of them)",
+                             raw.guest.front()));
+        }
+        if (!raw.format.empty()) fail("--firmware says what the file is, and --format does too (drop --format)");
+        options.format = BootFormat::firmware;
+        return;
+    }
+    if (raw.guest.empty() || raw.guest.front().empty()) fail("no guest is given: asyncvm [options] GUEST");
+    options.guest = raw.guest.front();
+    if (!raw.format.empty()) options.format = parse_format(raw.format.back());
+}
+
 std::vector<std::string> serials(const RawOptions& raw) {
     constexpr std::size_t most = 4;
     if (raw.serial.size() > most) {
@@ -178,8 +196,7 @@ Options parse_options(int argc, const char* const* argv) {
             return options;
         }
     }
-    if (raw.guest.empty() || raw.guest.front().empty()) fail("no guest is given: asyncvm [options] GUEST");
-    options.guest = raw.guest.front();
+    read_guest(raw, options);
     if (!raw.debugcon.empty()) redirect_debugcon(requests, raw.debugcon.back());
     options.devices = plan_devices(std::move(requests), !raw.no_defaults);
     options.serials = serials(raw);
@@ -207,7 +224,6 @@ Options parse_options(int argc, const char* const* argv) {
         fail("--irqchip on: Unicorn can't interrupt a guest (drop it, or take --accel kvm)");
     }
     if (!raw.machine.empty()) options.machine = parse_machine(raw.machine.back());
-    if (!raw.format.empty()) options.format = parse_format(raw.format.back());
     if (!raw.append.empty()) options.append = raw.append.back();
     for (const auto& text : raw.module) options.modules.push_back(parse_module(text));
     if (!raw.initrd.empty()) options.initrd = raw.initrd.back();

@@ -55,17 +55,18 @@ constexpr Value values[] = {
     {"--module", &RawOptions::module},
     {"--initrd", &RawOptions::initrd},
     {"--disk", &RawOptions::disk},
+    {"--firmware", &RawOptions::firmware},
     {"--reboot", &RawOptions::reboot},
     {"--on-halt", &RawOptions::on_halt},
     {"GUEST", &RawOptions::guest},
 };
 
 constexpr std::string_view names[] = {
-    "--help",         "--version", "--verbose",       "--no-defaults", "--serial",      "--debugcon", "--device",
-    "--load",         "--entry",   "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
-    "--cpu",          "--accel",   "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
-    "--memory-share", "--irqchip", "--machine",       "--format",      "--append",      "--module",   "--initrd",
-    "--disk",         "--reboot",  "--on-halt"};
+    "--help",         "--version",  "--verbose",       "--no-defaults", "--serial",      "--debugcon", "--device",
+    "--load",         "--entry",    "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
+    "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
+    "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
+    "--disk",         "--firmware", "--reboot",        "--on-halt"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

@@ -29,6 +29,14 @@ void check_options(const Options& options, BootFormat format) {
                         "sector? Then add --format boot)",
                         name, name_of(format)));
     }
+    const char* const for_kernels = !options.append.empty()    ? "--append"
+                                    : !options.modules.empty() ? "--module"
+                                    : !options.initrd.empty()  ? "--initrd"
+                                                               : nullptr;
+    if (format == BootFormat::firmware && for_kernels != nullptr) {
+        refuse_option(fmt::format("{} is for kernels, and {} is firmware, which loads what it starts itself (drop {})",
+                                  for_kernels, name, for_kernels));
+    }
     if (format != BootFormat::flat) {
         const char* const given = options.load ? "--load" : options.entry ? "--entry" : options.mode ? "--mode" : nullptr;
         if (given == nullptr) return;
@@ -37,15 +45,11 @@ void check_options(const Options& options, BootFormat format) {
                         "or add --format flat)",
                         given, name, name_of(format)));
     }
-    const char* const given = !options.append.empty()    ? "--append"
-                              : !options.modules.empty() ? "--module"
-                              : !options.initrd.empty()  ? "--initrd"
-                                                         : nullptr;
-    if (given == nullptr) return;
+    if (for_kernels == nullptr) return;
     refuse_option(
         fmt::format("{} is for kernels, and {} is a flat binary, which does not ask for it (is this the kernel's file? "
                     "asyncvm inspect {})",
-                    given, name, name));
+                    for_kernels, name, name));
 }
 
 }  // namespace

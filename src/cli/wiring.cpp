@@ -27,10 +27,12 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
                 return wiring.open_stream({spec, name, name == "uart16550"});
             },
         .log = wiring.log,
-        .occupant =
-            [&options, &setup](std::uint64_t first, std::uint64_t last) {
-                return GuestMemory::occupant(first, last, options.memory_size, setup.boot_tables);
-            },
+        .occupant = [&options, &setup](std::uint64_t first, std::uint64_t last) -> std::string_view {
+            constexpr std::uint64_t firmware = GuestMemory::firmware_end - GuestMemory::most_firmware;
+            const bool below_4g = first < GuestMemory::firmware_end && last >= firmware;
+            if (options.format == BootFormat::firmware && below_4g) return "the firmware";
+            return GuestMemory::occupant(first, last, options.memory_size, setup.boot_tables);
+        },
         .reset = wiring.reset,
     };
     std::shared_ptr<Chardev> console;

@@ -147,6 +147,13 @@ std::span<std::byte> GuestMemory::boot_tables() {
     return try_at(boot_tables_base, boot_tables_size);
 }
 
+std::span<std::byte> GuestMemory::firmware(std::uint64_t size) {
+    const std::uint64_t base = firmware_end - size;
+    if (const auto bytes = try_at(base, size); !bytes.empty()) return bytes;
+    map(base, size, "firmware", HugePages::off);
+    return try_at(base, size);
+}
+
 std::span<std::byte> GuestMemory::try_at(std::uint64_t address, std::uint64_t size) const noexcept {
     for (const Region& region : regions_) {
         if (address < region.address) break;
