@@ -85,6 +85,12 @@ void open_vcpu(const struct machine* machine, unsigned index, const struct param
     if (ioctl(vcpu->fd, KVM_SET_REGS, &regs) != 0) fail("KVM_SET_REGS");
 }
 
+void give_irqchip(const struct machine* machine) {
+    if (ioctl(machine->vm, KVM_CREATE_IRQCHIP, 0) != 0) fail("KVM_CREATE_IRQCHIP");
+    struct kvm_pit_config config = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    if (ioctl(machine->vm, KVM_CREATE_PIT2, &config) != 0) fail("KVM_CREATE_PIT2");
+}
+
 void give_cpuid(const struct machine* machine, const struct vcpu* vcpu) {
     enum { ENTRIES = 256 };
     struct kvm_cpuid2* const cpuid = calloc(1, sizeof *cpuid + ENTRIES * sizeof *cpuid->entries);

@@ -36,6 +36,9 @@ void load_image(const struct machine* machine, const char* path);
 
 void open_vcpu(const struct machine* machine, unsigned index, const struct parameters* parameters, struct vcpu* vcpu);
 
+/// Interrupt controllers and a PIT in the kernel. Before the first vCPU.
+void give_irqchip(const struct machine* machine);
+
 /// Shows the guest all that the host supports, as every monitor must whose guest may execute CPUID.
 void give_cpuid(const struct machine* machine, const struct vcpu* vcpu);
 

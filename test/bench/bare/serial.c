@@ -75,6 +75,7 @@ int main(int count, char** words) {
     struct vcpu vcpu;
     open_machine(&machine, count > 3 ? (size_t)atoi(words[3]) << 20 : RAM_SIZE);
     load_image(&machine, words[1]);
+    if (count > 5 && strcmp(words[5], "irqchip") == 0) give_irqchip(&machine);
     const struct parameters parameters = {0};
     open_vcpu(&machine, 0, &parameters, &vcpu);
     if (count > 4 && strcmp(words[4], "cpuid") == 0) give_cpuid(&machine, &vcpu);

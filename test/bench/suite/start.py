@@ -85,6 +85,26 @@ def life(bench, name, kind):
     return (first - start) * 1e9, (time.perf_counter() - start) * 1e9
 
 
+PC = {"asyncvm": lambda bench, image: [bench.asyncvm, "--machine", "pc", "-m", f"{monitors.MEBIBYTES}M", image],
+      "bare C": lambda bench, image: [bench.program("bare-serial"), image, "stdio", str(monitors.MEBIBYTES), "cpuid", "irqchip"]}
+
+
+def pc_entered(bench, name):
+    """Nanoseconds from exec to the first byte of a guest of the pc machine; the bare program has what KVM makes of one."""
+    near, far = os.pipe()
+    start = time.perf_counter()
+    child = spawned(bench, PC[name](bench, bench.counted("first-byte", 0)), far)
+    os.close(far)
+    byte = os.read(near, 1)
+    taken = time.perf_counter() - start
+    os.close(near)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    if byte != b"!":
+        raise Absent(last_words((bench.work / "errors").read_text(errors="replace")))
+    return taken * 1e9
+
+
 def memory(bench, name, kind):
     """Bytes of a monitor whose guest waits for input, without the guest's own memory: the peak, what is private, and what of
     that it has written to. Pages of a file are private only while no other process has the file mapped too."""
@@ -125,6 +145,8 @@ def start_and_end(bench):
         rounds = bench.rounds * 2
         yield measure(bench, Row(5, f"to the first byte, {words}", "ns", targets=list(near)), first, rounds)
         yield measure(bench, Row(5, f"to the end, {words}", "ns", targets=list(near)), end, rounds)
+    subjects = {name: lambda name=name: pc_entered(bench, name) for name in PC}
+    yield measure(bench, Row(5, "to the first byte, pc machine", "ns", targets=list(near)), subjects, rounds)
     peak, private, written = from_one_run(lambda name: memory(bench, name, "tcp"), everybody, 3)
     yield measure(bench, Row(5, "peak memory", "B"), peak, 3)
     yield measure(bench, Row(5, "private memory", "B", targets=[Target(4 << 20)]), private, 3)
