@@ -67,8 +67,12 @@ Setup set_up(const Options& options, BootFormat format) {
     setup.on_halt = options.on_halt.value_or(pc ? HaltPolicy::fail : HaltPolicy::end);
     setup.huge_pages = options.huge_pages.value_or(pc && !options.memory_share ? HugePages::on : HugePages::off);
     setup.irqchip = options.irqchip || (pc && options.accelerator != AcceleratorChoice::unicorn);
-    setup.irqchip_optional = pc && format != BootFormat::bzimage && options.cpus == 1;
+    const bool needs_interrupts = format == BootFormat::bzimage || format == BootFormat::firmware;
+    setup.irqchip_optional = pc && !needs_interrupts && options.cpus == 1;
     setup.boot_tables = !flat || options.mode.value_or(Mode::real16) != Mode::real16;
+    if (format == BootFormat::firmware && options.accelerator == AcceleratorChoice::unicorn) {
+        refuse_option("--accel unicorn: Unicorn can't start firmware at the end of 4 GiB (take --accel kvm)");
+    }
     if (pc && options.accelerator == AcceleratorChoice::unicorn) {
         if (format == BootFormat::bzimage) {
             refuse_option("--accel unicorn: Linux needs interrupts, and Unicorn can't interrupt a guest (take --accel kvm)");

@@ -258,9 +258,9 @@ void check_cpus(unsigned cpus) {
     for (unsigned cpu = 0; cpu < cpus; ++cpu) {
         auto& said = machine.notes->by_cpu[cpu];
         BOOST_TEST_CONTEXT("CPU " << cpu) {
-            BOOST_TEST(said[0x51] >> 24 == cpu);
+            BOOST_TEST((said[0x51] >> 24) == cpu);
             BOOST_TEST((said[0x51] >> 16 & 0xff) == cpus);
-            BOOST_TEST(said[0x52] >> 31 == 1u);  // the hypervisor bit
+            BOOST_TEST((said[0x52] >> 31) == 1u);  // the hypervisor bit
             BOOST_TEST(said[0x53] == cpus);
             BOOST_TEST(said[0x54] == cpu);
             // Where the host's counter is not stable there is no frequency, and no leaf for it.

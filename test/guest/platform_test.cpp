@@ -13,6 +13,8 @@
 using namespace asyncvm;
 using namespace asyncvm::test;
 
+BOOST_TEST_GLOBAL_FIXTURE(AcceleratorOrSkip);
+
 // A guest that goes on after its request halts.
 GUEST_CODE(power_off_guest, 16, "mov $0x604, %dx; mov $0x2000, %ax; out %ax, %dx; hlt")
 GUEST_CODE(reset_control_guest, 16, "mov $0xcf9, %dx; mov $2, %al; out %al, %dx; mov $6, %al; out %al, %dx; hlt")

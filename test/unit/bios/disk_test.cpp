@@ -151,7 +151,7 @@ BOOST_FIXTURE_TEST_CASE(a_hard_disk_is_read_by_packets, HardDisk) {
 BOOST_FIXTURE_TEST_CASE(a_hard_disk_tells_its_size, HardDisk) {
     const auto kind = call({.eax = 0x1500, .edx = 0x80});
     BOOST_TEST(status(kind) == 3u);
-    BOOST_TEST(kind.ecx << 16 == 0u);
+    BOOST_TEST((kind.ecx << 16) == 0u);
     BOOST_TEST(kind.edx == 17136u);
     memory.store_release<std::uint16_t>(0x600, 30);
     BOOST_TEST(!carry(call({.eax = 0x4800, .edx = 0x80, .esi = 0x600})));

@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(vectors_of_services_lead_to_code_and_those_of_exceptions_to
     BOOST_TEST(vector(0x1e) == 0xff000180u);
     const auto& code = piece_at(plan, bios_code).bytes;
     for (const unsigned service : {0x10, 0x11, 0x12, 0x13, 0x15, 0x16, 0x19, 0x1a}) {
-        BOOST_TEST(vector(service) >> 16 == 0xff00u);
+        BOOST_TEST((vector(service) >> 16) == 0xff00u);
         const auto offset = vector(service) & 0xffff;
         BOOST_TEST(std::to_integer<unsigned>(code.at(offset)) == 0x6au);  // push its number
         BOOST_TEST(std::to_integer<unsigned>(code.at(offset + 1)) == service);

@@ -82,10 +82,10 @@ BOOST_AUTO_TEST_CASE(leaf_1_counts_the_cpus_and_says_that_the_count_is_valid) {
             for (unsigned cpu = 0; cpu < cpus; cpu += 5) {
                 const auto one = find(shown(host, cpus, cpu), 1).value();
                 BOOST_TEST((one.ebx >> 16 & 0xff) == cpus);
-                BOOST_TEST(one.ebx >> 24 == cpu);
+                BOOST_TEST((one.ebx >> 24) == cpu);
                 BOOST_TEST((one.ebx & 0xffff) == 0x0800u);
                 BOOST_TEST((one.edx >> 28 & 1) == (cpus > 1 ? 1u : 0u));
-                BOOST_TEST(one.ecx >> 31 == 1u);
+                BOOST_TEST((one.ecx >> 31) == 1u);
                 BOOST_TEST((one.edx & apic) == apic);
             }
         }
@@ -104,8 +104,8 @@ BOOST_AUTO_TEST_CASE(the_levels_are_one_thread_a_core_and_all_cores_in_the_packa
             BOOST_TEST(cores.ebx == cpus);
             BOOST_TEST(cores.ecx == 0x201u);
             // The shift takes an APIC ID to the package's, which is 0 for all; a smaller one would not.
-            BOOST_TEST((cpus - 1) >> cores.eax == 0u);
-            if (cpus > 1) BOOST_TEST((cpus - 1) >> (cores.eax - 1) != 0u);
+            BOOST_TEST(((cpus - 1) >> cores.eax) == 0u);
+            if (cpus > 1) BOOST_TEST(((cpus - 1) >> (cores.eax - 1)) != 0u);
             BOOST_TEST(end.ecx == 2u);
             BOOST_TEST(end.ebx == 0u);
             for (const auto& entry : {threads, cores, end}) {
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(intel_s_caches_belong_to_a_core_or_to_the_package) {
         for (const unsigned level : {0u, 1u}) BOOST_TEST((find(entries, 4, level).value().eax >> 14 & 0xfff) == 0u);
         BOOST_TEST((find(entries, 4, 2).value().eax >> 14 & 0xfff) == ids - 1);
         for (const unsigned level : {0u, 1u, 2u}) {
-            BOOST_TEST(find(entries, 4, level).value().eax >> 26 == std::min(ids, 64u) - 1);
+            BOOST_TEST((find(entries, 4, level).value().eax >> 26) == std::min(ids, 64u) - 1);
         }
         BOOST_TEST(find(entries, 4, 0).value().ebx == 0x02c0'003fu);
         BOOST_TEST(find(entries, 4, 3).value().eax == 0u);
