@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(amd_s_leaves_say_the_same) {
             const auto entries = shown(amd_host(), cpus, cpu);
             const auto cores = find(entries, 0x8000'0008).value();
             BOOST_TEST((cores.ecx & 0xff) == cpus - 1);
-            BOOST_TEST(1u << (cores.ecx >> 12 & 0xf) == std::bit_ceil(cpus));
+            BOOST_TEST((1u << (cores.ecx >> 12 & 0xf)) == std::bit_ceil(cpus));
             BOOST_TEST(cores.ebx == 0x110a'd205u);
             BOOST_TEST((find(entries, 0x8000'0001).value().ecx >> 1 & 1) == (cpus > 1 ? 1u : 0u));
             const auto place = find(entries, 0x8000'001e).value();
