@@ -47,6 +47,7 @@ def read(build, suite):
         command, environment = test["cmd"], dict(test["env"])
         for name in ("MALLOC_PERTURB_", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
             environment.pop(name, None)
+        environment.setdefault("TEST_PATIENCE", str(30 * SLOWER))
         named = [*command[1:], *environment.values()]
         files = [file for path in named if os.path.isabs(path) and os.path.exists(path) for file in _files_below(path)]
         why_not = "" if is_program(command[0]) else f"{command[0]} is no program that the machine could run"
