@@ -78,15 +78,3 @@ BOOST_AUTO_TEST_CASE(what_can_be_no_firmware_and_what_does_not_go_with_it_is_ref
     BOOST_TEST(both.code == 64);
     BOOST_TEST(both.err.find("the firmware is the guest") != std::string::npos, both.err);
 }
-
-BOOST_AUTO_TEST_CASE(seabios_runs_until_it_finds_no_disk) {
-    const std::string path = std::getenv("SEABIOS");
-    if (!std::filesystem::exists(path)) {
-        BOOST_TEST_MESSAGE("skipped: there is no " << path << " (Debian's package seabios)");
-        return;
-    }
-    Child child(asyncvm({"--serial", "null", "--firmware", path}));
-    child.wait_for_output("No bootable device.");
-    child.send_signal(SIGTERM);
-    BOOST_TEST(child.wait().code == 128 + SIGTERM);
-}
