@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <span>
 #include <utility>
 
@@ -60,7 +59,8 @@ public:
             lines_[access.offset].set(access.data != 0);
         } else {
             const auto bytes = registers_.bytes_of(access);
-            std::memcpy(bytes.data(), &access.data, bytes.size());
+            const auto data = std::as_bytes(std::span(&access.data, 1)).first(bytes.size());
+            std::ranges::copy(data, std::as_writable_bytes(bytes).begin());
         }
         co_return;
     }
@@ -68,7 +68,7 @@ public:
     [[nodiscard]] awaitable<void> read(Access& access) override {
         access.data = 0;
         const auto bytes = registers_.bytes_of(access);
-        std::memcpy(&access.data, bytes.data(), bytes.size());
+        std::ranges::copy(std::as_bytes(bytes), std::as_writable_bytes(std::span(&access.data, 1)).begin());
         co_return;
     }
 

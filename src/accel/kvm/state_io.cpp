@@ -81,7 +81,7 @@ std::vector<T> values_of(const Section& section) {
                                                   section.bytes.size(), sizeof(T)));
     }
     std::vector<T> values(section.bytes.size() / sizeof(T));
-    std::memcpy(values.data(), section.bytes.data(), section.bytes.size());
+    std::ranges::copy(section.bytes, std::as_writable_bytes(std::span(values)).begin());  // nothing where there is none
     return values;
 }
 
