@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -11,90 +10,17 @@ namespace asyncvm {
 
 namespace {
 
-SocketAddress address_of(const asio::ip::tcp::endpoint& endpoint) {
-    SocketAddress address;
-    std::memcpy(&address.storage, endpoint.data(), endpoint.size());
-    address.size = static_cast<socklen_t>(endpoint.size());
-    return address;
+Dialer dialer_for(const ChardevSpec& spec, asio::io_context& loop) {
+    if (spec.kind == ChardevSpec::Kind::unix_socket) return {loop, spec.path};
+    return {loop, HostPort{spec.host, spec.port}};
 }
 
 }  // namespace
 
-Connector::Connector(const ChardevSpec& spec, ChardevEnvironment environment) : SocketBackend(spec, std::move(environment)) {
-    if (spec.kind == ChardevSpec::Kind::unix_socket) {
-        local_ = unix_address(spec.path);
-        where_ = "unix:" + spec.path;
-    } else {
-        where_ = tcp_text(spec);
-    }
-}
+Connector::Connector(const ChardevSpec& spec, ChardevEnvironment environment)
+    : SocketBackend(spec, std::move(environment)), dialer_(dialer_for(spec, loop())) {}
 
 void Connector::run() { spawn(serve(std::static_pointer_cast<Connector>(shared_from_this()))); }
-
-awaitable<std::string> Connector::resolve(std::shared_ptr<Connector> self, std::vector<SocketAddress>& addresses) {
-    if (self->local_) {
-        addresses.push_back(*self->local_);
-        co_return std::string();
-    }
-    const auto& spec = self->spec();
-    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
-    std::error_code error;
-    const auto numeric = asio::ip::make_address(host, error);
-    if (!error) {
-        addresses.push_back(address_of({numeric, static_cast<std::uint16_t>(spec.port)}));
-        co_return std::string();
-    }
-    try {
-        self->lookup_.emplace(host, static_cast<std::uint16_t>(spec.port));
-    } catch (const std::system_error& failure) {
-        co_return fmt::format("no thread to look the name up: {} (raise the limit that `ulimit -u` or `ulimit -v` shows)",
-                              reason(failure.code().value()));
-    }
-    auto problem = co_await self->lookup_->wait(addresses);
-    self->lookup_.reset();
-    co_return problem;
-}
-
-awaitable<int> Connector::connect_to(std::shared_ptr<Connector> self, const SocketAddress& address, UniqueFd& fd) {
-    fd = UniqueFd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd.valid()) co_return errno;
-    use_small_segments(fd.get(), address);
-    if (::connect(fd.get(), address.get(), address.size) == 0) co_return 0;
-    if (errno != EINPROGRESS) co_return errno;
-    // Watched meanwhile by the chardev, so that close() can end the wait.
-    if (!self->watch_connecting(fd)) co_return ENOMEM;
-    co_await wait_for(*self->connecting_, Watched::wait_write);
-    if (!self->connecting_) co_return ECANCELED;
-    fd = UniqueFd(self->connecting_->release());
-    self->connecting_.reset();
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    co_return error;
-}
-
-/// Takes the descriptor, unless the loop can't watch one more.
-bool Connector::watch_connecting(UniqueFd& fd) {
-    try {
-        connecting_.emplace(loop(), fd.get());
-    } catch (const std::system_error&) {
-        return false;
-    }
-    (void)fd.release();
-    return true;
-}
-
-awaitable<std::string> Connector::connect(std::shared_ptr<Connector> self, UniqueFd& fd) {
-    std::vector<SocketAddress> addresses;
-    auto problem = co_await resolve(self, addresses);
-    for (const auto& address : addresses) {
-        if (self->closed()) co_return "closed";
-        const int error = co_await connect_to(self, address, fd);
-        if (error == 0) co_return std::string();
-        problem = reason(error);
-    }
-    co_return problem.empty() ? std::string("no address") : problem;
-}
 
 awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::shared_ptr<Connection> server) {
     for (;;) {
@@ -107,9 +33,9 @@ awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::share
 /// Connects and starts the connection. Returns an empty text, or why there is none.
 awaitable<std::string> Connector::open(std::shared_ptr<Connector> self, std::shared_ptr<Connection>& server) {
     UniqueFd fd;
-    auto problem = co_await connect(self, fd);
+    auto problem = co_await self->dialer_.dial(fd);
     if (self->closed() || !problem.empty()) co_return problem;
-    self->environment().log(fmt::format("{} is connected to {}", self->environment().label, self->where_));
+    self->environment().log(fmt::format("{} is connected to {}", self->environment().label, self->dialer_.where()));
     try {
         // A server that ends its direction is taken to be gone.
         server = self->begin(std::move(fd), true, true);
@@ -133,11 +59,13 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
             co_await await_end(self, server);
             if (self->closed()) co_return;
             if (!self->draining())
-                self->log(fmt::format("{} has closed the connection (tried again every {} s)", self->where_, seconds));
+                self->log(
+                    fmt::format("{} has closed the connection (tried again every {} s)", self->dialer_.where(), seconds));
             told = Told::connected;
         } else if (told != Told::failing) {
             told = Told::failing;
-            self->log(fmt::format("cannot connect to {}: {} (tried again every {} s)", self->where_, problem, seconds));
+            self->log(
+                fmt::format("cannot connect to {}: {} (tried again every {} s)", self->dialer_.where(), problem, seconds));
         }
         const auto until = Clock::now() + pause;
         for (;;) {
@@ -150,13 +78,10 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
 }
 
 std::string Connector::waiting(std::uint64_t bytes) const {
-    if (connection()) return fmt::format("{} for {} to take them (Ctrl-C gives up)", bytes_wait(bytes), where_);
-    return fmt::format("{} for a connection to {} (Ctrl-C gives up)", bytes_wait(bytes), where_);
+    if (connection()) return fmt::format("{} for {} to take them (Ctrl-C gives up)", bytes_wait(bytes), dialer_.where());
+    return fmt::format("{} for a connection to {} (Ctrl-C gives up)", bytes_wait(bytes), dialer_.where());
 }
 
-void Connector::shut_sockets() noexcept {
-    if (lookup_) lookup_->cancel();
-    connecting_.reset();
-}
+void Connector::shut_sockets() noexcept { dialer_.cancel(); }
 
 }  // namespace asyncvm

@@ -17,11 +17,6 @@
 
 namespace asyncvm {
 
-awaitable<void> wait_for(Watched& descriptor, Watched::wait_type what) {
-    std::error_code ignored;
-    co_await descriptor.async_wait(what, asio::redirect_error(use_awaitable, ignored));
-}
-
 long write_quietly(int fd, std::span<const std::byte> data) noexcept {
     // The thread that writes gets the SIGPIPE: it is held back, and the one that this write has caused is taken away.
     sigset_t pipe_signal;

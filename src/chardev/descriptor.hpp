@@ -2,23 +2,17 @@
 #pragma once
 
 #include "os/unique_fd.hpp"
+#include "socket/watched.hpp"
 #include "text/errno_text.hpp"
 
 #include <asyncvm/asio.hpp>
 
-#include <asio/posix/stream_descriptor.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 
 namespace asyncvm {
-
-using Watched = asio::posix::stream_descriptor;
-
-/// Completes when `descriptor` is ready for `what`, or fails, or is closed (operation_aborted): the caller looks again in
-/// each case.
-[[nodiscard]] awaitable<void> wait_for(Watched& descriptor, Watched::wait_type what);
 
 /// Returns what write(2) returns, in bytes, or -errno. A pipe without a reader gives -EPIPE and no SIGPIPE.
 [[nodiscard]] long write_quietly(int fd, std::span<const std::byte> data) noexcept;

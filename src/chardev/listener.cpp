@@ -12,7 +12,7 @@ namespace asyncvm {
 Listener::Listener(const ChardevSpec& spec, ChardevEnvironment environment) : SocketBackend(spec, std::move(environment)) {
     UniqueFd fd;
     if (spec.kind == ChardevSpec::Kind::tcp) {
-        fd = listen_tcp(spec, address_);
+        fd = listen_tcp({spec.host, spec.port}, address_);
         where_ = to_string(address_);
     } else {
         fd = listen_unix(spec.path, file_);

@@ -1,8 +1,8 @@
 /// tcp:PORT and unix:PATH: listens, and serves one client after the other.
 #pragma once
 
-#include <chardev/address.hpp>
 #include <chardev/socket.hpp>
+#include <socket/address.hpp>
 
 #include <optional>
 #include <string>

@@ -1,3 +1,4 @@
+#include "socket/address.hpp"
 #include "text/parse.hpp"
 
 #include <fmt/format.h>
@@ -67,25 +68,10 @@ std::chrono::milliseconds parse_seconds(const Complaint& complain, std::string_v
 }
 
 void parse_address(const Complaint& complain, std::string_view address, ChardevSpec& spec) {
-    std::string_view port = address;
-    if (!address.empty() && address.front() == '[') {
-        const auto close = address.find("]:");
-        if (close == address.npos) complain("an IPv6 address is followed by ]:PORT (for example tcp:[::1]:4444)");
-        spec.host = address.substr(1, close - 1);
-        if (spec.host.empty()) complain("no address between the brackets (for example tcp:[::1]:4444)");
-        port = address.substr(close + 2);
-    } else if (const auto colon = address.rfind(':'); colon != address.npos) {
-        spec.host = address.substr(0, colon);
-        if (spec.host.find(':') != spec.host.npos)
-            complain("an IPv6 address stands in brackets (for example tcp:[::1]:4444)");
-        port = address.substr(colon + 1);
-    }
-    if (port.empty()) complain("the port is missing (for example tcp:4444, or tcp:0 to have one picked)");
-    const auto number = parse_number(port);
-    if (!number || *number > 65535) {
-        complain("port {} is not a number from 0 to 65535 (for example tcp:4444)", port);
-    }
-    spec.port = static_cast<std::uint16_t>(*number);
+    HostPort where;
+    if (const auto problem = parse_host_port(address, where); !problem.empty()) complain("{}", problem);
+    spec.host = std::move(where.host);
+    spec.port = where.port;
 }
 
 void parse_head(const Complaint& complain, std::string_view head, ChardevSpec& spec) {

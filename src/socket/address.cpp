@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <async/signals_blocked.hpp>
 #include <asyncvm/error.hpp>
-#include <chardev/address.hpp>
+#include <socket/address.hpp>
+#include <text/errno_text.hpp>
+#include <text/parse.hpp>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -43,9 +45,32 @@ void remove_file(const SocketFile& file) noexcept {
 
 }  // namespace
 
-std::string tcp_text(const ChardevSpec& spec) {
-    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
-    return fmt::format(fmt::runtime(host.find(':') == host.npos ? "tcp:{}:{}" : "tcp:[{}]:{}"), host, spec.port);
+std::string parse_host_port(std::string_view text, HostPort& where) {
+    std::string_view port = text;
+    if (!text.empty() && text.front() == '[') {
+        const auto close = text.find("]:");
+        if (close == text.npos) return "an IPv6 address is followed by ]:PORT (for example tcp:[::1]:4444)";
+        where.host = text.substr(1, close - 1);
+        if (where.host.empty()) return "no address between the brackets (for example tcp:[::1]:4444)";
+        port = text.substr(close + 2);
+    } else if (const auto colon = text.rfind(':'); colon != text.npos) {
+        where.host = text.substr(0, colon);
+        if (where.host.find(':') != where.host.npos)
+            return "an IPv6 address stands in brackets (for example tcp:[::1]:4444)";
+        port = text.substr(colon + 1);
+    }
+    if (port.empty()) return "the port is missing (for example tcp:4444, or tcp:0 to have one picked)";
+    const auto number = parse_number(port);
+    if (!number || *number > 65535) {
+        return fmt::format("port {} is not a number from 0 to 65535 (for example tcp:4444)", port);
+    }
+    where.port = static_cast<std::uint16_t>(*number);
+    return {};
+}
+
+std::string tcp_text(const HostPort& where) {
+    const auto host = where.host.empty() ? std::string("127.0.0.1") : where.host;
+    return fmt::format(fmt::runtime(host.find(':') == host.npos ? "tcp:{}:{}" : "tcp:[{}]:{}"), host, where.port);
 }
 
 std::string to_string(const SocketAddress& address) {
@@ -73,14 +98,14 @@ SocketAddress unix_address(const std::string& path) {
     return address;
 }
 
-std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec) {
+std::vector<SocketAddress> resolve_listen(const HostPort& where) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     addrinfo* list = nullptr;
-    const auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
-    if (const int error = ::getaddrinfo(host.c_str(), std::to_string(spec.port).c_str(), &hints, &list); error != 0) {
-        throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {} (is the host's name right?)", tcp_text(spec),
+    const auto host = where.host.empty() ? std::string("127.0.0.1") : where.host;
+    if (const int error = ::getaddrinfo(host.c_str(), std::to_string(where.port).c_str(), &hints, &list); error != 0) {
+        throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {} (is the host's name right?)", tcp_text(where),
                                                  error == EAI_SYSTEM ? reason(errno) : ::gai_strerror(error)));
     }
     std::vector<SocketAddress> addresses;
@@ -110,9 +135,9 @@ void use_small_segments(int fd, const SocketAddress& address) noexcept {
     if (loopback) (void)::setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &smallest, sizeof smallest);
 }
 
-UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address) {
+UniqueFd listen_tcp(const HostPort& where, SocketAddress& address) {
     int error = EADDRNOTAVAIL;
-    for (const auto& candidate : resolve_listen(spec)) {
+    for (const auto& candidate : resolve_listen(where)) {
         UniqueFd fd(::socket(candidate.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         const int on = 1;
         use_small_segments(fd.get(), candidate);
@@ -123,7 +148,7 @@ UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address) {
         }
         error = errno;
     }
-    cannot_listen(tcp_text(spec), error);
+    cannot_listen(tcp_text(where), error);
 }
 
 UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {

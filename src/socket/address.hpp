@@ -1,13 +1,14 @@
 /// Addresses of stream sockets: names to addresses, addresses to text, listening.
 #pragma once
 
-#include <asyncvm/open_chardev.hpp>
-#include <chardev/descriptor.hpp>
 #include <os/put_back.hpp>
+#include <os/unique_fd.hpp>
 
 #include <sys/socket.h>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace asyncvm {
@@ -20,8 +21,17 @@ struct SocketAddress {
     [[nodiscard]] int family() const noexcept { return storage.ss_family; }
 };
 
-/// The words of a TCP spec with its host: "tcp:127.0.0.1:4444", "tcp:[::1]:0".
-[[nodiscard]] std::string tcp_text(const ChardevSpec& spec);
+/// A name or an address without brackets, and a port.
+struct HostPort {
+    std::string host;        ///< empty: loopback
+    std::uint16_t port = 0;  ///< 0: the kernel picks one, for listening
+};
+
+/// Parses `[HOST:]PORT`; an IPv6 address stands in brackets. Returns an empty text, or what is wrong, with an example.
+[[nodiscard]] std::string parse_host_port(std::string_view text, HostPort& where);
+
+/// In words, with its host: "tcp:127.0.0.1:4444", "tcp:[::1]:0".
+[[nodiscard]] std::string tcp_text(const HostPort& where);
 
 /// "tcp:127.0.0.1:4444", "unix:/tmp/a".
 [[nodiscard]] std::string to_string(const SocketAddress& address);
@@ -30,7 +40,7 @@ struct SocketAddress {
 [[nodiscard]] SocketAddress unix_address(const std::string& path);
 
 /// What HOST:PORT means for listening, IPv4 first. Blocks while a name is looked up. Throws Error(host).
-[[nodiscard]] std::vector<SocketAddress> resolve_listen(const ChardevSpec& spec);
+[[nodiscard]] std::vector<SocketAddress> resolve_listen(const HostPort& where);
 
 /// Has the peer's kernel acknowledge sooner, if the connection stays on this host. Before listen() or connect().
 ///
@@ -40,7 +50,7 @@ struct SocketAddress {
 void use_small_segments(int fd, const SocketAddress& address) noexcept;
 
 /// Listens on TCP and sets `address` to where. Throws Error(host).
-[[nodiscard]] UniqueFd listen_tcp(const ChardevSpec& spec, SocketAddress& address);
+[[nodiscard]] UniqueFd listen_tcp(const HostPort& where, SocketAddress& address);
 
 /// Listens at a path; a socket file that nobody listens at is replaced. `file` removes the new one on every way out, if it
 /// is still there. Throws Error(host).

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <asyncvm/event.hpp>
-#include <chardev/address.hpp>
+#include <socket/address.hpp>
 
 #include <cstdint>
 #include <memory>

@@ -1,5 +1,6 @@
 #include <async/signals_blocked.hpp>
-#include <chardev/lookup.hpp>
+#include <socket/lookup.hpp>
+#include <text/errno_text.hpp>
 
 #include <netdb.h>
 #include <cerrno>
