@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -148,12 +149,14 @@ struct KvmOptions {
     /// and a local APIC for each vCPU (0xfee00000). HLT then waits for an interrupt and is no exit, and all vCPUs but the
     /// first wait until the guest starts them (INIT, SIPI). Without them CPUID shows no local APIC, and IA32_APIC_BASE is 0.
     bool irqchip = false;
-    /// With irqchip: the number of vCPUs that CPUID shows, as cores of one package. Another number than the machine's makes a
-    /// guest look for CPUs in vain, or not find them all.
+    /// With irqchip: the number of vCPUs that CPUID shows, as cores of one package. Another number than the machine's makes
+    /// a guest look for CPUs in vain, or not find them all.
     unsigned cpus = 1;
-    /// With irqchip: an 8254 in the kernel as well (ports 0x40 to 0x43, and 0x61), on IRQ 0. Makes a machine about 20 ms
-    /// slower to start.
+    /// With irqchip: an 8254 in the kernel as well (ports 0x40 to 0x43, and 0x61), on IRQ 0.
     bool pit = false;
+    /// Regions that are mapped before the interrupt controllers are made: afterwards KVM takes some milliseconds for each.
+    /// Their memory outlives the accelerator; map() adds the others.
+    std::span<const GuestMemory::Region> memory{};
     /// With AcceleratorChoice::automatic: a guest that asks for the interrupt controllers may run without them, on Unicorn.
     bool irqchip_optional = false;
     /// The signal that takes a vCPU's thread out of the guest; 0: SIGRTMIN. An empty handler is installed for it, process-

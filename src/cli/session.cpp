@@ -110,6 +110,7 @@ private:
     asio::io_context loop_{1};
     std::string accelerator_note_;  ///< written while the machine is made; printed when it exists
     Machine machine_;
+    std::vector<GuestMemory::Region> memory_at_start_;  ///< with interrupt controllers
     Streams streams_;
     std::optional<Interruption> interruption_;
     std::atomic<bool> restarting_ = false;
@@ -139,6 +140,7 @@ std::unique_ptr<Accelerator> Session::make() {
                              .irqchip = setup_.irqchip,
                              .cpus = options_.cpus,
                              .pit = setup_.irqchip,
+                             .memory = memory_at_start_,
                              .irqchip_optional = setup_.irqchip_optional});
 }
 
@@ -321,6 +323,7 @@ void Session::check() const {
 }
 
 int Session::run() {
+    if (setup_.irqchip) memory_at_start_ = machine_.memory().regions();
     machine_.prepare();
     check();
     load();

@@ -1,11 +1,13 @@
 // Machines that are made while their devices are set up, with a real accelerator.
 #define BOOST_TEST_MODULE guest_preparation
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "../unit/bus/devices.hpp"
 #include "accelerator_under_test.hpp"
+#include "bare_machine.hpp"
 #include "machine_fixture.hpp"
 
 using namespace asyncvm;
@@ -25,6 +27,15 @@ struct Asking {
     }
     std::shared_ptr<Recorder> device = std::make_shared<Recorder>();
     TestMachine machine;
+};
+
+struct OnKvm {
+    boost::test_tools::assertion_result operator()(boost::unit_test::test_unit_id) const {
+        if (make_accelerator_under_test()->name() == "kvm") return true;
+        boost::test_tools::assertion_result lacks(false);
+        lacks.message() << "Unicorn maps nothing before map()";
+        return lacks;
+    }
 };
 
 }  // namespace
@@ -65,4 +76,31 @@ BOOST_AUTO_TEST_CASE(registers_can_be_asked_for_and_set_before_and_after_it_is_m
     BOOST_TEST((test.run().kind == Outcome::Kind::halted));
     BOOST_REQUIRE(device->accesses.size() == 1u);
     BOOST_TEST(device->accesses[0].data == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(memory_that_the_maker_gets_is_there_before_map_which_adds_the_rest,
+                     *boost::unit_test::precondition(OnKvm())) {
+    GuestMemory memory(1 << 20);
+    for (const bool irqchip : {false, true}) {
+        const std::vector<GuestMemory::Region> at_start = memory.regions();
+        const auto accelerator = make_kvm_accelerator({.irqchip = irqchip, .memory = at_start});
+        const auto cpu = accelerator->create_cpu(0);
+        Registers registers = cpu->registers();
+        const auto run_at = [&](std::uint64_t address) {
+            constexpr std::array code{std::byte{0xe6}, std::byte{0x10}};  // out %al, $0x10
+            memory.write(address, code);
+            registers.cs.base = address;
+            registers.rip = 0;
+            cpu->set_registers(registers);
+            TimeLimit limit(*cpu);
+            const bool is_out = std::holds_alternative<PortAccess>(cpu->run());
+            cpu->complete_exit();
+            return is_out;
+        };
+        BOOST_TEST(run_at(0x1000));
+        static_cast<void>(memory.boot_tables());
+        accelerator->map(memory);
+        BOOST_TEST(run_at(0x2000));
+        BOOST_TEST(run_at(GuestMemory::boot_tables_base));
+    }
 }

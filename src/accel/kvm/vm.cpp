@@ -93,6 +93,7 @@ public:
             vm_.control(KVM_SET_TSS_ADDR, tss_address) != 0) {
             fail("KVM_SET_TSS_ADDR failed", errno, {});
         }
+        for (const GuestMemory::Region& region : options.memory) map(region);
         if (options.irqchip) irqchip_ = std::make_unique<KvmIrqchip>(vm_, options.pit);
         common_.irqchip = irqchip_.get();
         state_io_.emplace(*system_, vm_, options.irqchip, options.irqchip && options.pit);
@@ -114,18 +115,8 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "kvm"; }
 
     void map(const GuestMemory& memory) override {
-        std::uint32_t slot = 0;
         for (const GuestMemory::Region& region : memory.regions()) {
-            kvm_userspace_memory_region description{};
-            description.slot = slot++;
-            description.guest_phys_addr = region.address;
-            description.memory_size = region.bytes.size();
-            description.userspace_addr = reinterpret_cast<std::uint64_t>(region.bytes.data());
-            if (vm_.control(KVM_SET_USER_MEMORY_REGION, &description) != 0) {
-                fail(fmt::format("KVM refuses guest memory ({}, {} MiB at {:#x})", region.name, region.bytes.size() >> 20,
-                                 region.address),
-                     errno, errno == ENOMEM ? "the host is out of memory: ask for less with --memory" : std::string());
-            }
+            if (std::ranges::find(mapped_, region.address) == mapped_.end()) map(region);
         }
     }
 
@@ -167,6 +158,20 @@ public:
     void restore_state(const VmState& state) override { state_io_->restore_vm(state); }
 
 private:
+    void map(const GuestMemory::Region& region) {
+        kvm_userspace_memory_region description{};
+        description.slot = static_cast<std::uint32_t>(mapped_.size());
+        description.guest_phys_addr = region.address;
+        description.memory_size = region.bytes.size();
+        description.userspace_addr = reinterpret_cast<std::uint64_t>(region.bytes.data());
+        mapped_.push_back(region.address);
+        if (vm_.control(KVM_SET_USER_MEMORY_REGION, &description) != 0) {
+            fail(fmt::format("KVM refuses guest memory ({}, {} MiB at {:#x})", region.name, region.bytes.size() >> 20,
+                             region.address),
+                 errno, errno == ENOMEM ? "the host is out of memory: ask for less with --memory" : std::string());
+        }
+    }
+
     /// What the guests see.
     std::vector<kvm_cpuid_entry2>& cpuid() {
         if (!cpuid_.empty()) return cpuid_;
@@ -199,6 +204,7 @@ private:
 
     std::shared_ptr<const Fd> system_;
     Fd vm_;
+    std::vector<std::uint64_t> mapped_;  ///< addresses of the regions, in the order of their slots
     std::unique_ptr<KvmIrqchip> irqchip_;
     std::optional<StateIo> state_io_;
     KvmCpu::Common common_;
