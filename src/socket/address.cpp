@@ -151,7 +151,9 @@ UniqueFd listen_tcp(const HostPort& where, SocketAddress& address) {
     cannot_listen(tcp_text(where), error);
 }
 
-UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
+namespace {
+
+UniqueFd bind_unix(const std::string& path, int type, std::optional<PutBack>& file) {
     const auto address = unix_address(path);
     const auto where = "unix:" + path;
     struct stat status {};
@@ -160,7 +162,7 @@ UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
             throw Error(ErrorKind::host,
                         fmt::format("cannot listen on {}: there is a file that is no socket (take another path)", where));
         }
-        const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const UniqueFd probe(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         if (probe.valid() && (::connect(probe.get(), address.get(), address.size) == 0 || errno == EAGAIN)) {
             throw Error(ErrorKind::host, fmt::format("cannot listen on {}: somebody listens there already (another asyncvm? "
                                                      "take another path)",
@@ -169,9 +171,9 @@ UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
         // Only a file that nobody listens at is a left-over; whatever else connect() finds, bind() reports.
         if (errno == ECONNREFUSED) (void)::unlink(path.c_str());
     }
-    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     // A signal that ends the process between bind() and `file` would leave the file behind.
-    std::optional<SignalsBlocked> unfinished(std::in_place);
+    const SignalsBlocked unfinished;
     if (!fd.valid() || ::bind(fd.get(), address.get(), address.size) != 0) {
         const int error = errno;
         throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {}{}", where, reason(error),
@@ -180,13 +182,21 @@ UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
     if (::lstat(path.c_str(), &status) == 0)
         file.emplace(&remove_file,
                      SocketFile{status.st_dev, status.st_ino, reinterpret_cast<const sockaddr_un&>(address.storage)});
-    unfinished.reset();
+    return fd;
+}
+
+}  // namespace
+
+UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
+    UniqueFd fd = bind_unix(path, SOCK_STREAM, file);
     if (::listen(fd.get(), pending_clients) != 0) {
         const int error = errno;
         file.reset();
-        cannot_listen(where, error);
+        cannot_listen("unix:" + path, error);
     }
     return fd;
 }
+
+UniqueFd bind_datagrams(const std::string& path, std::optional<PutBack>& file) { return bind_unix(path, SOCK_DGRAM, file); }
 
 }  // namespace asyncvm

@@ -56,4 +56,7 @@ void use_small_segments(int fd, const SocketAddress& address) noexcept;
 /// is still there. Throws Error(host).
 [[nodiscard]] UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file);
 
+/// A datagram socket at a path, under the same rules. Throws Error(host).
+[[nodiscard]] UniqueFd bind_datagrams(const std::string& path, std::optional<PutBack>& file);
+
 }  // namespace asyncvm
