@@ -23,12 +23,16 @@ public:
     /// At most one wait for each object. Throws std::system_error(operation_aborted) if it is cancelled.
     [[nodiscard]] awaitable<void> wait();
 
+    /// As wait(), but a cancellation does not end it: the coroutine hears of it at its next wait. For work that uses memory
+    /// of the coroutine and can't be taken back.
+    [[nodiscard]] awaitable<void> wait_to_end();
+
     /// Any thread; the first call counts. Returns whether this was the first.
     bool complete(std::error_code error = {}) noexcept;
 
 private:
     using Handler = asio::async_result<asio::use_awaitable_t<>, void(std::error_code)>::handler_type;
-    void start(Handler handler);
+    void start(Handler handler, bool cancellable);
 
     friend class WaitService;
     [[nodiscard]] std::optional<Handler> take_handler() noexcept;

@@ -65,7 +65,7 @@ std::optional<OneShot::Handler> OneShot::take_handler() noexcept {
     return taken;
 }
 
-void OneShot::start(Handler handler) {
+void OneShot::start(Handler handler, bool cancellable) {
     const auto executor = asio::get_associated_executor(handler);
     std::unique_lock lock(mutex_);
     if (done_) {
@@ -74,7 +74,7 @@ void OneShot::start(Handler handler) {
         asio::post(executor, [handler = std::move(handler), error]() mutable { std::move(handler)(error); });
         return;
     }
-    if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected()) {
+    if (auto slot = asio::get_associated_cancellation_slot(handler); cancellable && slot.is_connected()) {
         slot.assign([weak = weak_from_this()](asio::cancellation_type) {
             if (const auto self = weak.lock()) self->complete(asio::error::operation_aborted);
         });
@@ -87,7 +87,12 @@ void OneShot::start(Handler handler) {
 
 awaitable<void> OneShot::wait() {
     return asio::async_initiate<const asio::use_awaitable_t<>&, void(std::error_code)>(
-        [self = shared_from_this()](Handler handler) { self->start(std::move(handler)); }, use_awaitable);
+        [self = shared_from_this()](Handler handler) { self->start(std::move(handler), true); }, use_awaitable);
+}
+
+awaitable<void> OneShot::wait_to_end() {
+    return asio::async_initiate<const asio::use_awaitable_t<>&, void(std::error_code)>(
+        [self = shared_from_this()](Handler handler) { self->start(std::move(handler), false); }, use_awaitable);
 }
 
 bool OneShot::complete(std::error_code error) noexcept {

@@ -1,0 +1,14 @@
+/// A disk on an NBD server: qemu-nbd, nbdkit, another machine.
+#pragma once
+
+#include <asyncvm/block.hpp>
+
+#include <memory>
+
+namespace asyncvm::block {
+
+/// Waits until the server has answered. Throws Error(host) if it does not take the connection, or asyncvm was built without
+/// libnbd.
+[[nodiscard]] std::shared_ptr<BlockBackend> open_nbd(const DiskSpec& spec, asio::io_context& loop, Log log);
+
+}  // namespace asyncvm::block

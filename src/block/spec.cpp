@@ -1,0 +1,120 @@
+#include <asyncvm/block.hpp>
+
+#include "text/parse.hpp"
+#include "text/suggest.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace asyncvm {
+namespace {
+
+constexpr std::array<std::string_view, 4> disk_options{"ro", "snapshot", "serial=", "cache="};
+
+class DiskComplaint {
+public:
+    explicit DiskComplaint(std::string_view text) : text_(text) {}
+
+    template <typename... Args>
+    [[noreturn]] void operator()(fmt::format_string<Args...> format, Args&&... args) const {
+        throw Error(ErrorKind::usage, fmt::format("--disk {}: {}", text_, fmt::format(format, std::forward<Args>(args)...)));
+    }
+
+private:
+    std::string_view text_;
+};
+
+/// As a part of a URI.
+std::string percent_encoded(std::string_view path) {
+    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    std::string encoded;
+    for (const char c : path) {
+        if (plain.find(c) != plain.npos) {
+            encoded += c;
+        } else {
+            encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+        }
+    }
+    return encoded;
+}
+
+void parse_source(const DiskComplaint& complain, std::string_view source, DiskSpec& spec) {
+    constexpr std::array<std::string_view, 5> uris{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "nbd+vsock://"};
+    constexpr std::string_view unix_socket = "nbd:unix:";
+    if (source.empty()) complain("it names no file (example: --disk disk.img)");
+    if (source == "-") complain("a disk can't be the standard input (name a file)");
+    spec.source = source;
+    if (std::ranges::any_of(uris, [source](std::string_view uri) { return source.starts_with(uri); })) {
+        spec.kind = DiskSpec::Kind::nbd;
+    } else if (source.starts_with(unix_socket)) {
+        const auto path = source.substr(unix_socket.size());
+        if (path.empty()) complain("nbd:unix: needs the path of a socket (example: --disk nbd:unix:/tmp/disk.sock)");
+        spec.kind = DiskSpec::Kind::nbd;
+        spec.source = fmt::format("nbd+unix:///?socket={}", percent_encoded(path));
+    } else if (source.starts_with("nbd:")) {
+        complain("an NBD server is nbd:unix:PATH, nbd://HOST[:PORT][/EXPORT] or nbd+unix:///[EXPORT]?socket=PATH");
+    }
+}
+
+void parse_serial(const DiskComplaint& complain, std::string_view serial, DiskSpec& spec) {
+    if (serial.empty()) complain("serial= needs a text (example: serial=root)");
+    if (serial.size() > longest_disk_serial) {
+        complain("serial={} has {} characters, and a guest reads at most {}", serial, serial.size(), longest_disk_serial);
+    }
+    if (!std::ranges::all_of(serial, [](char c) { return c > ' ' && c < 0x7f; })) {
+        complain("serial={} may have letters, digits and signs of ASCII only", serial);
+    }
+    spec.serial = serial;
+}
+
+void parse_flag(const DiskComplaint& complain, std::string_view name, std::string_view word, bool& flag) {
+    const auto value = word.substr(name.size());
+    if (!value.empty() && value != "=on" && value != "=off") {
+        complain("{} is neither {}=on nor {}=off", word, name, name);
+    }
+    flag = value != "=off";
+}
+
+void parse_disk_option(const DiskComplaint& complain, std::string_view word, DiskSpec& spec) {
+    const auto equals = word.find('=');
+    const auto name = word.substr(0, equals);
+    const auto value = equals == word.npos ? std::string_view{} : word.substr(equals + 1);
+    if (name == "ro") {
+        parse_flag(complain, name, word, spec.read_only);
+    } else if (name == "snapshot") {
+        parse_flag(complain, name, word, spec.snapshot);
+    } else if (name == "serial") {
+        parse_serial(complain, value, spec);
+    } else if (name == "cache") {
+        if (value != "writeback" && value != "none") {
+            complain("{} is neither cache=writeback (the host's page cache) nor cache=none (past it)", word);
+        }
+        spec.direct = value == "none";
+    } else if (word.empty()) {
+        complain("an option is missing after a comma (a comma of the name is doubled)");
+    } else {
+        complain("there is no option {}{}", name, suggestion(name, disk_options));
+    }
+}
+
+}  // namespace
+
+DiskSpec parse_disk_spec(std::string_view text) {
+    const DiskComplaint complain(text);
+    const auto words = split_at_commas(text);
+    DiskSpec spec;
+    parse_source(complain, words.front(), spec);
+    for (auto word = words.begin() + 1; word != words.end(); ++word) parse_disk_option(complain, *word, spec);
+    if (spec.read_only && spec.snapshot) complain("ro and snapshot are both given: a snapshot is there to be written");
+    if (spec.direct && spec.kind == DiskSpec::Kind::nbd) {
+        complain("cache=none is for files: an NBD server has a cache of its own (say it to the server)");
+    }
+    return spec;
+}
+
+}  // namespace asyncvm

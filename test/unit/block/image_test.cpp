@@ -1,0 +1,156 @@
+// What open_disk() takes and refuses, who is kept out, and snapshots.
+#define BOOST_TEST_MODULE block_image
+#include <boost/test/unit_test.hpp>
+
+#include "block/file_lock.hpp"
+#include "block_fixture.hpp"
+#include "os/unique_fd.hpp"
+
+#include <sys/wait.h>
+
+#include <cstdio>
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+namespace {
+
+constexpr std::size_t disk_size = 256 << 10;
+
+struct ImageFixture : BlockFixture {
+    std::shared_ptr<BlockBackend> open(const std::string& text) { return open_disk(parse_disk_spec(text), loop, log()); }
+    std::string why_not(const std::string& text) {
+        return refused([this, &text] { static_cast<void>(open(text)); });
+    }
+};
+
+bool has_program(const char* name) {
+    return std::system(("command -v " + std::string(name) + " >/dev/null 2>&1").c_str()) == 0;
+}
+
+struct Output {
+    int status;
+    std::string text;
+};
+
+Output run(const std::string& command) {
+    FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+    Output output{};
+    std::array<char, 4096> buffer{};
+    while (const auto count = std::fread(buffer.data(), 1, buffer.size(), pipe)) output.text.append(buffer.data(), count);
+    output.status = ::pclose(pipe);
+    return output;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(what_is_no_disk_is_refused_with_what_to_do, ImageFixture) {
+    BOOST_TEST(has(why_not(path("absent")), "no such file"));
+    BOOST_TEST(has(why_not("/tmp"), "directory"));
+    BOOST_TEST(has(why_not("/dev/null"), "neither a file nor a block device"));
+    BOOST_TEST(has(why_not(make_image({})), "it is empty (truncate"));
+    BOOST_TEST(has(why_not(make_image(pattern(1000, 1))), "1000 bytes, and a disk has blocks of 512 (truncate -s %512"));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_image_of_another_format_is_refused_by_its_name, ImageFixture) {
+    auto bytes = pattern(disk_size, 1);
+    const std::string_view magic = "QFI\xfb";
+    std::ranges::copy(std::as_bytes(std::span(magic)), bytes.begin());
+    const auto message = why_not(make_image(bytes));
+    BOOST_TEST(has(message, "it is a qcow2 image"));
+    BOOST_TEST(has(message, "qemu-nbd -t -k /tmp/disk.sock"));
+    BOOST_TEST(has(message, "nbd:unix:/tmp/disk.sock"));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_image_has_one_writer_or_any_number_of_readers, ImageFixture) {
+    const auto image = make_image(pattern(disk_size, 1));
+    {
+        const auto writer = open(image);
+        BOOST_TEST(has(why_not(image), "it is in use: another program has it open for writing"));
+        BOOST_TEST(has(why_not(image + ",ro"), "it is in use"));
+        BOOST_TEST(has(why_not(image + ",snapshot"), "it is in use"));
+    }
+    {
+        const auto reader = open(image + ",ro");
+        BOOST_TEST(why_not(image + ",ro").empty());
+        BOOST_TEST(why_not(image + ",snapshot").empty());
+        BOOST_TEST(has(why_not(image), "wants nobody to write to it"));
+    }
+    BOOST_TEST(why_not(image).empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(qemus_tools_are_kept_out_and_keep_out, ImageFixture) {
+    if (!has_program("qemu-img") || !has_program("qemu-io")) {
+        BOOST_TEST_MESSAGE("skipped: qemu-img is not installed (Debian: qemu-utils)");
+        return;
+    }
+    const auto image = make_image(pattern(disk_size, 1));
+    {
+        const auto writer = open(image);
+        BOOST_TEST(has(run("qemu-io -f raw -c 'write 0 512' " + image).text, "lock"));
+    }
+    {
+        const auto reader = open(image + ",ro");
+        BOOST_TEST(run("qemu-io -r -f raw -c 'read 0 512' " + image).status == 0);
+        BOOST_TEST(has(run("qemu-io -f raw -c 'write 0 512' " + image).text, "lock"));
+    }
+    // It writes as long as its input is open.
+    FILE* const qemu = ::popen(("qemu-io -f raw " + image + " >" + path("out")).c_str(), "w");
+    std::fputs("write 0 512\n", qemu);
+    std::fflush(qemu);
+    while (!has(run("cat " + path("out")).text, "wrote")) ::usleep(1000);
+    BOOST_TEST(has(why_not(image), "it is in use"));
+    BOOST_TEST(has(why_not(image + ",ro"), "it is in use"));
+    ::pclose(qemu);
+    BOOST_TEST(why_not(image).empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_snapshot_reads_what_was_written_and_leaves_the_image_alone, ImageFixture) {
+    const auto original = pattern(disk_size, 1);
+    const auto image = make_image(original);
+    auto expected = original;
+    {
+        const auto disk = open(image + ",snapshot");
+        BOOST_TEST(!disk->properties().read_only);
+        BOOST_TEST(disk->properties().size == disk_size);
+        BOOST_TEST((read(*disk, 0, disk_size) == original));
+        const auto put = [&](std::size_t at, const Bytes& bytes) {
+            BOOST_TEST(!write(*disk, at, bytes));
+            std::ranges::copy(bytes, expected.begin() + static_cast<std::ptrdiff_t>(at));
+        };
+        put(512, pattern(512, 2));
+        put(64 << 10, pattern(70 << 10, 3));
+        put(disk_size - 512, pattern(512, 4));
+        put(1024, pattern(512, 5));
+        BOOST_TEST(!await(disk->write_zeroes(4096, 1024, true)));
+        std::fill_n(expected.begin() + 4096, 1024, std::byte{0});
+        BOOST_TEST(!await(disk->discard(0, 512)));
+        BOOST_TEST(!await(disk->flush()));
+        BOOST_TEST((read(*disk, 0, disk_size) == expected));
+        BOOST_TEST(
+            (read(*disk, 65 << 10, 512) == Bytes(expected.begin() + (65 << 10), expected.begin() + (65 << 10) + 512)));
+        BOOST_TEST((write(*disk, disk_size, pattern(512, 1)) == error_of(std::errc::invalid_argument)));
+        BOOST_TEST((read(*disk, 100, std::span(expected).first(0)) == error_of(std::errc::invalid_argument)));
+    }
+    BOOST_TEST((contents(image) == original));
+    BOOST_TEST((read(*open(image + ",snapshot"), 0, disk_size) == original));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_snapshot_keeps_its_file_where_tmpdir_says, ImageFixture) {
+    const auto image = make_image(pattern(disk_size, 1));
+    ::setenv("TMPDIR", "/nonexistent", 1);
+    const auto message = why_not(image + ",snapshot");
+    ::unsetenv("TMPDIR");
+    BOOST_TEST(has(message, "/nonexistent: no such file"));
+    BOOST_TEST(has(message, "TMPDIR"));
+}
+
+// A file that only root can write is opened all the same by root.
+BOOST_FIXTURE_TEST_CASE(a_file_that_can_not_be_written_can_be_read, ImageFixture, *boost::unit_test::precondition([](auto) {
+                            return boost::test_tools::assertion_result(::geteuid() != 0);
+                        })) {
+    const auto image = make_image(pattern(disk_size, 1));
+    std::filesystem::permissions(image, std::filesystem::perms::owner_read);
+    BOOST_TEST(has(why_not(image), "add ,ro"));
+    BOOST_TEST(why_not(image + ",ro").empty());
+}
