@@ -97,6 +97,10 @@ public:
     /// earlier: the default ends at once.
     [[nodiscard]] virtual awaitable<void> run();
 
+    /// Ends what the device has under way outside of accesses and what may still reach the guest's memory, before reset() is
+    /// called: completes when none of it can any more. As reset() otherwise. The default ends at once.
+    [[nodiscard]] virtual awaitable<void> before_reset();
+
     /// Back to the state after power-on. Called while no access is under way and run() waits, on the device loop.
     virtual void reset() {}
 

@@ -87,6 +87,9 @@ struct DeviceContext {
     /// A new driver of the interrupt line `irq`, 0 to 23. It is connected to nothing where the machine has no interrupt
     /// controller.
     std::function<IrqLine(unsigned irq)> irq{};
+    /// The machine, for coroutines that a device spawns itself and that may outlive run(): one that holds it has all of the
+    /// above. Empty without a machine.
+    std::weak_ptr<void> machine{};
 };
 
 }  // namespace asyncvm

@@ -30,6 +30,8 @@ awaitable<void> Device::rung(std::size_t) { co_return; }
 
 awaitable<void> Device::run() { co_return; }
 
+awaitable<void> Device::before_reset() { co_return; }
+
 void Device::save(StateWriter&) {
     throw Error(ErrorKind::usage, fmt::format("device {} can't be saved: it does not say what its state is", name()));
 }

@@ -193,7 +193,8 @@ void MachineCore::introduce_devices() {
                                 .irq = [weak = weak_from_this()](unsigned gsi) {
                                     const auto self = weak.lock();
                                     return self ? self->irq(gsi) : IrqLine();
-                                }});
+                                },
+                                .machine = weak_from_this()});
     }
 }
 

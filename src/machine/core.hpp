@@ -98,6 +98,7 @@ private:
     static awaitable<void> wait_for_vcpus(std::shared_ptr<MachineCore> self);
     static awaitable<void> watch_sleep(std::shared_ptr<MachineCore> self);
     static awaitable<void> come_to_rest(std::shared_ptr<MachineCore> self, bool all);
+    [[nodiscard]] static awaitable<void> end_device_work(std::shared_ptr<MachineCore> self);
     static awaitable<void> reset_at_rest(std::shared_ptr<MachineCore> self);
     static awaitable<void> restore_start(std::shared_ptr<MachineCore> self);
     static awaitable<void> drain_posted(std::shared_ptr<MachineCore> self);

@@ -176,11 +176,24 @@ awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
     if (failure) std::rethrow_exception(failure);
 }
 
+/// Device::before_reset() of each device, on the device loop. A device whose function throws has ended its work, as far as it
+/// can.
+awaitable<void> MachineCore::end_device_work(std::shared_ptr<MachineCore> self) {
+    for (const auto& slot : self->slots_->all()) {
+        const auto done = std::make_shared<OneShot>();
+        auto work = own(self, slot->device->before_reset());
+        auto ended = [done](std::exception_ptr) { done->complete(); };
+        asio::co_spawn(self->device_loop_, std::move(work), std::move(ended));
+        co_await done->wait();
+    }
+}
+
 awaitable<void> MachineCore::reset_at_rest(std::shared_ptr<MachineCore> self) {
     for (const auto& vcpu : self->vcpus_) {
         if (!vcpu->at_rest()) vcpu->cancel_access();
     }
     co_await come_to_rest(self, true);
+    co_await end_device_work(self);
     const auto devices = std::make_shared<Work>([self] {
         for (const auto& slot : self->slots_->all()) slot->device->reset();
         if (self->config_.on_reset) self->config_.on_reset();

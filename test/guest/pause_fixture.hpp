@@ -41,6 +41,7 @@ public:
         ++resets;
     }
     [[nodiscard]] MachineClock& clock() { return context_->clock; }
+    [[nodiscard]] const DeviceContext& context() const { return *context_; }
 
     std::function<void(std::uint64_t)> on_write;  ///< set before the guest writes; vCPU's thread
     std::atomic<unsigned> writes = 0;

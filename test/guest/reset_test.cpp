@@ -65,6 +65,32 @@ BOOST_AUTO_TEST_CASE(what_no_register_set_shows_is_as_at_the_start_too) {
     stop();
 }
 
+BOOST_AUTO_TEST_CASE(what_a_device_has_under_way_ends_before_it_is_reset) {
+    class Busy final : public Counting {
+    public:
+        awaitable<void> before_reset() override {
+            co_await asio::post(context().loop, use_awaitable);
+            resets_seen = resets;
+            asked_on = std::this_thread::get_id();
+            ++asked;
+        }
+        unsigned asked = 0;
+        unsigned resets_seen = 99;
+        std::thread::id asked_on;
+    };
+    const auto busy = std::make_shared<Busy>();
+    test.machine.ports().attach({0x20, 1}, busy);
+    test.load({0xfe, 0xc0, 0xe6, 0x10, 0xeb, 0xfa});
+    test.start();
+    until([&] { return device->writes > 0; });
+    await(test.machine.reset());
+    BOOST_TEST(busy->asked == 1u);
+    BOOST_TEST(busy->resets_seen == 0u);
+    BOOST_TEST(busy->resets == 1u);
+    BOOST_TEST((busy->asked_on == busy->reset_on));
+    stop();
+}
+
 BOOST_AUTO_TEST_CASE(a_state_that_is_not_taken_back_ends_the_run) {
     TestMachine own(loop, 1, std::make_unique<Refusing>(), [](MachineConfig& config) { config.resettable = true; });
     own.load({0xeb, 0xfe});

@@ -1,0 +1,164 @@
+/// Virtio devices (Virtual I/O Device specification 1.2): what the author of one writes.
+///
+/// A device is a class with a coroutine for each queue; the library does the rest: feature negotiation, status, rings,
+/// interrupts, notifications, reset, and what happens when the driver breaks the rules. docs/devices/README.md shows a whole
+/// device.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/device.hpp>
+#include <asyncvm/device_context.hpp>
+#include <asyncvm/virtio_chain.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace asyncvm::virtio {
+
+class DeviceCore;
+class Jobs;
+class SplitQueue;
+
+/// A queue that the driver has set up. A new object for each time that it does: what belongs to an old one reaches neither
+/// the driver nor its memory. Device loop.
+class Queue : public std::enable_shared_from_this<Queue> {
+public:
+    /// The library makes it.
+    Queue(DeviceCore& core, unsigned index, unsigned most_coroutines, std::unique_ptr<SplitQueue> ring);
+    Queue(const Queue&) = delete;
+    Queue& operator=(const Queue&) = delete;
+    ~Queue();
+
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+    /// How many chains the driver can have under way.
+    [[nodiscard]] std::uint16_t size() const noexcept;
+
+    /// Completes when the driver has made a chain available and the machine is not paused. Throws
+    /// std::system_error(operation_aborted) when the driver resets the device: let it through.
+    [[nodiscard]] awaitable<Chain> pop();
+
+    /// The same without waiting: nothing if there is none.
+    [[nodiscard]] std::optional<Chain> try_pop();
+
+    /// Gives `chain`, which comes from this queue, back to the driver: the device has written `written` bytes from the
+    /// beginning of its writable bytes. The driver is interrupted, if it wants to be, once for all chains that are given
+    /// back before the queue waits or the device loop gets to its other work. While the machine is paused the driver does
+    /// not get it yet. No effect after a reset.
+    void push(Chain chain, std::uint64_t written);
+
+    /// The driver has sent what the device's chapter of the specification forbids and has no answer for: the device needs a
+    /// reset (DEVICE_NEEDS_RESET), and this queue gives no more chains. `what` is for the log: "a request without a status
+    /// byte".
+    void fail(std::string_view what);
+
+private:
+    friend class DeviceCore;
+    class Waiter;
+
+    void start();
+    void wake();
+    void get_company();
+    void get_one_more();
+    void publish(Chain chain, std::uint64_t written);
+    void flush();
+    void begin_stop();
+    [[nodiscard]] awaitable<void> stopped();
+    [[nodiscard]] static awaitable<void> serve(std::shared_ptr<Queue> self);
+    [[nodiscard]] static awaitable<void> release_held(std::shared_ptr<Queue> self);
+
+    DeviceCore& core_;
+    const unsigned index_;
+    const unsigned most_coroutines_;
+    const std::unique_ptr<SplitQueue> ring_;
+    const std::unique_ptr<Jobs> coroutines_;  ///< that serve the queue
+    const std::unique_ptr<Jobs> releasing_;
+    bool stopped_ = false;
+    bool interrupt_owed_ = false;                        ///< flush() has been posted
+    std::deque<std::shared_ptr<OneShot>> idle_;          ///< pop()s that wait
+    std::vector<std::pair<Chain, std::uint64_t>> held_;  ///< given back while the machine was paused
+};
+
+/// What a device says of one of its queues.
+struct QueueShape {
+    std::uint16_t size = 256;  ///< the largest size that the driver may choose: a power of two, 32768 at most
+    /// How many coroutines serve the queue at once, at most: more than one lets that many chains be under way. They are
+    /// started when they are needed. 0: the device takes from this queue elsewhere (Device::queue()).
+    unsigned coroutines = 1;
+};
+
+/// A virtio device without its transport. All functions are called on the device loop, one at a time, or before it runs.
+///
+/// A device can't end the machine by an exception: when serve() throws, the log gets a line and the driver sees
+/// DEVICE_NEEDS_RESET. What the driver does wrong is never an exception.
+class Device {
+public:
+    Device() = default;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+    virtual ~Device() = default;
+
+    /// "virtio-rng".
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// The specification's number of this kind of device (chapter 5).
+    [[nodiscard]] virtual std::uint32_t id() const noexcept = 0;
+    /// The features that it offers, without those of the transport and the queues. Asked once.
+    [[nodiscard]] virtual std::uint64_t features() const { return 0; }
+    /// Asked once.
+    [[nodiscard]] virtual std::vector<QueueShape> queues() const = 0;
+
+    /// The device configuration space, as it is now. Asked at the start, after a reset, after write_config(), restore() and
+    /// config_changed().
+    [[nodiscard]] virtual std::vector<std::byte> config() const { return {}; }
+    /// The driver has written `bytes` there. They are inside of what config() has given.
+    virtual void write_config([[maybe_unused]] std::size_t offset, [[maybe_unused]] std::span<const std::byte> bytes) {}
+
+    /// The device has a machine. Once, before everything below.
+    virtual void attached([[maybe_unused]] const DeviceContext& context) {}
+
+    /// Serves one queue, from when the driver is ready (DRIVER_OK) until it resets the device or the queue: then what this
+    /// coroutine awaits is cancelled, and the driver waits until it has ended. So it ends only when nothing of the host
+    /// touches guest memory any more. `queue` lives longer than the coroutine. QueueShape::coroutines says how many run.
+    [[nodiscard]] virtual awaitable<void> serve(Queue& queue) = 0;
+
+    /// Work that belongs to no queue, from before the guest starts until it has ended; then it is cancelled.
+    [[nodiscard]] virtual awaitable<void> run();
+
+    /// Back to the state after power-on: the driver or the machine has reset the device, and no serve() runs any more.
+    virtual void reset() {}
+
+    /// As asyncvm::Device has them, for what a driver can notice of the device beyond status, features and queues. Chains
+    /// that are under way are saved as such: pop() gives them again after a restore. The defaults are of a device without
+    /// such a state.
+    virtual void save(StateWriter& writer);
+    virtual void restore(StateReader& reader);
+
+protected:
+    /// Whether the driver has accepted all of `features`. False before it has.
+    [[nodiscard]] bool negotiated(std::uint64_t features) const noexcept;
+    /// A queue that the driver has set up and that is being served, or null.
+    [[nodiscard]] std::shared_ptr<Queue> queue(unsigned index) const noexcept;
+    /// config() gives something else from now on: the driver is told.
+    void config_changed();
+
+private:
+    friend class DeviceCore;
+    DeviceCore* core_ = nullptr;
+};
+
+/// The device at a virtio-mmio transport, version 2 (specification, 4.2), which is `mmio_size` bytes of memory. `irq` is its
+/// interrupt line, 0 to 23, level-triggered; nothing: it has none, and the driver polls. `device` is not null and belongs to
+/// this transport alone.
+[[nodiscard]] std::shared_ptr<asyncvm::Device> make_mmio(std::shared_ptr<Device> device, std::optional<unsigned> irq);
+inline constexpr std::uint64_t mmio_size = 0x1000;
+
+/// An entropy source. docs/devices/virtio-rng.md
+[[nodiscard]] std::shared_ptr<Device> make_rng();
+
+}  // namespace asyncvm::virtio

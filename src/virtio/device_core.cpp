@@ -1,0 +1,379 @@
+#include "virtio/device_core.hpp"
+
+#include <asyncvm/error.hpp>
+#include <asyncvm/state.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "virtio/mmio_registers.hpp"
+
+namespace asyncvm::virtio {
+
+namespace {
+
+std::vector<std::uint16_t> sizes_of(const std::vector<QueueShape>& shapes) {
+    std::vector<std::uint16_t> sizes;
+    for (const QueueShape& shape : shapes) sizes.push_back(shape.size);
+    return sizes;
+}
+
+std::string reason_of(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+        return error.what();
+    } catch (...) {
+        return "unknown exception";
+    }
+}
+
+constexpr std::uint64_t ring_features = feature_indirect | feature_event_index | feature_version_1 | feature_ring_reset;
+
+}  // namespace
+
+/// What an access hands over to run().
+struct DeviceCore::Command {
+    DeviceState::Request request{};
+    std::size_t offset = 0;  ///< of a write to the configuration space, if there are
+    std::vector<std::byte> bytes{};
+    std::shared_ptr<OneShot> done = std::make_shared<OneShot>();
+};
+
+DeviceCore::DeviceCore(std::shared_ptr<Device> device)
+    : device_(std::move(device)),
+      shapes_(device_->queues()),
+      state_(device_->features() | ring_features, sizes_of(shapes_)),
+      queues_(shapes_.size()) {
+    device_->core_ = this;
+}
+
+DeviceCore::~DeviceCore() { device_->core_ = nullptr; }
+
+void DeviceCore::attach(const DeviceContext& context, std::function<void(std::uint8_t)> show_interrupts) {
+    context_.emplace(context);
+    show_interrupts_ = std::move(show_interrupts);
+    device_->attached(context);
+    config_ = device_->config();
+}
+
+// From an access to the device loop.
+
+awaitable<void> DeviceCore::carry_out(DeviceState::Request request) {
+    using enum DeviceState::Request::Kind;
+    if (request.kind == none) co_return;
+    if (request.kind == mistake) {
+        fail(std::nullopt, describe(request.mistake));
+        co_return;
+    }
+    const auto asked = std::make_shared<Command>();
+    asked->request = request;
+    co_await command(asked);
+}
+
+awaitable<void> DeviceCore::write_config(std::size_t offset, unsigned size, std::uint32_t value) {
+    const auto asked = std::make_shared<Command>();
+    {
+        const std::lock_guard lock(mutex_);
+        if (offset >= config_.size()) co_return;
+        size = static_cast<unsigned>(std::min<std::size_t>(size, config_.size() - offset));
+    }
+    asked->offset = offset;
+    for (unsigned byte = 0; byte < size; ++byte) asked->bytes.push_back(static_cast<std::byte>(value >> (8 * byte)));
+    co_await command(asked);
+}
+
+std::uint32_t DeviceCore::read_config(std::size_t offset, unsigned size) const {
+    const std::lock_guard lock(mutex_);
+    return MmioRegisters::read_config(config_, offset, size);
+}
+
+awaitable<void> DeviceCore::command(std::shared_ptr<Command> command) {
+    {
+        const std::lock_guard lock(commands_mutex_);
+        commands_.push_back(command);
+    }
+    commanded_.notify();
+    co_await command->done->wait();
+}
+
+std::shared_ptr<DeviceCore::Command> DeviceCore::next_command() {
+    const std::lock_guard lock(commands_mutex_);
+    if (commands_.empty()) return nullptr;
+    auto next = std::move(commands_.front());
+    commands_.pop_front();
+    return next;
+}
+
+// On the device loop.
+
+awaitable<void> DeviceCore::run() {
+    Jobs own_work(loop());
+    own_work.start(owner(), device_->run(), [this](const std::exception_ptr& failure, bool cancelled) {
+        if (failure && !cancelled) say_once(fmt::format("device {} failed: {}", device_->name(), reason_of(failure)));
+    });
+    std::exception_ptr failure;
+    try {
+        co_await serve_commands();
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    // Nothing of the device may work on when this has ended.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    own_work.cancel();
+    co_await stop_queues();
+    co_await own_work.ended();
+    std::rethrow_exception(failure);
+}
+
+awaitable<void> DeviceCore::serve_commands() {
+    for (;;) {
+        const auto seen = commanded_.generation();
+        if (const auto next = next_command()) {
+            co_await perform(*next);
+            next->done->complete();
+        } else {
+            co_await commanded_.wait(seen);
+        }
+    }
+}
+
+awaitable<void> DeviceCore::perform(const Command& command) {
+    using enum DeviceState::Request::Kind;
+    const unsigned index = command.request.queue;
+    switch (command.request.kind) {
+        case none:
+            device_->write_config(command.offset, command.bytes);
+            {
+                auto config = device_->config();
+                const std::lock_guard lock(mutex_);
+                config_ = std::move(config);
+            }
+            break;
+        case reset:
+            co_await stop_queues();
+            reset_state();
+            break;
+        case start:
+            start_queues();
+            break;
+        case start_queue:
+            start_queue_if_ready(index);
+            break;
+        case stop_queue:
+        case reset_queue:
+            co_await stop_one(index);
+            if (command.request.kind == reset_queue) {
+                with_state([index](DeviceState& state) { state.reset_queue(index); });
+            }
+            break;
+        case mistake:
+            break;  // carry_out() has dealt with it
+    }
+}
+
+awaitable<void> DeviceCore::stop_one(unsigned index) {
+    if (!alone_.try_lock()) co_await alone_.lock();
+    const AsyncLock alone(alone_);
+    const auto queue = queues_[index];
+    if (!queue) co_return;
+    queue->begin_stop();
+    co_await queue->stopped();
+    queues_[index] = nullptr;
+}
+
+awaitable<void> DeviceCore::stop_queues() {
+    if (!alone_.try_lock()) co_await alone_.lock();
+    const AsyncLock alone(alone_);
+    for (const auto& queue : queues_) {
+        if (queue) queue->begin_stop();
+    }
+    for (auto& queue : queues_) {
+        if (queue) co_await queue->stopped();
+        queue = nullptr;
+    }
+}
+
+void DeviceCore::start_queues() {
+    for (unsigned index = 0; index < queues_.size(); ++index) start_queue_if_ready(index);
+}
+
+void DeviceCore::start_queue_if_ready(unsigned index, const SplitQueue::Position* position) {
+    bool ready = false;
+    SplitQueue::Setup setup;
+    {
+        const std::lock_guard lock(mutex_);
+        const DeviceState::QueueSetup& queue = state_.queue(index);
+        ready = state_.running() && queue.ready && !queues_[index];
+        setup = {.size = queue.size,
+                 .descriptors = queue.descriptors,
+                 .available = queue.available,
+                 .used = queue.used,
+                 .indirect = (state_.negotiated() & feature_indirect) != 0,
+                 .event_index = (state_.negotiated() & feature_event_index) != 0};
+    }
+    if (!ready) return;
+    auto ring = std::make_unique<SplitQueue>(context_->memory, setup);
+    if (position != nullptr) ring->go_on_from(*position);
+    if (ring->mistake() != Mistake::none) return fail(index, describe(ring->mistake()));
+    queues_[index] = std::make_shared<Queue>(*this, index, shapes_[index].coroutines, std::move(ring));
+    queues_[index]->start();
+}
+
+void DeviceCore::notified(unsigned index) {
+    if (queues_[index]) queues_[index]->wake();
+}
+
+void DeviceCore::reset() {
+    {
+        const std::lock_guard lock(commands_mutex_);
+        for (const auto& stale : commands_) stale->done->complete();
+        commands_.clear();
+    }
+    abandon_queues();
+    reset_state();
+}
+
+void DeviceCore::abandon_queues() {
+    for (auto& queue : queues_) {
+        if (queue) queue->begin_stop();
+        queue = nullptr;
+    }
+}
+
+void DeviceCore::reset_state() {
+    device_->reset();
+    auto config = device_->config();
+    const std::lock_guard lock(mutex_);
+    state_.reset();
+    config_ = std::move(config);
+    show_interrupts();
+}
+
+// For queues and devices.
+
+std::shared_ptr<void> DeviceCore::owner() {
+    // Members go in the reverse order: the machine, whose memory the rest uses, last.
+    struct Owners {
+        std::shared_ptr<void> machine;
+        std::shared_ptr<DeviceCore> core;
+    };
+    auto owners = std::make_shared<Owners>();
+    owners->machine = context_->machine.lock();
+    owners->core = shared_from_this();
+    return owners;
+}
+
+std::uint64_t DeviceCore::negotiated() const {
+    const std::lock_guard lock(mutex_);
+    return state_.negotiated();
+}
+
+std::shared_ptr<Queue> DeviceCore::queue(unsigned index) const noexcept {
+    return index < queues_.size() ? queues_[index] : nullptr;
+}
+
+void DeviceCore::interrupt() {
+    const std::lock_guard lock(mutex_);
+    state_.raise(DeviceState::used_buffer);
+    show_interrupts();
+}
+
+void DeviceCore::config_changed() {
+    auto config = device_->config();
+    const std::lock_guard lock(mutex_);
+    config_ = std::move(config);
+    state_.config_changed();
+    if (context_) show_interrupts();
+}
+
+void DeviceCore::fail(std::optional<unsigned> queue, std::string_view what) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!state_.fail()) return;
+        show_interrupts();
+    }
+    const std::string where = queue ? fmt::format(" in queue {}", *queue) : std::string();
+    say_once(fmt::format("device {}: the driver breaks the rules{}: {}; it has to reset the device", device_->name(), where,
+                         what));
+}
+
+void DeviceCore::failed(unsigned queue, const std::exception_ptr& failure) {
+    {
+        const std::lock_guard lock(mutex_);
+        static_cast<void>(state_.fail());
+        show_interrupts();
+    }
+    say_once(fmt::format("device {} failed in queue {}: {}", device_->name(), queue, reason_of(failure)));
+}
+
+/// A guest can make the same mistake again and again.
+void DeviceCore::say_once(std::string text) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (said_ == text) return;
+        said_ = text;
+    }
+    context_->log(text);
+}
+
+// State.
+
+struct DeviceCore::Saved {
+    static constexpr unsigned state_version = DeviceState::state_version;
+    DeviceState state{};
+    std::vector<std::optional<SplitQueue::Position>> queues{};  ///< of those that are served
+    std::vector<std::byte> device{};                            ///< what the author's code has saved
+
+    template <class Archive>
+    void fields(Archive& archive) {
+        archive.field("state", state);
+        archive.field("queues", queues);
+        archive.field("device", device);
+    }
+};
+
+void DeviceCore::save(StateWriter& writer) {
+    Saved saved;
+    saved.state = with_state([](DeviceState& state) { return state; });
+    for (const auto& queue : queues_) {
+        if (queue)
+            saved.queues.emplace_back(queue->ring_->position());
+        else
+            saved.queues.emplace_back();
+    }
+    StateWriter inner;
+    device_->save(inner);
+    saved.device.assign(inner.bytes().begin(), inner.bytes().end());
+    save_state(writer, device_->name(), saved);
+}
+
+void DeviceCore::restore(StateReader& reader) {
+    Saved saved;
+    restore_state(reader, device_->name(), saved);
+    const DeviceState now = with_state([](DeviceState& state) { return state; });
+    if (!saved.state.fits(now) || saved.queues.size() != queues_.size()) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("the saved state of {} is of a device with other features or queues", device_->name()));
+    }
+    StateReader inner(saved.device);
+    device_->restore(inner);
+    abandon_queues();
+    saved.state.adopt(now);
+    auto config = device_->config();
+    {
+        const std::lock_guard lock(mutex_);
+        state_ = saved.state;
+        config_ = std::move(config);
+        show_interrupts();
+    }
+    for (unsigned index = 0; index < queues_.size(); ++index) {
+        const auto& position = saved.queues[index];
+        start_queue_if_ready(index, position ? &*position : nullptr);
+    }
+}
+
+}  // namespace asyncvm::virtio

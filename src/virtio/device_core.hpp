@@ -1,0 +1,121 @@
+/// A virtio device between its transport and its author's code: the coroutine shell around the pure state and queues.
+#pragma once
+
+#include <asyncvm/device_context.hpp>
+#include <asyncvm/virtio.hpp>
+
+#include "async/async_mutex.hpp"
+#include "virtio/device_state.hpp"
+#include "virtio/jobs.hpp"
+#include "virtio/split_queue.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace asyncvm::virtio {
+
+/// The registers are behind a mutex: a transport answers most accesses in place. The queues and the author's code are the
+/// device loop's; what reaches them from an access is handed over to run(), and the access waits until it is done. So the
+/// driver that reads a status of 0 knows that the device has let go of its memory.
+class DeviceCore : public std::enable_shared_from_this<DeviceCore> {
+public:
+    /// `device` is not null and has no other core.
+    explicit DeviceCore(std::shared_ptr<Device> device);
+    DeviceCore(const DeviceCore&) = delete;
+    DeviceCore& operator=(const DeviceCore&) = delete;
+    ~DeviceCore();
+
+    /// `show_interrupts` is called under the mutex, on any thread, each time that DeviceState::interrupts() may have
+    /// changed.
+    void attach(const DeviceContext& context, std::function<void(std::uint8_t interrupts)> show_interrupts);
+
+    [[nodiscard]] Device& device() const noexcept { return *device_; }
+    [[nodiscard]] std::size_t queues() const noexcept { return shapes_.size(); }
+
+    // For the transport, any thread.
+    template <typename Function>
+    auto with_state(Function function) {
+        const std::lock_guard lock(mutex_);
+        return function(state_);
+    }
+    /// A write to a register, which `function` makes with DeviceState's functions.
+    template <typename Function>
+    [[nodiscard]] DeviceState::Request change(Function function) {
+        const std::lock_guard lock(mutex_);
+        const DeviceState::Request request = function(state_);
+        show_interrupts();
+        return request;
+    }
+    /// Does what a write asks for. Completes when it is done.
+    [[nodiscard]] awaitable<void> carry_out(DeviceState::Request request);
+    [[nodiscard]] std::uint32_t read_config(std::size_t offset, unsigned size) const;
+    [[nodiscard]] awaitable<void> write_config(std::size_t offset, unsigned size, std::uint32_t value);
+
+    // Device loop.
+    /// The driver has notified this queue.
+    void notified(unsigned index);
+    /// What a transport's functions of these names do.
+    [[nodiscard]] awaitable<void> run();
+    [[nodiscard]] awaitable<void> stop_queues();
+    void reset();
+    void save(StateWriter& writer);
+    void restore(StateReader& reader);
+
+    // For queues and devices. Device loop.
+    [[nodiscard]] asio::io_context& loop() const noexcept { return context_->loop; }
+    [[nodiscard]] const std::shared_ptr<PauseGate>& gate() const noexcept { return context_->gate; }
+    /// What a coroutine of its own must hold.
+    [[nodiscard]] std::shared_ptr<void> owner();
+    [[nodiscard]] std::uint64_t negotiated() const;
+    [[nodiscard]] std::shared_ptr<Queue> queue(unsigned index) const noexcept;
+    void interrupt();
+    void config_changed();
+    /// The driver has done something wrong: said once, and it has to reset the device. `queue`: nothing for the device.
+    void fail(std::optional<unsigned> queue, std::string_view what);
+    /// serve() of `queue` has thrown.
+    void failed(unsigned queue, const std::exception_ptr& failure);
+
+private:
+    struct Command;
+    struct Saved;
+
+    [[nodiscard]] awaitable<void> command(std::shared_ptr<Command> command);
+    [[nodiscard]] std::shared_ptr<Command> next_command();
+    [[nodiscard]] awaitable<void> serve_commands();
+    [[nodiscard]] awaitable<void> perform(const Command& command);
+    [[nodiscard]] awaitable<void> stop_one(unsigned index);
+    void abandon_queues();
+    void start_queues();
+    void start_queue_if_ready(unsigned index, const SplitQueue::Position* position = nullptr);
+    void reset_state();
+    void show_interrupts() { show_interrupts_(state_.interrupts()); }
+    void say_once(std::string text);
+
+    const std::shared_ptr<Device> device_;
+    const std::vector<QueueShape> shapes_;
+    std::optional<DeviceContext> context_;
+    std::function<void(std::uint8_t)> show_interrupts_;
+
+    mutable std::mutex mutex_;
+    DeviceState state_;
+    std::vector<std::byte> config_;  ///< what the device has said last
+    std::string said_;               ///< the last line about what went wrong
+
+    std::mutex commands_mutex_;
+    std::deque<std::shared_ptr<Command>> commands_;
+    Event commanded_;
+
+    AsyncMutex alone_;                            ///< of what takes several turns of the loop: commands, stop_queues()
+    std::vector<std::shared_ptr<Queue>> queues_;  ///< null: not served
+};
+
+}  // namespace asyncvm::virtio
