@@ -70,6 +70,10 @@ public:
     NetBackend& operator=(const NetBackend&) = delete;
     virtual ~NetBackend() = default;
 
+    /// Whether frames that come are kept for front(), or dropped as they come: at the start, and while no driver serves the
+    /// card. What front() has goes with `on` false.
+    virtual void keep_frames(bool on) = 0;
+
     /// The oldest frame that has come; empty if there is none. Valid until the caller suspends, or calls pop().
     [[nodiscard]] virtual std::span<const std::byte> front() = 0;
     /// Lets the frame of front() go. While there is one.
@@ -90,8 +94,10 @@ public:
     /// Whether the other side is there.
     [[nodiscard]] virtual bool link_up() const noexcept = 0;
 
-    /// Notified when front(), has_room() or link_up() may say something else.
+    /// Notified when front() or has_room() may say something else.
     [[nodiscard]] Event& changed() noexcept { return changed_; }
+    /// Notified when link_up() may say something else.
+    [[nodiscard]] Event& link_changed() noexcept { return link_changed_; }
 
     struct Traffic {
         std::uint64_t sent = 0;      ///< frames from the guest
@@ -112,6 +118,7 @@ protected:
 
 private:
     Event changed_;
+    Event link_changed_;
 };
 
 /// What a back end gets from the program.

@@ -45,8 +45,26 @@ awaitable<void> PacketBackend::watch(std::shared_ptr<PacketBackend> self) {
         }
         co_await wait_for(self->descriptor_, Watched::wait_read);
         self->empty_ = false;
-        self->changed().notify();
+        if (self->keeps_) {
+            self->changed().notify();
+        } else {
+            self->drop_frames();
+        }
     }
+}
+
+void PacketBackend::keep_frames(bool on) {
+    keeps_ = on;
+    if (!on) drop_frames();
+}
+
+/// At most so many that the loop's other work does not wait for long.
+void PacketBackend::drop_frames() {
+    constexpr unsigned most = 256;
+    for (unsigned i = 0; i < most && !front().empty(); ++i) length_ = 0;
+    length_ = 0;
+    empty_ = true;
+    state_.notify();
 }
 
 std::span<const std::byte> PacketBackend::front() {
@@ -106,6 +124,7 @@ void PacketBackend::close() noexcept {
     if (file_) file_->reset();
     state_.notify();
     changed().notify();
+    link_changed().notify();
 }
 
 std::shared_ptr<NetBackend> open_datagrams(const NetSpec& spec, NetEnvironment environment) {

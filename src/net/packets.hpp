@@ -26,6 +26,7 @@ public:
     /// After the constructor, once.
     void start();
 
+    void keep_frames(bool on) override;
     [[nodiscard]] std::span<const std::byte> front() override;
     void pop() override;
     bool send(std::span<const std::span<const std::byte>> pieces) override;
@@ -35,6 +36,7 @@ public:
     [[nodiscard]] std::string description() const override { return description_; }
 
 private:
+    void drop_frames();
     static awaitable<void> watch(std::shared_ptr<PacketBackend> self);
 
     NetEnvironment environment_;
@@ -46,7 +48,8 @@ private:
     std::size_t length_ = 0;           ///< of the frame that front() shows; 0: none
     std::vector<std::byte> together_;  ///< a frame whose pieces are too many for one call
     Event state_;
-    bool empty_ = true;  ///< the kernel has no frame: the descriptor is watched
+    bool empty_ = true;   ///< the kernel has no frame: the descriptor is watched
+    bool keeps_ = false;  ///< keep_frames()
     bool closed_ = false;
 };
 

@@ -63,6 +63,16 @@ void StreamBackend::spawn(awaitable<void> work) {
 
 void StreamBackend::log(std::string_view text) const { environment_.log(fmt::format("{}: {}", environment_.label, text)); }
 
+void StreamBackend::keep_frames(bool on) {
+    keeps_ = on;
+    if (!on) drop_frames();
+}
+
+void StreamBackend::drop_frames() {
+    while (!in_.front().empty()) in_.pop();
+    if (std::exchange(waits_for_room_, false)) state_.notify();
+}
+
 void StreamBackend::pop() {
     in_.pop();
     ++traffic_.received;
@@ -123,7 +133,7 @@ bool StreamBackend::attach(UniqueFd fd) {
         return false;
     }
     (void)fd.release();
-    changed().notify();
+    link_changed().notify();
     return true;
 }
 
@@ -135,6 +145,7 @@ void StreamBackend::detach() {
     rest_ = false;
     state_.notify();
     changed().notify();
+    link_changed().notify();
 }
 
 awaitable<std::string> StreamBackend::find_peer(std::shared_ptr<StreamBackend> self, UniqueFd& fd) {
@@ -165,6 +176,7 @@ awaitable<std::string> StreamBackend::read(std::shared_ptr<StreamBackend> self) 
         if (got > 0) {
             const bool had_frame = !self->in_.front().empty();
             const bool understood = self->in_.filled(static_cast<std::size_t>(got));
+            if (!self->keeps_) self->drop_frames();
             if (!had_frame && !self->in_.front().empty()) self->changed().notify();
             if (!understood) {
                 co_return fmt::format("a frame of {} bytes can't be ({} to {} can)", self->in_.wrong_length(), least_frame,
@@ -229,6 +241,7 @@ void StreamBackend::close() noexcept {
     companion_.reset();
     state_.notify();
     changed().notify();
+    link_changed().notify();
 }
 
 }  // namespace asyncvm

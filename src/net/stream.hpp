@@ -29,6 +29,7 @@ public:
     /// After the constructor, once.
     void start();
 
+    void keep_frames(bool on) override;
     [[nodiscard]] std::span<const std::byte> front() override { return in_.front(); }
     void pop() override;
     bool send(std::span<const std::span<const std::byte>> pieces) override;
@@ -52,6 +53,7 @@ private:
     static awaitable<void> pause(std::shared_ptr<StreamBackend> self);
     [[nodiscard]] bool attach(UniqueFd fd);
     void detach();
+    void drop_frames();
     void log(std::string_view text) const;
     void spawn(awaitable<void> work);
 
@@ -67,8 +69,9 @@ private:
     std::optional<Watched> socket_;
     FrameReader in_;
     FrameWriter out_;
-    Event state_;        ///< what the back end's own coroutines wait for
-    bool rest_ = false;  ///< the kernel has not taken all of out_
+    Event state_;         ///< what the back end's own coroutines wait for
+    bool rest_ = false;   ///< the kernel has not taken all of out_
+    bool keeps_ = false;  ///< keep_frames()
     bool closed_ = false;
     bool waits_for_room_ = false;  ///< in_ is full
 };

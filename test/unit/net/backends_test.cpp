@@ -179,6 +179,35 @@ BOOST_AUTO_TEST_CASE(without_a_peer_and_with_wrong_lengths_frames_are_dropped_an
     BOOST_TEST(backend->traffic().sent == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(frames_go_while_nobody_keeps_them) {
+    NetFixture net;
+    const auto a = net.directory.file("a");
+    const auto b = net.directory.file("b");
+    const auto path = net.directory.file("net");
+    const std::array pairs{
+        std::pair{net.open("stream:unix:" + path + ",server"), net.open("stream:unix:" + path)},
+        std::pair{net.open("dgram:unix:" + a + ",remote=" + b), net.open("dgram:unix:" + b + ",remote=" + a)}};
+    for (const auto& [one, other] : pairs) {
+        BOOST_REQUIRE(net.eventually([&, &sender = one, &taker = other] { return sender->link_up() && taker->link_up(); }));
+        const auto send = [&, &sender = one](unsigned number) {
+            NetFixture::send(*sender, frame_of(60, number));
+            sender->flush();
+            net.loop.poll();
+        };
+        other->keep_frames(false);
+        send(1);
+        other->keep_frames(true);
+        send(2);
+        BOOST_TEST((net.receive(*other) == frame_of(60, 2)));
+        // What has come and was not taken goes as well.
+        send(3);
+        other->keep_frames(false);
+        other->keep_frames(true);
+        send(4);
+        BOOST_TEST((net.receive(*other) == frame_of(60, 4)));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_slow_peer_bounds_the_buffer_and_gets_all_that_was_taken) {
     NetFixture net;
     const auto path = net.directory.file("net");

@@ -57,8 +57,10 @@ public:
     Directory directory;
 
     std::shared_ptr<NetBackend> open(std::string_view spec) {
-        return open_net(parse_net_spec(spec),
-                        {.loop = loop, .log = [this](std::string_view line) { lines.emplace_back(line); }});
+        auto backend = open_net(parse_net_spec(spec),
+                                {.loop = loop, .log = [this](std::string_view line) { lines.emplace_back(line); }});
+        backend->keep_frames(true);
+        return backend;
     }
 
     /// Turns the loop until `condition` holds.
