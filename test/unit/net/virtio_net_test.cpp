@@ -1,6 +1,6 @@
 // The network card: frames between rings and a back end that the test holds.
 #define BOOST_TEST_MODULE virtio_net
-#include "mmio_driver.hpp"
+#include "../virtio/mmio_driver.hpp"
 
 #include <asyncvm/virtio_net.hpp>
 
