@@ -41,7 +41,8 @@ bool Runner::start(const std::shared_ptr<Job>& job) {
     return true;
 }
 
-awaitable<void> Runner::finish(std::shared_ptr<Job> job) {
+// It starts the job itself: if it did so before, a coroutine that is cancelled already would never get to the guard.
+awaitable<bool> Runner::run(std::shared_ptr<Job> job) {
     struct Guard {
         Guard(Runner& r, const Job& j) : runner(r), waited_for(j) {}
         Guard(const Guard&) = delete;
@@ -52,8 +53,10 @@ awaitable<void> Runner::finish(std::shared_ptr<Job> job) {
         Runner& runner;
         const Job& waited_for;
     };
+    if (!start(job)) co_return false;
     const Guard guard(*this, *job);
     co_await job->wait_to_end();
+    co_return true;
 }
 
 void Runner::listen() {

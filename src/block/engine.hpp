@@ -40,14 +40,12 @@ class Runner : public std::enable_shared_from_this<Runner> {
 public:
     Runner(asio::io_context& loop, std::unique_ptr<Engine> engine);
 
-    /// Whether the engine takes the job. The caller then awaits finish().
-    [[nodiscard]] bool start(const std::shared_ptr<Job>& job);
-
-    /// Completes when the engine has finished with the job, also if the coroutine is cancelled. Destroyed before, it blocks
-    /// until then.
-    [[nodiscard]] awaitable<void> finish(std::shared_ptr<Job> job);
+    /// Performs the job. Completes when the engine has finished with it, also if the coroutine is cancelled; destroyed
+    /// before, it blocks until then. False: the engine does not take it.
+    [[nodiscard]] awaitable<bool> run(std::shared_ptr<Job> job);
 
 private:
+    [[nodiscard]] bool start(const std::shared_ptr<Job>& job);
     void listen();
     void collect();
     void wait_for(const Job& job) noexcept;

@@ -87,10 +87,8 @@ bool FileBackend::is_aligned(const Job& job) const noexcept {
 }
 
 awaitable<std::error_code> FileBackend::run(std::shared_ptr<Job> job) {
-    const bool started = ring_ && ring_->start(job);
-    if (started) {
-        co_await ring_->finish(job);
-    }
+    bool started = false;
+    if (ring_) started = co_await ring_->run(job);
     const bool rest = !job->error && (!started || job->left != 0);
     if (rest) {
         // A OneShot completes once.
@@ -98,8 +96,7 @@ awaitable<std::error_code> FileBackend::run(std::shared_ptr<Job> job) {
         again->parts = std::move(job->parts);
         again->first = job->first;
         job = std::move(again);
-        static_cast<void>(pool_->start(job));
-        co_await pool_->finish(job);
+        co_await pool_->run(job);
     }
     errors_.note(operation_of(job->work), job->error);
     co_return job->error;

@@ -48,8 +48,8 @@ private:
 
 awaitable<void> one_job(std::shared_ptr<Runner> runner, bool& done) {
     auto job = std::make_shared<Job>(Job::Work::flush, -1, 0, 1);
-    BOOST_REQUIRE(runner->start(job));
-    co_await runner->finish(job);
+    const bool taken = co_await runner->run(job);
+    BOOST_REQUIRE(taken);
     done = true;
 }
 
@@ -77,6 +77,30 @@ BOOST_FIXTURE_TEST_CASE(a_cancelled_job_ends_when_the_engine_is_done_with_it, Ru
     loop.run();
     BOOST_TEST(done);
     BOOST_TEST(ended);
+}
+
+namespace {
+
+awaitable<void> two_jobs(std::shared_ptr<Runner> runner) {
+    co_await runner->run(std::make_shared<Job>(Job::Work::flush, -1, 0, 1));
+    co_await runner->run(std::make_shared<Job>(Job::Work::flush, -1, 0, 1));
+}
+
+}  // namespace
+
+// What starts after a cancellation would use memory that nobody keeps any more.
+BOOST_FIXTURE_TEST_CASE(after_a_cancellation_nothing_starts, Running) {
+    bool ended = false;
+    asio::cancellation_signal cancel;
+    asio::co_spawn(loop, two_jobs(runner),
+                   asio::bind_cancellation_slot(cancel.slot(), [&](const std::exception_ptr&) { ended = true; }));
+    loop.poll();
+    cancel.emit(asio::cancellation_type::all);
+    engine->end_all();
+    loop.restart();
+    loop.run();
+    BOOST_TEST(ended);
+    BOOST_TEST(engine->jobs.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_is_destroyed_with_its_loop_is_waited_for) {
@@ -109,8 +133,8 @@ BOOST_FIXTURE_TEST_CASE(what_starts_in_one_turn_of_the_loop_is_submitted_at_once
 namespace {
 
 awaitable<std::error_code> pool_job(std::shared_ptr<Runner> runner, std::shared_ptr<Job> job) {
-    BOOST_REQUIRE(runner->start(job));
-    co_await runner->finish(job);
+    const bool taken = co_await runner->run(job);
+    BOOST_REQUIRE(taken);
     co_return job->error;
 }
 
