@@ -16,9 +16,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+namespace asyncvm {
+class BlockBackend;
+}
 
 namespace asyncvm::virtio {
 
@@ -160,5 +165,10 @@ inline constexpr std::uint64_t mmio_size = 0x1000;
 
 /// An entropy source. docs/devices/virtio-rng.md
 [[nodiscard]] std::shared_ptr<Device> make_rng();
+
+/// A disk: `disk` belongs to this device alone, `serial` is what the driver reads as its ID (longest_disk_serial characters
+/// at most). More than one queue is of use to guests with several vCPUs. docs/devices/virtio-blk.md
+[[nodiscard]] std::shared_ptr<Device> make_blk(std::shared_ptr<BlockBackend> disk, const std::string& serial,
+                                               unsigned queues = 1);
 
 }  // namespace asyncvm::virtio
