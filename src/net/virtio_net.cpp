@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 namespace asyncvm::virtio {
@@ -58,6 +59,8 @@ public:
         space[mac_size] = std::byte{backend_->link_up()};
         return space;
     }
+
+    void attached(const DeviceContext& context) override { gate_ = context.gate; }
 
     [[nodiscard]] awaitable<void> serve(Queue& queue) override {
         if (queue.index() == receive_queue) return receive(queue);
@@ -139,7 +142,9 @@ private:
     awaitable<void> transmit(Queue& queue) {
         std::vector<std::span<const std::byte>> pieces;
         for (unsigned frames = 1;; ++frames) {
-            auto next = queue.try_pop();
+            // Nothing is taken while the machine is paused.
+            std::optional<Chain> next;
+            if (gate_->is_open()) next = queue.try_pop();
             if (!next) {
                 // The kernel gets a batch at once.
                 backend_->flush();
@@ -209,6 +214,7 @@ private:
     }
 
     std::shared_ptr<NetBackend> backend_;
+    std::shared_ptr<PauseGate> gate_;
     MacAddress own_mac_;
     NetState state_;
 };

@@ -8,6 +8,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +27,11 @@ public:
     static constexpr unsigned irq = 16;
     static constexpr std::uint64_t ram = 0x40000;
 
-    explicit MmioDriver(std::shared_ptr<Device> of) : device(make_mmio(std::move(of), irq)) {
+    explicit MmioDriver(std::shared_ptr<Device> of) : MmioDriver([&of](asio::io_context&) { return std::move(of); }) {}
+
+    /// `make` gets the loop.
+    explicit MmioDriver(const std::function<std::shared_ptr<Device>(asio::io_context&)>& make)
+        : device(make_mmio(make(loop), irq)) {
         device->attached({.memory = memory,
                           .loop = loop,
                           .log = [this](std::string_view line) { log.emplace_back(line); },
