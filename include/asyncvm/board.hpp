@@ -11,8 +11,10 @@
 #include <asyncvm/boot.hpp>
 #include <asyncvm/devices.hpp>
 #include <asyncvm/memory_map.hpp>
+#include <asyncvm/virtio.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,9 +31,22 @@ struct PcDescription {
     /// Whether ACPI names the keyboard controller, on whose keyboard nobody types. Without it Linux leaves the controller
     /// alone, which saves it about a hundred accesses; kernels that do not ask ACPI find it all the same.
     bool announce_keyboard = false;
+    /// 0 to most_virtio_devices: ACPI names that many, from slot 0 on; add_virtio_device() attaches them.
+    unsigned virtio_devices = 0;
     bool acpi = true;
     bool mp_table = true;
 };
+
+inline constexpr unsigned most_virtio_devices = 32;
+
+/// Where a machine, pc or flat, has its virtio device number `slot`, which is less than most_virtio_devices.
+struct VirtioPlace {
+    AddressRange memory;
+    unsigned irq;  ///< its GSI: an input of the IOAPIC that no ISA interrupt has
+};
+[[nodiscard]] constexpr VirtioPlace virtio_place(unsigned slot) noexcept {
+    return {.memory = {.first = 0xfeb0'0000 + slot * virtio::mmio_size, .size = virtio::mmio_size}, .irq = 16 + slot % 8};
+}
 
 /// What the flat machine tells a guest that asks: its RAM, and no tables. `ram_size` in bytes. Pure.
 [[nodiscard]] BootSurroundings flat_surroundings(std::uint64_t ram_size, unsigned cpus);
@@ -47,5 +62,9 @@ struct PcDescription {
 /// Attaches what a pc machine has besides its serial ports, before the guest runs, on the thread of the machine. Throws as
 /// add_device() and pc_surroundings().
 void add_pc_devices(const DeviceHost& host, const PcDescription& description);
+
+/// Attaches `device`, which is not null, at its place as virtio-mmio. Throws Error(usage) if there is no such slot or
+/// another device is there.
+void add_virtio_device(const DeviceHost& host, unsigned slot, std::shared_ptr<virtio::Device> device);
 
 }  // namespace asyncvm

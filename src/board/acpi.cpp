@@ -136,6 +136,11 @@ std::vector<std::byte> make_dsdt(std::span<const AcpiDevice> devices) {
                 {resources, aml::io_ports(static_cast<std::uint16_t>(range.first), static_cast<std::uint8_t>(range.size))});
         }
         if (device.irq) resources = aml::join({resources, aml::isa_interrupt(*device.irq)});
+        if (device.memory) {
+            resources = aml::join({resources, aml::memory(static_cast<std::uint32_t>(device.memory->first),
+                                                          static_cast<std::uint32_t>(device.memory->size))});
+        }
+        if (device.gsi) resources = aml::join({resources, aml::level_interrupt(*device.gsi)});
         constexpr unsigned present = 0xf;  // there, enabled, shown, working
         const aml::Code uid = device.uid ? aml::name("_UID", aml::integer(*device.uid)) : aml::Code{};
         bus = aml::join({bus, aml::device(device.name, aml::join({aml::name("_HID", aml::hardware_id(device.hardware_id)),

@@ -14,11 +14,13 @@ namespace asyncvm::board {
 
 /// A device that the DSDT names.
 struct AcpiDevice {
-    std::string name;                 ///< four characters at most: "COM1"
-    std::string hardware_id;          ///< "PNP0501"
-    std::optional<unsigned> uid{};    ///< tells devices of one kind apart
-    std::vector<AddressRange> ports;  ///< each has 255 ports at most
-    std::optional<unsigned> irq{};    ///< an ISA interrupt
+    std::string name;                      ///< four characters at most: "COM1"
+    std::string hardware_id;               ///< "PNP0501"
+    std::optional<unsigned> uid{};         ///< tells devices of one kind apart
+    std::vector<AddressRange> ports;       ///< each has 255 ports at most
+    std::optional<unsigned> irq{};         ///< an ISA interrupt
+    std::optional<AddressRange> memory{};  ///< below 4 GiB
+    std::optional<unsigned> gsi{};         ///< an interrupt that is level-triggered, active high
 };
 
 struct AcpiDescription {

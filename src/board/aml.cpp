@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint8_t zero_op = 0x00, one_op = 0x01, name_op = 0x08, byte_prefix = 0x0a, word_prefix = 0x0b,
                        dword_prefix = 0x0c, string_prefix = 0x0d, qword_prefix = 0x0e, scope_op = 0x10, buffer_op = 0x11,
                        package_op = 0x12, extended_prefix = 0x5b, device_op = 0x82, root_char = '\\';
-constexpr std::uint8_t irq_tag = 0x22, io_tag = 0x47, end_tag = 0x79;
+constexpr std::uint8_t irq_tag = 0x22, io_tag = 0x47, end_tag = 0x79, memory_tag = 0x86, interrupt_tag = 0x89;
 constexpr std::size_t name_size = 4;
 
 Code take(const TableBytes& bytes) { return bytes.bytes(); }
@@ -121,6 +121,20 @@ Code io_ports(std::uint16_t first, std::uint8_t size) {
 Code isa_interrupt(unsigned irq) {
     TableBytes result;
     return take(result.u8(irq_tag).u16(static_cast<std::uint16_t>(1u << irq)));
+}
+
+Code memory(std::uint32_t first, std::uint32_t size) {
+    constexpr std::uint8_t read_and_write = 1;
+    constexpr std::uint16_t length = 9;
+    TableBytes result;
+    return take(result.u8(memory_tag).u16(length).u8(read_and_write).u32(first).u32(size));
+}
+
+Code level_interrupt(std::uint32_t gsi) {
+    constexpr std::uint8_t consumer = 1 << 0, shared = 1 << 3, count = 1;  // bits 1 and 2 are 0: level, active high
+    constexpr std::uint16_t length = 6;
+    TableBytes result;
+    return take(result.u8(interrupt_tag).u16(length).u8(consumer | shared).u8(count).u32(gsi));
 }
 
 Code resource_template(const Code& descriptors) {

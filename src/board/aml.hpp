@@ -32,6 +32,10 @@ using Code = std::vector<std::byte>;
 [[nodiscard]] Code io_ports(std::uint16_t first, std::uint8_t size);
 /// An ISA interrupt: edge-triggered, active high. `irq` is less than 16.
 [[nodiscard]] Code isa_interrupt(unsigned irq);
+/// `size` bytes of memory from `first` on, which can be read and written.
+[[nodiscard]] Code memory(std::uint32_t first, std::uint32_t size);
+/// A global system interrupt: level-triggered, active high, perhaps shared.
+[[nodiscard]] Code level_interrupt(std::uint32_t gsi);
 [[nodiscard]] Code resource_template(const Code& descriptors);
 
 }  // namespace asyncvm::board::aml

@@ -56,6 +56,9 @@ void check(const PcDescription& description) {
     if (description.serial_ports > com_ports.size()) {
         refuse("serial ports", description.serial_ports, 0, static_cast<unsigned>(com_ports.size()));
     }
+    if (description.virtio_devices > most_virtio_devices) {
+        refuse("virtio devices", description.virtio_devices, 0, most_virtio_devices);
+    }
 }
 
 /// What a BIOS leaves behind: the serial ports, the equipment word with their number, and the size of conventional memory in
@@ -116,6 +119,15 @@ AcpiDescription describe(const PcDescription& description) {
                                   .ports = {ports.begin(), ports.end()},
                                   .irq = row.irq});
     }
+    for (unsigned slot = 0; slot < description.virtio_devices; ++slot) {
+        const VirtioPlace place = virtio_place(slot);
+        tables.devices.push_back({.name = fmt::format("VR{:02X}", slot),
+                                  .hardware_id = "LNRO0005",
+                                  .uid = slot,
+                                  .ports = {},
+                                  .memory = place.memory,
+                                  .gsi = place.irq});
+    }
     return tables;
 }
 
@@ -151,6 +163,14 @@ void add_pc_devices(const DeviceHost& host, const PcDescription& description) {
         const auto device = row.make ? row.make(description) : kind.make(DeviceOptions(request), host);
         for (const AddressRange& range : board::ports_of(row)) host.ports.attach(range, device);
     }
+}
+
+void add_virtio_device(const DeviceHost& host, unsigned slot, std::shared_ptr<virtio::Device> device) {
+    if (slot >= most_virtio_devices) {
+        throw Error(ErrorKind::usage, fmt::format("a machine has {} virtio devices at most", most_virtio_devices));
+    }
+    const VirtioPlace place = virtio_place(slot);
+    host.mmio.attach(place.memory, virtio::make_mmio(std::move(device), place.irq));
 }
 
 }  // namespace asyncvm

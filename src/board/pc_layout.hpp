@@ -1,6 +1,7 @@
 /// Where things are on the pc machine: every address and number that more than one part of it has to know.
 #pragma once
 
+#include <asyncvm/board.hpp>
 #include <asyncvm/guest_memory.hpp>
 
 #include <cstdint>
@@ -23,6 +24,10 @@ inline constexpr std::uint64_t extended_memory = 0x10'0000;
 // RAM, as GuestMemory has it.
 inline constexpr std::uint64_t low_ram_limit = GuestMemory::low_limit;
 inline constexpr std::uint64_t high_ram = GuestMemory::high_base;
+
+// Virtio devices: virtio_place() in <asyncvm/board.hpp>.
+inline constexpr std::uint64_t virtio_base = virtio_place(0).memory.first;
+inline constexpr std::uint64_t virtio_size = most_virtio_devices * virtio::mmio_size;
 
 // Interrupt controllers, as KVM makes them.
 inline constexpr std::uint32_t ioapic_address = 0xfec0'0000;

@@ -64,6 +64,7 @@ The machine:
                           interrupts), or KVM where it can be used (default)
   --posted-writes on|off  collect bursts of writes that need no answer (default), or
                           stop the guest for each: all are exits, and in the report
+  --rng                   an entropy device (virtio-rng)
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated
   --no-defaults           no device but those that are named: no serial port without

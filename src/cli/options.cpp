@@ -202,6 +202,7 @@ Options parse_options(int argc, const char* const* argv) {
     options.serials = serials(raw);
     options.verbose = raw.verbose;
     options.statistics = raw.stats;
+    options.rng = raw.rng;
     if (!raw.load.empty()) options.load = parse_address(raw.load.back(), "--load");
     if (!raw.entry.empty()) options.entry = parse_address(raw.entry.back(), "--entry");
     if (!raw.mode.empty()) options.mode = parse_mode(raw.mode.back());

@@ -52,6 +52,7 @@ struct Options {
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
     bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
+    bool rng = false;         ///< the machine has an entropy device
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool posted_writes = true;

@@ -19,13 +19,10 @@ struct Flag {
 };
 
 constexpr Flag flag_options[] = {
-    {"-h,--help", &RawOptions::help},
-    {"--version", &RawOptions::version},
-    {"-v,--verbose", &RawOptions::verbose},
-    {"--no-defaults", &RawOptions::no_defaults},
-    {"--stats", &RawOptions::stats},
-    {"--probe", &RawOptions::probe},
-    {"--probe-lines", &RawOptions::probe_lines},
+    {"-h,--help", &RawOptions::help},       {"--version", &RawOptions::version},
+    {"-v,--verbose", &RawOptions::verbose}, {"--no-defaults", &RawOptions::no_defaults},
+    {"--stats", &RawOptions::stats},        {"--rng", &RawOptions::rng},
+    {"--probe", &RawOptions::probe},        {"--probe-lines", &RawOptions::probe_lines},
 };
 
 struct Value {
@@ -66,7 +63,7 @@ constexpr std::string_view names[] = {
     "--load",         "--entry",    "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
-    "--disk",         "--firmware", "--reboot",        "--on-halt"};
+    "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

@@ -13,6 +13,7 @@ struct RawOptions {
     bool version = false;
     bool verbose = false;
     bool stats = false;
+    bool rng = false;
     bool no_defaults = false;
     bool probe = false;
     bool probe_lines = false;

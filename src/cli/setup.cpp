@@ -1,5 +1,6 @@
 #include "cli/setup.hpp"
 
+#include "cli/virtio_devices.hpp"
 #include "devices/catalogue.hpp"
 
 #include <asyncvm/error.hpp>
@@ -113,6 +114,7 @@ PcDescription pc_description(const Options& options) {
     pc.ram_size = options.memory_size;
     pc.cpus = options.cpus;
     pc.serial_ports = static_cast<unsigned>(options.serials.size());
+    pc.virtio_devices = count_virtio_devices(options);
     // --no-defaults takes away what both machines have.
     for (const auto& request : plan_devices({}, true)) {
         if (!asks_for(options, request.name)) pc.without.push_back(request.name);

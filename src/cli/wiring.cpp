@@ -5,6 +5,7 @@
 #include <asyncvm/open_chardev.hpp>
 #include "bus/io_bus.hpp"
 #include "cli/stream_check.hpp"
+#include "cli/virtio_devices.hpp"
 #include "devices/catalogue.hpp"
 #include "devices/device_kind.hpp"
 
@@ -12,6 +13,8 @@
 #include <asyncvm/guest_memory.hpp>
 
 #include <fmt/format.h>
+
+#include <utility>
 
 namespace asyncvm::cli {
 
@@ -66,6 +69,8 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
         current = &request;
         add_device(host, request);
     }
+    unsigned slot = 0;
+    for (auto& device : make_virtio_devices(options, wiring)) add_virtio_device(host, slot++, std::move(device));
 }
 
 void dry_run(const Options& options, const Setup& setup, asio::io_context& loop) {

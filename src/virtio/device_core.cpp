@@ -121,12 +121,14 @@ awaitable<void> DeviceCore::run() {
     } catch (...) {
         failure = std::current_exception();
     }
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
     // Nothing of the device may work on when this has ended.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     own_work.cancel();
     co_await stop_queues();
     co_await own_work.ended();
-    std::rethrow_exception(failure);
+    if (!cancelled) std::rethrow_exception(failure);
 }
 
 awaitable<void> DeviceCore::serve_commands() {

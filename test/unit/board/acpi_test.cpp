@@ -30,7 +30,13 @@ AcpiDescription full(unsigned cpus) {
                         {.name = "COM2", .hardware_id = "PNP0501", .uid = 2, .ports = {{0x2f8, 8}}, .irq = 3},
                         {.name = "RTC", .hardware_id = "PNP0B00", .ports = {{0x70, 2}}, .irq = 8},
                         {.name = "KBD", .hardware_id = "PNP0303", .ports = {{0x60, 1}, {0x64, 1}}, .irq = 1},
-                        {.name = "PEVT", .hardware_id = "QEMU0001", .ports = {{0x505, 1}}}}};
+                        {.name = "PEVT", .hardware_id = "QEMU0001", .ports = {{0x505, 1}}},
+                        {.name = "VR00",
+                         .hardware_id = "LNRO0005",
+                         .uid = 0,
+                         .ports = {},
+                         .memory = AddressRange{0xfeb0'0000, 0x1000},
+                         .gsi = 16}}};
 }
 
 bool iasl_is_there() { return std::system("command -v iasl >/dev/null 2>&1") == 0; }
@@ -191,9 +197,11 @@ BOOST_AUTO_TEST_CASE(iasl_takes_the_tables_apart_and_compiles_them_again_without
             BOOST_TEST(made.find("0 Errors, 0 Warnings") != std::string::npos, made);
         }
         const auto source = content(scratch.path / "DSDT.dsl");
-        for (const char* const part : {"Name (\\_S5, Package (0x04)", "Device (COM1)", "EisaId (\"PNP0501\")",
-                                       "Device (COM2)", "EisaId (\"PNP0B00\")", "EisaId (\"PNP0303\")", "\"QEMU0001\"",
-                                       "IRQNoFlags ()", "{4}", "0x0505,             // Range Minimum"}) {
+        for (const char* const part :
+             {"Name (\\_S5, Package (0x04)", "Device (COM1)", "EisaId (\"PNP0501\")", "Device (COM2)",
+              "EisaId (\"PNP0B00\")", "EisaId (\"PNP0303\")", "\"QEMU0001\"", "IRQNoFlags ()", "{4}", "\"LNRO0005\"",
+              "Memory32Fixed (ReadWrite", "0xFEB00000,", "Interrupt (ResourceConsumer, Level, ActiveHigh, Shared",
+              "0x00000010,", "0x0505,             // Range Minimum"}) {
             BOOST_TEST(source.find(part) != std::string::npos, part << " is not in\n" << source);
         }
         const auto fixed = content(scratch.path / "FACP.dsl");

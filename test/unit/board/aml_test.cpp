@@ -70,6 +70,11 @@ BOOST_AUTO_TEST_CASE(a_length_grows_by_a_byte_at_64_and_at_4096) {
     BOOST_TEST(length_of((1 << 20) - 7) == 4u);
 }
 
+BOOST_AUTO_TEST_CASE(memory_and_a_level_triggered_interrupt_are_resources_too) {
+    BOOST_TEST((aml::memory(0xfeb0'1000, 0x1000) == bytes({0x86, 9, 0, 1, 0x00, 0x10, 0xb0, 0xfe, 0x00, 0x10, 0, 0})));
+    BOOST_TEST((aml::level_interrupt(17) == bytes({0x89, 6, 0, 0x09, 1, 17, 0, 0, 0})));
+}
+
 BOOST_AUTO_TEST_CASE(resources_are_ports_and_an_interrupt_and_an_end) {
     const auto resources = aml::resource_template(aml::join({aml::io_ports(0x3f8, 8), aml::isa_interrupt(4)}));
     BOOST_TEST((resources == bytes({0x11, 0x10, 0x0a, 0x0d,                          // Buffer (13)

@@ -68,7 +68,8 @@ BOOST_AUTO_TEST_CASE(ram_goes_on_at_4_gib_from_3_gib_on) {
 
 BOOST_AUTO_TEST_CASE(what_the_machine_keeps_below_4_gib_is_reserved) {
     const auto map = pc_memory_map(mib);
-    for (const std::uint64_t address : {GuestMemory::boot_tables_base, GuestMemory::accelerator_pages_base,
+    for (const std::uint64_t address : {virtio_place(0).memory.first, virtio_place(31).memory.first + 0xfff,
+                                        GuestMemory::boot_tables_base, GuestMemory::accelerator_pages_base,
                                         GuestMemory::accelerator_pages_base + GuestMemory::accelerator_pages_size - 1}) {
         BOOST_TEST((kind_at(map, address) == MemoryKind::reserved));
     }

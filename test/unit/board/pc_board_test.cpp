@@ -59,7 +59,8 @@ BOOST_AUTO_TEST_CASE(numbers_out_of_their_range_are_refused_by_name) {
     BOOST_TEST(refusal({.cpus = 0}) == "a pc machine has 1 to 255 CPUs, not 0");
     BOOST_TEST(refusal({.cpus = 256}) == "a pc machine has 1 to 255 CPUs, not 256");
     BOOST_TEST(refusal({.serial_ports = 5}) == "a pc machine has 0 to 4 serial ports, not 5");
-    BOOST_TEST(refusal({.cpus = 255, .serial_ports = 4}) == "it is not refused");
+    BOOST_TEST(refusal({.virtio_devices = 33}) == "a pc machine has 0 to 32 virtio devices, not 33");
+    BOOST_TEST(refusal({.cpus = 255, .serial_ports = 4, .virtio_devices = 32}) == "it is not refused");
 }
 
 BOOST_AUTO_TEST_CASE(every_device_of_the_table_is_on_the_bus) {
@@ -107,6 +108,20 @@ BOOST_AUTO_TEST_CASE(acpi_has_each_device_with_a_name_at_the_ports_where_it_is) 
         const auto fewer = describe({.without = {std::string(row.kind)}, .announce_keyboard = true}).devices;
         BOOST_TEST((std::ranges::find(fewer, row.acpi_name, &AcpiDevice::name) == fewer.end()));
     }
+}
+
+BOOST_AUTO_TEST_CASE(acpi_has_each_virtio_device_where_it_is_attached) {
+    const auto devices = describe({.serial_ports = 0, .without = {"rtc", "i8042", "pvpanic"}, .virtio_devices = 10}).devices;
+    BOOST_REQUIRE_EQUAL(devices.size(), 10u);
+    BOOST_TEST(devices[9].name == "VR09");
+    BOOST_TEST(devices[9].hardware_id == "LNRO0005");
+    BOOST_TEST(devices[9].gsi.value() == 17u);
+    Board board({});
+    add_virtio_device(board.host, 9, virtio::make_rng());
+    BOOST_TEST(board.mmio.device_name(devices[9].memory->first) == "virtio-rng");
+    BOOST_TEST(board.mmio.device_name(devices[9].memory->first + 0xfff) == "virtio-rng");
+    BOOST_CHECK_THROW(add_virtio_device(board.host, 32, virtio::make_rng()), Error);
+    BOOST_CHECK_THROW(add_virtio_device(board.host, 9, virtio::make_rng()), Error);
 }
 
 BOOST_AUTO_TEST_CASE(the_fixed_table_knows_what_is_left_out) {

@@ -210,4 +210,20 @@ BOOST_AUTO_TEST_CASE(addresses_beside_the_ram_are_free) {
     BOOST_TEST(dry_run_error({"--mode", "64", "--device", "counter,mmio=0xfffc0000", "g"}) == "(no error)");
 }
 
+BOOST_AUTO_TEST_CASE(virtio_devices_are_where_the_tables_say) {
+    for (const auto* const machine : {"flat", "pc"}) {
+        Fixture fixture;
+        const std::vector<std::string> arguments{"--rng", "--machine", machine, "g"};
+        fixture.attach(arguments, guess_setup(parse(arguments)));
+        BOOST_TEST(fixture.mmio.device_name(0xfeb0'0000) == "virtio-rng");
+        BOOST_TEST(fixture.mmio.device_name(0xfeb0'1000) == "");
+        BOOST_TEST(pc_description(parse(arguments)).virtio_devices == 1u);
+    }
+    Fixture without;
+    without.attach({"g"});
+    BOOST_TEST(without.mmio.ranges().empty());
+    BOOST_TEST(pc_description(parse({"g"})).virtio_devices == 0u);
+    BOOST_TEST(dry_run_error({"--rng", "--device", "counter,mmio=0xfeb00000", "g"}).find("virtio-rng") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

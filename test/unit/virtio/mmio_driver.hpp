@@ -40,7 +40,10 @@ public:
                           .gate = surroundings.gate,
                           .irq = [this](unsigned line) { return IrqLine(surroundings.pins.at(line).pin); }});
         asio::co_spawn(loop, device->run(),
-                       asio::bind_cancellation_slot(stop_run.slot(), [this](std::exception_ptr) { run_ended = true; }));
+                       asio::bind_cancellation_slot(stop_run.slot(), [this](std::exception_ptr failure) {
+                           BOOST_TEST(!failure);
+                           run_ended = true;
+                       }));
         poll();
     }
 
