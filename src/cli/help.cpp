@@ -28,7 +28,6 @@ The guest, if it is a kernel:
   --module FILE[,ARGS]    a Multiboot or PVH module; can be repeated
   --format FORMAT         what the file is, if not what it says: flat, elf, pvh,
                           multiboot, multiboot2, bzimage, boot, firmware
-  --disk FILE             what a boot sector reads, read-only (default: GUEST itself)
   --firmware FILE         what the processor starts after a reset, in place of GUEST:
                           64 to 256 KiB that end at 4 GiB, such as SeaBIOS
 
@@ -65,6 +64,10 @@ The machine:
   --posted-writes on|off  collect bursts of writes that need no answer (default), or
                           stop the guest for each: all are exits, and in the report
   --rng                   an entropy device (virtio-rng)
+  --disk FILE[,OPTION]... a disk (virtio-blk): a raw image, a block device, or
+                          nbd:unix:PATH; options ro, snapshot, serial=ID and
+                          cache=writeback|none; can be repeated. The first one of a
+                          boot sector is what it reads (default: GUEST itself)
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated
   --no-defaults           no device but those that are named: no serial port without

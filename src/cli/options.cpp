@@ -171,7 +171,32 @@ std::vector<std::string> serials(const RawOptions& raw) {
     return raw.serial;
 }
 
+/// INT 13h reads a file, and that is all.
+void check_bios_disk(const Options& options) {
+    const DiskSpec* const disk = bios_disk(options);
+    if (disk == nullptr) return;
+    if (disk->kind != DiskSpec::Kind::file) {
+        fail(fmt::format("--disk {}: a boot sector reads its disk from a file (the first --disk is the boot sector's)",
+                         disk->source));
+    }
+    if (disk->snapshot || disk->direct || !disk->serial.empty()) {
+        fail(
+            fmt::format("--disk {}: a boot sector's disk is read-only, through the page cache and without a serial number "
+                        "(drop the options; the first --disk is the boot sector's)",
+                        disk->source));
+    }
+}
+
 }  // namespace
+
+const DiskSpec* bios_disk(const Options& options) noexcept {
+    const bool is_one = options.format == BootFormat::boot_sector && !options.disks.empty();
+    return is_one ? &options.disks.front() : nullptr;
+}
+
+std::span<const DiskSpec> virtio_disks(const Options& options) noexcept {
+    return std::span(options.disks).subspan(bios_disk(options) != nullptr ? 1 : 0);
+}
 
 Options parse_options(int argc, const char* const* argv) {
     const auto raw = split_command_line(argc, argv);
@@ -228,10 +253,11 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.append.empty()) options.append = raw.append.back();
     for (const auto& text : raw.module) options.modules.push_back(parse_module(text));
     if (!raw.initrd.empty()) options.initrd = raw.initrd.back();
-    if (!raw.disk.empty()) {
-        options.disk = raw.disk.back();
-        if (options.disk.empty()) fail("--disk needs a file (example: --disk disk.img)");
+    for (const auto& text : raw.disk) {
+        if (text.empty()) fail("--disk needs a file (example: --disk disk.img)");
+        options.disks.push_back(parse_disk_spec(text));
     }
+    check_bios_disk(options);
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     options.inspect = raw.inspect;

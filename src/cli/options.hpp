@@ -5,11 +5,13 @@
 #include "devices/device_request.hpp"
 
 #include <asyncvm/accelerator.hpp>
+#include <asyncvm/block.hpp>
 #include <asyncvm/boot.hpp>
 #include <asyncvm/loader.hpp>
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,7 +49,7 @@ struct Options {
     std::string append;
     std::vector<BootRequest::Module> modules;
     std::string initrd;
-    std::string disk;                     ///< of a boot sector; empty: its own file
+    std::vector<DiskSpec> disks;          ///< see bios_disk() and virtio_disks()
     bool restart = false;                 ///< a reset restarts the guest, instead of ending the program
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
     bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
@@ -59,6 +61,12 @@ struct Options {
     bool verbose = false;
     bool statistics = false;
 };
+
+/// The disk that a boot sector reads in place of its own file: the first of --disk, if the guest is one. Null: none.
+[[nodiscard]] const DiskSpec* bios_disk(const Options& options) noexcept;
+
+/// The disks that are virtio devices: all others.
+[[nodiscard]] std::span<const DiskSpec> virtio_disks(const Options& options) noexcept;
 
 inline constexpr unsigned most_cpus = 255;  ///< an APIC ID has 8 bits, and 0xff is everybody
 

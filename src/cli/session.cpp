@@ -165,7 +165,8 @@ void Session::attach() {
                     .finish = [this](Outcome outcome) { machine_.finish(std::move(outcome)); },
                     .boot = boot_.get(),
                     .reset = options_.restart ? [this](std::string why) { restart(std::move(why)); } : PlatformRequest(),
-                    .log = make_log()});
+                    .log = make_log(),
+                    .loop = &loop_});
 }
 
 /// On the thread of the vCPU that asks, perhaps several times.

@@ -24,12 +24,6 @@ bool asks_for(const Options& options, std::string_view device) {
 
 void check_options(const Options& options, BootFormat format) {
     const std::string name = options.guest == "-" ? "the standard input" : options.guest;
-    if (!options.disk.empty() && format != BootFormat::boot_sector) {
-        refuse_option(
-            fmt::format("--disk is for boot sectors until there is a virtio disk, and {} has the format {} (is it a boot "
-                        "sector? Then add --format boot)",
-                        name, name_of(format)));
-    }
     const char* const for_kernels = !options.append.empty()    ? "--append"
                                     : !options.modules.empty() ? "--module"
                                     : !options.initrd.empty()  ? "--initrd"
@@ -103,7 +97,7 @@ BootRequest boot_request(const Options& options) {
             .command_line = options.append,
             .modules = options.modules,
             .initrd = options.initrd,
-            .disk = options.disk,
+            .disk = bios_disk(options) != nullptr ? bios_disk(options)->source : std::string(),
             .load = options.load.value_or(flat.load),
             .entry = options.entry,
             .mode = options.mode.value_or(flat.mode)};

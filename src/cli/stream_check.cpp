@@ -24,7 +24,9 @@ std::string where(const StreamRequest& request) {
 
 StreamCheck::StreamCheck(const Options& options) {
     if (options.guest != "-") add_input(options.guest, "the guest's file");
-    if (!options.disk.empty() && options.disk != "-") add_input(options.disk, "the guest's disk");
+    for (const DiskSpec& disk : options.disks) {
+        if (disk.kind == DiskSpec::Kind::file) add_input(disk.source, "the guest's disk");
+    }
     add_input("/dev/stdin", options.guest == "-" ? "the guest, from standard input" : "standard input");
 }
 

@@ -34,6 +34,7 @@ struct Wiring {
     const Boot* boot = nullptr;  ///< null in a dry run
     PlatformRequest reset{};     ///< empty: a reset ends the machine
     Log log{};
+    asio::io_context* loop = nullptr;  ///< the device loop; null in a dry run
 };
 
 /// Makes the devices and attaches them: serial ports first. Throws Error(usage), and what `open_stream` throws.

@@ -6,6 +6,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -34,6 +36,20 @@ std::string read_file(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/// What {disk} among a guest's arguments stands for.
+struct DiskImage {
+    DiskImage() {
+        std::ofstream file(path, std::ios::binary);
+        file << std::string(1 << 20, '\0');
+    }
+    DiskImage(const DiskImage&) = delete;
+    DiskImage& operator=(const DiskImage&) = delete;
+    ~DiskImage() { std::filesystem::remove(path); }
+
+    const std::filesystem::path path =
+        std::filesystem::temp_directory_path() / ("differential-disk-" + std::to_string(::getpid()));
+};
+
 struct Guest {
     std::string name;
     cli::Options options;
@@ -41,9 +57,10 @@ struct Guest {
     bool ends = true;
     bool flat = true;
 
-    explicit Guest(const std::filesystem::path& folder) : name(folder.filename()) {
+    Guest(const std::filesystem::path& folder, const DiskImage& disk) : name(folder.filename()) {
         std::istringstream words(read_file(folder / "arguments"));
         std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
+        std::ranges::replace(arguments, "{disk}", disk.path.string());
         arguments.push_back((std::filesystem::path(std::getenv("GUESTS")) / (name + ".bin")).string());
         options = cli::parse(arguments);
         input = read_file(folder / "input");
@@ -70,11 +87,12 @@ void run(const Guest& guest, std::unique_ptr<Accelerator> accelerator, Run& made
         streams[request.label] = stream;
         return stream;
     };
-    cli::attach_devices(
-        guest.options, {},
-        {.ports = machine.ports(), .mmio = machine.mmio(), .open_stream = open, .finish = [&](Outcome outcome) {
-             machine.finish(std::move(outcome));
-         }});
+    cli::attach_devices(guest.options, {},
+                        {.ports = machine.ports(),
+                         .mmio = machine.mmio(),
+                         .open_stream = open,
+                         .finish = [&](Outcome outcome) { machine.finish(std::move(outcome)); },
+                         .loop = &loop});
     const Mode mode = guest.options.mode.value_or(Mode::real16);
     const auto image = load_flat(machine.memory(), {.path = guest.options.guest, .mode = mode});
     for (unsigned cpu = 0; cpu < guest.options.cpus; ++cpu) {
@@ -101,7 +119,8 @@ BOOST_AUTO_TEST_CASE(every_guest_that_ends_does_the_same_on_both) {
     unsigned guests = 0;
     for (const auto& entry : std::filesystem::directory_iterator(std::getenv("GUEST_SOURCES"))) {
         if (!entry.is_directory()) continue;
-        const Guest guest(entry.path());
+        const DiskImage disk;
+        const Guest guest(entry.path(), disk);
         if (!guest.ends || !guest.flat) continue;
         BOOST_TEST_CONTEXT("guest " << guest.name) {
             Run kvm, unicorn;

@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(what_can_be_no_firmware_and_what_does_not_go_with_it_is_ref
     BOOST_TEST(large.err.find("firmware has 64 to 256 KiB") != std::string::npos, large.err);
     write_file(path, firmware(64 << 10, power_off));
     for (const auto& [option, value] :
-         {std::pair{"--format", "flat"}, {"--append", "quiet"}, {"--disk", "a"}, {"--load", "4K"}}) {
+         {std::pair{"--format", "flat"}, {"--append", "quiet"}, {"--load", "4K"}}) {
         const auto refused = run_asyncvm({"--firmware", path, option, value});
         BOOST_TEST(refused.code == 64, option << ": " << refused.err);
     }

@@ -33,17 +33,30 @@ BOOST_AUTO_TEST_CASE(a_guest_alone_gets_the_documented_defaults) {
 
 BOOST_AUTO_TEST_CASE(statistics_are_a_flag) { BOOST_TEST(parse({"--stats", "guest.bin"}).statistics); }
 
-BOOST_AUTO_TEST_CASE(a_disk_is_for_boot_sectors_only) {
-    const auto options = parse({"--disk", "disk.img", "guest.bin"});
-    BOOST_TEST(options.disk == "disk.img");
-    BOOST_TEST(boot_request(options).disk == "disk.img");
-    BOOST_TEST(set_up(options, BootFormat::boot_sector).boot_tables);
-    for (const auto format : {BootFormat::flat, BootFormat::elf, BootFormat::bzimage, BootFormat::multiboot}) {
-        const auto error = usage_error([&] { static_cast<void>(set_up(options, format)); });
-        BOOST_TEST(
-            error.find("--disk is for boot sectors until there is a virtio disk, and guest.bin has the format ") == 0u,
-            error);
+BOOST_AUTO_TEST_CASE(disks_are_virtio_devices_but_for_the_first_of_a_boot_sector) {
+    const auto options = parse({"--disk", "a.img,ro", "--disk", "nbd:unix:/b,serial=b", "guest.bin"});
+    BOOST_REQUIRE(options.disks.size() == 2u);
+    BOOST_TEST(options.disks[0].read_only);
+    BOOST_TEST(boot_request(options).disk == "");
+    BOOST_TEST(virtio_disks(options).size() == 2u);
+    BOOST_TEST(virtio_disks(options)[0].source == "a.img");
+    const auto boot = parse({"--format", "boot", "--disk", "a.img,ro", "--disk", "b.img", "guest.bin"});
+    BOOST_TEST(boot_request(boot).disk == "a.img");
+    BOOST_REQUIRE(virtio_disks(boot).size() == 1u);
+    BOOST_TEST(virtio_disks(boot)[0].source == "b.img");
+}
+
+BOOST_AUTO_TEST_CASE(a_boot_sectors_disk_is_a_file_without_options) {
+    for (const auto* const disk : {"a,snapshot", "a,serial=x", "a,cache=none", "nbd:unix:/a"}) {
+        const auto error = usage_error([&] { static_cast<void>(parse({"--format", "boot", "--disk", disk, "g"})); });
+        BOOST_TEST(error.find("the first --disk is the boot sector's") != std::string::npos, error);
     }
+}
+
+BOOST_AUTO_TEST_CASE(mistakes_in_a_disk_are_the_options) {
+    BOOST_TEST(usage_error([] {
+                   static_cast<void>(parse({"--disk", "a,rw", "g"}));
+               }).find("--disk a,rw: there is no option rw") == 0u);
     BOOST_TEST(usage_error([] { static_cast<void>(parse({"--disk", "", "guest.bin"})); }).find("--disk needs a file") == 0u);
 }
 

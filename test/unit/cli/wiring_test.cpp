@@ -219,6 +219,12 @@ BOOST_AUTO_TEST_CASE(virtio_devices_are_where_the_tables_say) {
         BOOST_TEST(fixture.mmio.device_name(0xfeb0'1000) == "");
         BOOST_TEST(pc_description(parse(arguments)).virtio_devices == 1u);
     }
+    Fixture disks;
+    disks.attach({"--rng", "--disk", "/nonexistent", "--disk", "nbd:unix:/nonexistent", "g"});
+    BOOST_TEST(disks.mmio.device_name(0xfeb0'0000) == "virtio-blk");
+    BOOST_TEST(disks.mmio.device_name(0xfeb0'1000) == "virtio-blk");
+    BOOST_TEST(disks.mmio.device_name(0xfeb0'2000) == "virtio-rng");
+    BOOST_TEST(pc_description(parse({"--rng", "--disk", "a", "--disk", "b", "g"})).virtio_devices == 3u);
     Fixture without;
     without.attach({"g"});
     BOOST_TEST(without.mmio.ranges().empty());
