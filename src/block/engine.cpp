@@ -30,15 +30,18 @@ bool Runner::start(const std::shared_ptr<Job>& job) {
     if (!engine_->start(*job)) return false;
     job->self = job;
     ++under_way_;
-    // Once for all that are started before the loop gets back to its work.
-    if (!std::exchange(submitting_, true)) {
-        asio::post(loop_, [runner = shared_from_this()] {
-            runner->submitting_ = false;
-            runner->engine_->submit();
-        });
-    }
+    submit_later();
     listen();
     return true;
+}
+
+/// Once for all that are started before the loop gets back to its work.
+void Runner::submit_later() {
+    if (std::exchange(submitting_, true)) return;
+    asio::post(loop_, [runner = shared_from_this()] {
+        runner->submitting_ = false;
+        if (!runner->engine_->submit()) runner->submit_later();
+    });
 }
 
 // It starts the job itself: if it did so before, a coroutine that is cancelled already would never get to the guard.

@@ -25,8 +25,8 @@ public:
 
     /// False: no more can be under way. The job stays where it is until it has been reaped.
     [[nodiscard]] virtual bool start(Job& job) noexcept = 0;
-    /// Jobs that were started may wait for this.
-    virtual void submit() noexcept {}
+    /// Jobs that were started may wait for this. False: call it again, the kernel has no room just now.
+    virtual bool submit() noexcept { return true; }
     /// Readable when there is something to reap.
     [[nodiscard]] virtual int descriptor() const noexcept = 0;
     /// Calls `done` for each job that has ended; never blocks.
@@ -46,6 +46,7 @@ public:
 
 private:
     [[nodiscard]] bool start(const std::shared_ptr<Job>& job);
+    void submit_later();
     void listen();
     void collect();
     void wait_for(const Job& job) noexcept;

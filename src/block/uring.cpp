@@ -47,13 +47,13 @@ public:
         return true;
     }
 
-    void submit() noexcept override {
+    bool submit() noexcept override {
         while (::io_uring_sq_ready(&ring_) != 0) {
             const int result = ::io_uring_submit(&ring_);
-            if (result >= 0 || result == -EINTR) continue;
-            // EAGAIN, EBUSY: the kernel has no memory just now, or wants its completions reaped. It gets to it later.
-            return;
+            // EAGAIN, EBUSY: the kernel has no memory just now, or wants its completions reaped.
+            if (result < 0 && result != -EINTR) return false;
         }
+        return true;
     }
 
     [[nodiscard]] int descriptor() const noexcept override { return ring_.ring_fd; }
@@ -68,7 +68,6 @@ public:
             note(job, result);
             done(job);
         }
-        submit();
     }
 
     void wait() noexcept override {

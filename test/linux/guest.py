@@ -1,8 +1,13 @@
-"""The Linux that tests boot as a guest: Debian's kernel for clouds, downloaded once, and an initial RAM disk with busybox.
+"""The Linux that tests boot as a guest: Debian's kernel for clouds, downloaded once, an initial RAM disk with busybox, and a disk
+with a root file system.
 
-guest.py FOLDER puts them there as vmlinuz and initrd, and prints what it did."""
+guest.py FOLDER puts them there as vmlinuz, initrd and root.img, and prints what it did."""
 import gzip
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -15,7 +20,7 @@ from image import Image  # noqa: E402
 
 META_PACKAGE = "linux-image-cloud-amd64"
 # pvpanic tells the monitor of a panic, which looks like an endless loop from outside.
-MODULES = ["pvpanic-mmio"]
+MODULES = ["pvpanic-mmio", "virtio-mmio", "virtio-blk"]
 
 
 def initrd(busybox, linux):
@@ -26,6 +31,24 @@ def initrd(busybox, linux):
     for number, (name, data) in enumerate(linux.modules_for(MODULES)):
         disk.put(f"/modules/{number}-{name}.ko", data)
     return gzip.compress(disk.pack(), 1)
+
+
+def root_disk(busybox):
+    """A disk with ext4, with busybox and a shell as its init. Raises kernel.Missing."""
+    mke2fs = shutil.which("mke2fs", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if mke2fs is None:
+        raise kernel.Missing("mke2fs is not installed (Debian: e2fsprogs)")
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "root"
+        for folder in ("bin", "sbin", "proc", "sys", "dev"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy(busybox, root / "bin/busybox")
+        (root / "bin/sh").symlink_to("busybox")
+        shutil.copy(HERE / "root-init", root / "sbin/init")
+        (root / "sbin/init").chmod(0o755)
+        disk = Path(scratch) / "root.img"
+        subprocess.run([mke2fs, "-q", "-t", "ext4", "-d", str(root), str(disk), "16M"], check=True)
+        return disk.read_bytes()
 
 
 def get():
@@ -40,7 +63,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vmlinuz").write_bytes(image.read_bytes())
     (folder / "initrd").write_bytes(disk)
-    print(f"{image.name}: {folder}/vmlinuz, {folder}/initrd")
+    (folder / "root.img").write_bytes(root_disk(machine.check_tools()))
+    print(f"{image.name}: {folder}/vmlinuz, {folder}/initrd, {folder}/root.img")
 
 
 if __name__ == "__main__":

@@ -205,6 +205,18 @@ BOOST_FIXTURE_TEST_CASE(zeros_are_written_where_they_were_asked_for, FileFixture
     });
 }
 
+// /dev/full can neither give place back nor take a byte.
+BOOST_FIXTURE_TEST_CASE(where_a_file_system_can_not_give_place_back_zeros_are_written_as_bytes, FileFixture) {
+    DiskFile file;
+    file.fd = UniqueFd(::open("/dev/full", O_RDWR | O_CLOEXEC));
+    file.size = disk_size;
+    FileBackend disk(std::move(file), loop, log());
+    BOOST_TEST(!await(disk.discard(0, 4096)));
+    for (const bool may_unmap : {false, true}) {
+        BOOST_TEST((await(disk.write_zeroes(0, 4096, may_unmap)) == error_of(std::errc::no_space_on_device)));
+    }
+}
+
 BOOST_FIXTURE_TEST_CASE(many_requests_are_under_way_at_once, FileFixture) {
     each_way([this](FileBackend& disk, const std::string&) {
         const auto all = pattern(disk_size, 1);

@@ -25,7 +25,7 @@ public:
         jobs.push_back(&job);
         return true;
     }
-    void submit() noexcept override { ++submits; }
+    bool submit() noexcept override { return ++submits > refused; }
     [[nodiscard]] int descriptor() const noexcept override { return event_.get(); }
     void reap(const Done& done) override {
         std::uint64_t count = 0;
@@ -40,6 +40,7 @@ public:
 
     std::vector<Job*> jobs;
     int submits = 0;
+    int refused = 0;  ///< so many calls of submit()
     std::shared_ptr<int> waits = std::make_shared<int>(0);
 
 private:
@@ -116,6 +117,18 @@ BOOST_AUTO_TEST_CASE(a_job_that_is_destroyed_with_its_loop_is_waited_for) {
     }
     BOOST_TEST(*waits == 1);
     BOOST_TEST(!done);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_kernel_has_no_room_for_is_submitted_again, Running) {
+    engine->refused = 3;
+    bool done = false;
+    asio::co_spawn(loop, one_job(runner, done), [](const std::exception_ptr&) {});
+    loop.poll();
+    BOOST_TEST(engine->submits == 4);
+    engine->end_all();
+    loop.restart();
+    loop.run();
+    BOOST_TEST(done);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_starts_in_one_turn_of_the_loop_is_submitted_at_once, Running) {

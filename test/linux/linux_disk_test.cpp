@@ -1,0 +1,90 @@
+// Debian's kernel with its root file system on a virtio disk.
+#include "linux_guest.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+using namespace linux_test;
+
+namespace {
+
+/// What a tool for ext4 says about the image, and its exit code.
+std::pair<std::string, int> ask(const std::string& command) {
+    std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+    BOOST_REQUIRE(pipe != nullptr);
+    std::string said;
+    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) said += static_cast<char>(c);
+    const int status = ::pclose(pipe);
+    return {said, WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+}
+
+struct RootDisk {
+    RootDisk() { std::filesystem::copy_file(file_from("LINUX_DISK"), image); }
+
+    [[nodiscard]] std::vector<std::string> boot(const std::string& disk_options = "") const {
+        return booting("root=/dev/vda", {"--disk", image + ",serial=root-1" + disk_options});
+    }
+    void check_clean() const {
+        const auto [said, code] = ask("e2fsck -fn " + image);
+        BOOST_TEST(code == 0, said);
+    }
+
+    TemporaryDirectory directory;
+    std::string image = directory.file("root.img");
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, RootDisk) {
+    SerialVm vm("tcp:0", boot());
+    Shell shell(vm);
+    shell.wait_for("root: /dev/vda ext4");
+    shell.wait_for("disk# ");
+    shell.forget();
+    shell.type("cat /sys/block/vda/serial /sys/block/vda/queue/write_cache\n");
+    shell.wait_for("root-1");
+    shell.wait_for("write back");
+    shell.type(
+        "echo $((6 * 7)) is the answer >/answer; dd if=/dev/urandom of=/random bs=64k count=16; "
+        "sync; md5sum /random >/sum; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum\n");
+    shell.wait_for("/random: OK");
+    shell.type("mount -o remount,ro / && poweroff -f\n");
+    vm.check_end(0);
+    check_clean();
+    BOOST_TEST(ask("debugfs -R 'cat /answer' " + image).first.find("42 is the answer") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_linux_has_synced_survives_a_kill_and_a_replay_of_the_journal, RootDisk) {
+    {
+        SerialVm vm("tcp:0", boot());
+        Shell shell(vm);
+        shell.wait_for("disk# ");
+        shell.type("for i in $(seq 1000); do echo $i >/file$i; sync; echo synced-$i.; done\n");
+        shell.wait_for("synced-7.");
+        vm.send_signal(SIGKILL);
+        BOOST_TEST(vm.wait().killed);
+    }
+    SerialVm vm("tcp:0", boot());
+    Shell shell(vm);
+    shell.wait_for("disk# ");
+    shell.forget();
+    shell.type("for i in 1 2 3 4 5 6 7; do cat /file$i; done | tr '\\n' ' '\n");
+    shell.wait_for("1 2 3 4 5 6 7 ");
+    shell.type("mount -o remount,ro / && poweroff -f\n");
+    vm.check_end(0);
+    check_clean();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_snapshot_takes_what_linux_writes_and_loses_it, RootDisk) {
+    const auto before = read_file(image);
+    SerialVm vm("tcp:0", boot(",snapshot"));
+    Shell shell(vm);
+    shell.wait_for("disk# ");
+    shell.type("echo $((6 * 7)) is the answer >/answer; sync; cat /answer; poweroff -f\n");
+    shell.wait_for("42 is the answer");
+    vm.check_end(0);
+    BOOST_TEST((read_file(image) == before));
+}

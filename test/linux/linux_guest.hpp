@@ -1,0 +1,54 @@
+/// A Linux as the guest, and a person at its shell.
+#pragma once
+
+#include "harness.hpp"
+#include "serial_peer.hpp"
+#include "serial_vm.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace linux_test {
+
+using namespace program_test;
+
+inline std::string file_from(const char* variable) {
+    const char* const path = std::getenv(variable);
+    if (path == nullptr) throw std::runtime_error(std::string(variable) + " is not set: run this through meson test");
+    return path;
+}
+
+inline std::vector<std::string> booting(const std::string& append, std::vector<std::string> options) {
+    options.insert(options.end(), {"--memory", "256M", "--initrd", file_from("LINUX_INITRD"), "--append",
+                                   "console=ttyS0 quiet " + append, file_from("LINUX_KERNEL")});
+    return options;
+}
+
+/// A client that reads on until it has seen something.
+class Shell {
+public:
+    explicit Shell(SerialVm& vm) : peer_(vm.connect()) {}
+
+    void type(std::string_view line) { peer_.write(line); }
+
+    /// Returns what came until then, and what came with it.
+    const std::string& wait_for(std::string_view text) {
+        while (seen_.find(text) == std::string::npos) {
+            const auto more = peer_.read_some();
+            if (more.empty()) throw std::runtime_error("the stream ended without '" + std::string(text) + "': " + seen_);
+            seen_ += more;
+        }
+        return seen_;
+    }
+
+    void forget() { seen_.clear(); }
+
+private:
+    Peer peer_;
+    std::string seen_;
+};
+
+}  // namespace linux_test
