@@ -48,7 +48,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, 
     shell.wait_for("root-1");
     shell.wait_for("write back");
     shell.type(
-        "echo $((6 * 7)) is the answer >/answer; dd if=/dev/urandom of=/random bs=64k count=16; "
+        "echo $((6 * 7)) is the answer >/answer; dd if=/dev/urandom of=/random bs=64k count=4; "
         "sync; md5sum /random >/sum; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum\n");
     shell.wait_for("/random: OK");
     shell.type("mount -o remount,ro / && poweroff -f\n");
