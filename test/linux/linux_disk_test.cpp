@@ -77,14 +77,3 @@ BOOST_FIXTURE_TEST_CASE(what_linux_has_synced_survives_a_kill_and_a_replay_of_th
     vm.check_end(0);
     check_clean();
 }
-
-BOOST_FIXTURE_TEST_CASE(a_snapshot_takes_what_linux_writes_and_loses_it, RootDisk) {
-    const auto before = read_file(image);
-    SerialVm vm("tcp:0", boot(",snapshot"));
-    Shell shell(vm);
-    shell.wait_for("disk# ");
-    shell.type("echo $((6 * 7)) is the answer >/answer; sync; cat /answer; poweroff -f\n");
-    shell.wait_for("42 is the answer");
-    vm.check_end(0);
-    BOOST_TEST((read_file(image) == before));
-}

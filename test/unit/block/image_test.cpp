@@ -6,9 +6,16 @@
 #include "block_fixture.hpp"
 #include "os/unique_fd.hpp"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <cstdio>
+#include <iterator>
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -40,6 +47,18 @@ Output run(const std::string& command) {
     while (const auto count = std::fread(buffer.data(), 1, buffer.size(), pipe)) output.text.append(buffer.data(), count);
     output.status = ::pclose(pipe);
     return output;
+}
+
+/// This process gets EPERM for io_uring_setup(2) from now on.
+void forbid_io_uring() {
+    sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+                            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+        ::_exit(2);
+    }
 }
 
 }  // namespace
@@ -143,6 +162,25 @@ BOOST_FIXTURE_TEST_CASE(a_snapshot_keeps_its_file_where_tmpdir_says, ImageFixtur
     ::unsetenv("TMPDIR");
     BOOST_TEST(has(message, "/nonexistent: no such file"));
     BOOST_TEST(has(message, "TMPDIR"));
+}
+
+// As containers do.
+BOOST_FIXTURE_TEST_CASE(where_io_uring_is_not_allowed_threads_do_its_work, ImageFixture) {
+    const auto image = make_image(pattern(disk_size, 1));
+    const pid_t pid = ::fork();
+    BOOST_REQUIRE(pid >= 0);
+    if (pid == 0) {
+        forbid_io_uring();
+        const auto disk = open(image + ",cache=none");
+        const bool said = has(disk->properties().description, "by threads (");
+        const bool works =
+            !write(*disk, 4096, pattern(4096, 2)) && read(*disk, 4096, 4096) == pattern(4096, 2) && !await(disk->flush());
+        ::_exit(said && works ? 0 : 1);
+    }
+    int status = 0;
+    BOOST_REQUIRE(::waitpid(pid, &status, 0) == pid);
+    BOOST_TEST(WIFEXITED(status));
+    BOOST_TEST(WEXITSTATUS(status) == 0);
 }
 
 // A file that only root can write is opened all the same by root.
