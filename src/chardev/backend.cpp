@@ -123,14 +123,11 @@ awaitable<void> Backend::yield() {
     co_await asio::post(executor, use_awaitable);
 }
 
-awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen,
-                              std::uint64_t& position) {
-    constexpr auto burst = std::chrono::milliseconds(1);
+awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen, OutputBurst& burst) {
     if (self->draining_) self->state_.notify();
     auto& queue = self->queue_;
-    const auto now = queue.position(reader);
-    if (std::exchange(position, now) != now) {
-        co_await queue.output(reader).wait(seen, burst);
+    if (burst.lasts(queue.position(reader), OutputBurst::Time::clock::now())) {
+        co_await queue.output(reader).wait(seen, OutputBurst::pause);
     } else if (queue.arm(reader)) {
         co_await queue.output(reader).wait(seen);
     } else {
@@ -144,7 +141,7 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
     constexpr auto retry_full_pipe = std::chrono::milliseconds(10);
     auto& news = self->queue_.output(sink.reader());
     bool failing = false;
-    std::uint64_t position = 0;
+    OutputBurst burst;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed_) co_return;
@@ -152,7 +149,7 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
         if (error == 0) {
             if (failing) self->log(fmt::format("{} is being written again", sink.path()));
             failing = false;
-            co_await rest(self, sink.reader(), seen, position);
+            co_await rest(self, sink.reader(), seen, burst);
             continue;
         }
         if (error == EINTR) {

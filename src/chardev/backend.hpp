@@ -5,6 +5,7 @@
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/open_chardev.hpp>
 #include <chardev/file_sink.hpp>
+#include <chardev/output_burst.hpp>
 #include <chardev/queue.hpp>
 
 #include <chrono>
@@ -87,10 +88,9 @@ protected:
     /// Lets the loop's other work run.
     [[nodiscard]] static awaitable<void> yield();
     /// For a coroutine that has found nothing more to send: returns when there may be something. While a burst lasts that is
-    /// a millisecond later, without the writer's doing; then at the first byte. `position` is the coroutine's own memory of
-    /// how far it had got.
+    /// after its pause, without the writer's doing; then at the first byte. `burst` is the coroutine's own.
     [[nodiscard]] static awaitable<void> rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen,
-                                              std::uint64_t& position);
+                                              OutputBurst& burst);
     /// Writes `sink` as long as the backend is open; retries what fails.
     [[nodiscard]] static awaitable<void> feed(std::shared_ptr<Backend> self, FileSink& sink);
 

@@ -160,7 +160,7 @@ int Pty::flush() {
 awaitable<void> Pty::send(std::shared_ptr<Pty> self) {
     constexpr auto retry = std::chrono::milliseconds(100);
     auto& news = self->queue().output(Queue::Reader::client);
-    std::uint64_t position = 0;
+    OutputBurst burst;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed()) co_return;
@@ -171,7 +171,7 @@ awaitable<void> Pty::send(std::shared_ptr<Pty> self) {
         const int error = self->flush();
         self->report_lost();
         if (error == 0) {
-            co_await rest(self, Queue::Reader::client, seen, position);
+            co_await rest(self, Queue::Reader::client, seen, burst);
         } else if (error == EINTR) {
             co_await yield();
         } else if (error == EAGAIN) {

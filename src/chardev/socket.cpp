@@ -57,7 +57,7 @@ void SocketBackend::put_out(const std::shared_ptr<Connection>& connection) {
 awaitable<void> SocketBackend::send(std::shared_ptr<SocketBackend> self, std::shared_ptr<Connection> connection) {
     auto& news = self->queue().output(Queue::Reader::client);
     auto& fsm = connection->fsm();
-    std::uint64_t position = 0;
+    OutputBurst burst;
     for (;;) {
         const auto seen = news.generation();
         switch (fsm.output()) {
@@ -68,7 +68,7 @@ awaitable<void> SocketBackend::send(std::shared_ptr<SocketBackend> self, std::sh
                 break;
             }
             case ConnectionFsm::Output::wait_output:
-                co_await rest(self, Queue::Reader::client, seen, position);
+                co_await rest(self, Queue::Reader::client, seen, burst);
                 fsm.output_ready();
                 break;
             case ConnectionFsm::Output::wait_writable:

@@ -224,7 +224,7 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
     constexpr auto retry = std::chrono::seconds(1);
     auto& news = self->queue().output(Queue::Reader::client);
     bool told = false;
-    std::uint64_t position = 0;
+    OutputBurst burst;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed() || self->given_up_) co_return;
@@ -233,7 +233,7 @@ awaitable<void> StdioBackend::send(std::shared_ptr<StdioBackend> self) {
         switch (error) {
             case 0:
                 told = false;
-                co_await rest(self, Queue::Reader::client, seen, position);
+                co_await rest(self, Queue::Reader::client, seen, burst);
                 break;
             case EINTR:
                 co_await yield();

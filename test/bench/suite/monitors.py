@@ -13,11 +13,12 @@ class Stream:
     """Where a guest's serial port goes: "stdio", or a TCP port of loopback that the monitor "listen"s on or "connect"s to."""
     kind: str
     port: int = 0
+    interrupts: bool = False  # the machine has interrupt controllers
 
 
 def asyncvm(bench, image, stream):
     spec = {"stdio": "stdio", "listen": f"tcp:{stream.port}", "connect": f"tcp:127.0.0.1:{stream.port},client"}[stream.kind]
-    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--serial", spec, image]
+    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--irqchip", "on" if stream.interrupts else "off", "--serial", spec, image]
 
 
 def bare(bench, image, stream):
@@ -34,7 +35,10 @@ def qemu(bench, image, stream):
         raise Absent("qemu-system-x86_64 is not installed")
     address = f"host=127.0.0.1,port={stream.port}"
     chardev = {"stdio": "stdio,signal=off", "listen": f"socket,{address},server=on,wait=on", "connect": f"socket,{address}"}
-    return [bench.qemu, "-accel", "kvm", "-M", "microvm,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off",
+    pic = "on" if stream.interrupts else "off"
+    # The guest opens the PIC's way through x2APIC's registers.
+    cpu = ["-cpu", "qemu64,+x2apic"] if stream.interrupts else []
+    return [bench.qemu, "-accel", "kvm", *cpu, "-M", f"microvm,pit=off,pic={pic},rtc=off,isa-serial=on,auto-kernel-cmdline=off",
             "-nodefaults", "-no-user-config", "-display", "none", "-m", f"{MEBIBYTES}M", "-bios", bench.guest("firmware"),
             "-device", f"loader,file={image},addr=0x10000,force-raw=on", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
             "-chardev", f"{chardev[stream.kind]},id=serial", "-serial", "chardev:serial"]

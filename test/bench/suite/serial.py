@@ -1,6 +1,7 @@
 """Case 4: bytes a second between a guest's serial port and its client."""
 import select
 import socket
+import statistics
 import time
 
 from . import monitors
@@ -14,14 +15,14 @@ class Client:
     """The other end of a guest's serial port, on TCP or on pipes, and the monitor. The monitor connects to the client, so that
     no attempt to connect is part of the time."""
 
-    def __init__(self, bench, name, image, kind):
+    def __init__(self, bench, name, image, kind, interrupts=False):
         self.bench, self.stream = bench, None
         if kind == "stdio":
             self.child = monitors.start(bench, name, image, monitors.Stream("stdio"))
             return
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(PATIENCE)
-            self.child = monitors.start(bench, name, image, monitors.Stream("connect", listener.getsockname()[1]))
+            self.child = monitors.start(bench, name, image, monitors.Stream("connect", listener.getsockname()[1], interrupts))
             listener.settimeout(0.1)
             while self.stream is None:
                 try:
@@ -90,6 +91,21 @@ def input_rate(bench, name, image, count, kind):
         return count / (time.perf_counter() - start)
 
 
+def echo_time(bench, name, count):
+    """Nanoseconds from a byte's send to its return by the guest's interrupt handler, the median of `count`."""
+    with Client(bench, name, bench.counted("echo", count), "tcp", interrupts=True) as client:
+        if client.receive() != b"<":
+            raise Absent(client.why())
+        times = []
+        for _ in range(count):
+            start = time.perf_counter()
+            client.send(b"x")
+            if client.receive() != b"x":
+                raise Absent("the guest has ended")
+            times.append(time.perf_counter() - start)
+        return statistics.median(times) * 1e9
+
+
 def serial_port(bench):
     count = bench.counts.serial_bytes
     ahead = [Target(1, "QEMU"), Target(1, "kvmtool")]
@@ -107,3 +123,5 @@ def serial_port(bench):
         yield measure(bench, Row(4, name, "B/s", True, list(ahead)), subjects(output_rate, guest, count), rounds)
     inputs = count // 4
     yield measure(bench, Row(4, "input, LSR polled", "B/s", True, list(ahead)), subjects(input_rate, "input", inputs), rounds)
+    subjects = {name: lambda name=name: echo_time(bench, name, bench.counts.echoes) for name in ("asyncvm", "QEMU")}
+    yield measure(bench, Row(4, "a byte and its echo, by interrupt", "ns", targets=[Target(1, "QEMU")]), subjects, rounds)
