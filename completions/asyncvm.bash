@@ -70,6 +70,8 @@ _asyncvm() {
         --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot firmware' ;;
         --disk | --firmware | --initrd | --module) _asyncvm_files "$typed" '' ;;
         --append) ;;
+        --net) _asyncvm_reply "$typed" '' 'user user,hostfwd= tap tap= stream:unix: stream:tcp: dgram:unix:' ;;
+        --vsock) _asyncvm_reply "$typed" '' 'unix:' ;;
         --memory-share | --irqchip) _asyncvm_reply "$typed" '' 'on off' ;;
         --hugepages) _asyncvm_reply "$typed" '' 'off on reserved' ;;
         --accel) _asyncvm_reply "$typed" '' 'kvm unicorn auto' ;;
@@ -79,7 +81,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --net --vsock --device --no-defaults
                     --serial --debugcon --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

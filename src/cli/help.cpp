@@ -68,6 +68,12 @@ The machine:
                           nbd:unix:PATH; options ro, snapshot, serial=ID and
                           cache=writeback|none; can be repeated. The first one of a
                           boot sector is what it reads (default: GUEST itself)
+  --net SPEC[,mac=MAC]    a network card (virtio-net): user (through passt), tap[=NAME],
+                          stream:unix:PATH or stream:tcp:HOST:PORT (with ,server: the
+                          listening side), dgram:unix:PATH,remote=PATH; can be repeated
+  --vsock unix:PATH[,cid=N]
+                          sockets between the guest and programs of the host
+                          (virtio-vsock); the guest's address is 3 unless given
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated
   --no-defaults           no device but those that are named: no serial port without

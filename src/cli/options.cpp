@@ -187,6 +187,20 @@ void check_bios_disk(const Options& options) {
     }
 }
 
+void read_networks(const RawOptions& raw, Options& options) {
+    try {
+        for (const auto& text : raw.net) options.networks.push_back(parse_net_spec(text));
+    } catch (const Error& error) {
+        fail(fmt::format("--net {}", error.what()));
+    }
+    if (raw.vsock.size() > 1) fail("--vsock is given twice, but a guest has one address (drop one of them)");
+    try {
+        for (const auto& text : raw.vsock) options.vsock = parse_vsock_spec(text);
+    } catch (const Error& error) {
+        fail(fmt::format("--vsock {}", error.what()));
+    }
+}
+
 }  // namespace
 
 const DiskSpec* bios_disk(const Options& options) noexcept {
@@ -258,6 +272,7 @@ Options parse_options(int argc, const char* const* argv) {
         options.disks.push_back(parse_disk_spec(text));
     }
     check_bios_disk(options);
+    read_networks(raw, options);
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     options.inspect = raw.inspect;

@@ -8,6 +8,8 @@
 #include <asyncvm/block.hpp>
 #include <asyncvm/boot.hpp>
 #include <asyncvm/loader.hpp>
+#include <asyncvm/net.hpp>
+#include <asyncvm/vsock.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -49,12 +51,14 @@ struct Options {
     std::string append;
     std::vector<BootRequest::Module> modules;
     std::string initrd;
+    std::vector<NetSpec> networks;  ///< a card each
+    std::optional<VsockSpec> vsock{};
     std::vector<DiskSpec> disks;          ///< see bios_disk() and virtio_disks()
     bool restart = false;                 ///< a reset restarts the guest, instead of ending the program
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
     bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
-    bool rng = false;         ///< the machine has an entropy device
+    bool rng = false;          ///< the machine has an entropy device
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool posted_writes = true;

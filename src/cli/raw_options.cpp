@@ -52,6 +52,8 @@ constexpr Value values[] = {
     {"--module", &RawOptions::module},
     {"--initrd", &RawOptions::initrd},
     {"--disk", &RawOptions::disk},
+    {"--net", &RawOptions::net},
+    {"--vsock", &RawOptions::vsock},
     {"--firmware", &RawOptions::firmware},
     {"--reboot", &RawOptions::reboot},
     {"--on-halt", &RawOptions::on_halt},
@@ -63,7 +65,7 @@ constexpr std::string_view names[] = {
     "--load",         "--entry",    "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
-    "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng"};
+    "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

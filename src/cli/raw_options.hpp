@@ -34,6 +34,8 @@ struct RawOptions {
     std::vector<std::string> module;
     std::vector<std::string> initrd;
     std::vector<std::string> disk;
+    std::vector<std::string> net;
+    std::vector<std::string> vsock;
     std::vector<std::string> firmware;
     std::vector<std::string> reboot;
     std::vector<std::string> on_halt;

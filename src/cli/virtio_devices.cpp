@@ -1,6 +1,8 @@
 #include "cli/virtio_devices.hpp"
 
 #include <asyncvm/block.hpp>
+#include <asyncvm/virtio_net.hpp>
+#include <asyncvm/vsock.hpp>
 
 #include <fmt/format.h>
 
@@ -39,11 +41,41 @@ std::shared_ptr<virtio::Device> make_disk(const DiskSpec& spec, const Options& o
     return virtio::make_blk(std::move(disk), spec.serial, std::min(options.cpus, most_queues));
 }
 
+/// What a dry run has in place of a device that opens something.
+class Unopened final : public virtio::Device {
+public:
+    Unopened(std::string_view name, std::uint32_t id) : name_(name), id_(id) {}
+
+    [[nodiscard]] std::string_view name() const noexcept override { return name_; }
+    [[nodiscard]] std::uint32_t id() const noexcept override { return id_; }
+    [[nodiscard]] std::vector<virtio::QueueShape> queues() const override { return {{.coroutines = 0}}; }
+    [[nodiscard]] awaitable<void> serve(virtio::Queue&) override { co_return; }
+
+private:
+    std::string_view name_;
+    std::uint32_t id_;
+};
+
+std::shared_ptr<virtio::Device> make_card(const NetSpec& spec, unsigned index, const Wiring& wiring) {
+    constexpr std::uint32_t network_card = 1;
+    if (wiring.loop == nullptr) return std::make_shared<Unopened>("virtio-net", network_card);
+    NetEnvironment environment{.loop = *wiring.loop, .log = wiring.log, .label = fmt::format("net{}", index)};
+    return virtio::make_net(open_net(spec, std::move(environment)), spec.mac.value_or(default_mac(index)));
+}
+
+std::shared_ptr<virtio::Device> make_sockets(const VsockSpec& spec, const Wiring& wiring) {
+    constexpr std::uint32_t sockets = 19;
+    if (wiring.loop == nullptr) return std::make_shared<Unopened>("virtio-vsock", sockets);
+    return virtio::make_vsock(spec, *wiring.loop, wiring.log);
+}
+
 }  // namespace
 
 unsigned count_virtio_devices(const Options& options) {
     auto count = static_cast<unsigned>(virtio_disks(options).size());
+    count += static_cast<unsigned>(options.networks.size());
     if (options.rng) ++count;
+    if (options.vsock) ++count;
     return count;
 }
 
@@ -51,7 +83,11 @@ std::vector<std::shared_ptr<virtio::Device>> make_virtio_devices(const Options& 
                                                                  [[maybe_unused]] const Wiring& wiring) {
     std::vector<std::shared_ptr<virtio::Device>> devices;
     for (const DiskSpec& disk : virtio_disks(options)) devices.push_back(make_disk(disk, options, wiring));
+    for (unsigned index = 0; index < options.networks.size(); ++index) {
+        devices.push_back(make_card(options.networks[index], index, wiring));
+    }
     if (options.rng) devices.push_back(virtio::make_rng());
+    if (options.vsock) devices.push_back(make_sockets(*options.vsock, wiring));
     return devices;
 }
 

@@ -33,6 +33,21 @@ BOOST_AUTO_TEST_CASE(a_guest_alone_gets_the_documented_defaults) {
 
 BOOST_AUTO_TEST_CASE(statistics_are_a_flag) { BOOST_TEST(parse({"--stats", "guest.bin"}).statistics); }
 
+BOOST_AUTO_TEST_CASE(networks_and_sockets) {
+    const auto options =
+        parse({"--net", "user", "--net", "stream:unix:/a,mac=02:00:00:00:00:01", "--vsock", "unix:/b,cid=9", "g"});
+    BOOST_REQUIRE(options.networks.size() == 2u);
+    BOOST_TEST((options.networks[0].kind == NetSpec::Kind::user));
+    BOOST_TEST(options.networks[1].path == "/a");
+    BOOST_REQUIRE(options.vsock.has_value());
+    BOOST_TEST(options.vsock->cid == 9u);
+    BOOST_TEST(usage_error([] { parse({"--net", "vde", "g"}); }).find("--net 'vde': unknown; one of stream:") == 0u);
+    BOOST_TEST(usage_error([] { parse({"--vsock", "/b", "g"}); }).find("--vsock '/b': it begins with unix:PATH") == 0u);
+    BOOST_TEST(usage_error([] {
+                   parse({"--vsock", "unix:a", "--vsock", "unix:b", "g"});
+               }).find("given twice") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(disks_are_virtio_devices_but_for_the_first_of_a_boot_sector) {
     const auto options = parse({"--disk", "a.img,ro", "--disk", "nbd:unix:/b,serial=b", "guest.bin"});
     BOOST_REQUIRE(options.disks.size() == 2u);

@@ -229,6 +229,14 @@ BOOST_AUTO_TEST_CASE(virtio_devices_are_where_the_tables_say) {
     without.attach({"g"});
     BOOST_TEST(without.mmio.ranges().empty());
     BOOST_TEST(pc_description(parse({"g"})).virtio_devices == 0u);
+    Fixture all;
+    all.attach({"--vsock", "unix:/nonexistent/a", "--rng", "--net", "user", "--net", "tap", "--disk", "a", "g"});
+    BOOST_TEST(all.mmio.device_name(0xfeb0'0000) == "virtio-blk");
+    BOOST_TEST(all.mmio.device_name(0xfeb0'1000) == "virtio-net");
+    BOOST_TEST(all.mmio.device_name(0xfeb0'2000) == "virtio-net");
+    BOOST_TEST(all.mmio.device_name(0xfeb0'3000) == "virtio-rng");
+    BOOST_TEST(all.mmio.device_name(0xfeb0'4000) == "virtio-vsock");
+    BOOST_TEST(pc_description(parse({"--net", "user", "--vsock", "unix:a", "g"})).virtio_devices == 2u);
     BOOST_TEST(dry_run_error({"--rng", "--device", "counter,mmio=0xfeb00000", "g"}).find("virtio-rng") != std::string::npos);
 }
 
