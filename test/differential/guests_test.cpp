@@ -50,6 +50,16 @@ struct DiskImage {
         std::filesystem::temp_directory_path() / ("differential-disk-" + std::to_string(::getpid()));
 };
 
+/// {socket} among a guest's arguments stands for the path of a socket.
+void name_socket(std::vector<std::string>& arguments, const std::string& path) {
+    constexpr std::string_view word = "{socket}";
+    for (auto& argument : arguments) {
+        for (auto at = argument.find(word); at != argument.npos; at = argument.find(word)) {
+            argument.replace(at, word.size(), path);
+        }
+    }
+}
+
 struct Guest {
     std::string name;
     cli::Options options;
@@ -61,6 +71,7 @@ struct Guest {
         std::istringstream words(read_file(folder / "arguments"));
         std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
         std::ranges::replace(arguments, "{disk}", disk.path.string());
+        name_socket(arguments, disk.path.string() + "-socket");
         arguments.push_back((std::filesystem::path(std::getenv("GUESTS")) / (name + ".bin")).string());
         options = cli::parse(arguments);
         input = read_file(folder / "input");

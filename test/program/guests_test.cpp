@@ -33,6 +33,16 @@ struct Guest {
         *place = path;
     }
 
+    /// {socket} among the arguments stands for the path of a socket.
+    void name_socket(const std::string& path) {
+        constexpr std::string_view word = "{socket}";
+        for (auto& argument : arguments) {
+            for (auto at = argument.find(word); at != argument.npos; at = argument.find(word)) {
+                argument.replace(at, word.size(), path);
+            }
+        }
+    }
+
     /// The content of a file of the folder, or nothing.
     [[nodiscard]] std::string text(const char* file) const {
         return has(file) ? read_file((folder_ / file).string()) : std::string();
@@ -82,6 +92,7 @@ BOOST_AUTO_TEST_CASE(each_guest_gives_its_expected_output) {
         BOOST_TEST_CONTEXT("guest " << guest.name) {
             BOOST_TEST_REQUIRE(guest.has("expected"));
             guest.make_disk(directory.file(guest.name + ".img"));
+            guest.name_socket(directory.file("socket"));
             Child child(asyncvm(guest.arguments));
             child.type(guest.text("input"));
             child.end_input();
