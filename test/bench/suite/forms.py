@@ -9,6 +9,7 @@ CASES = {
     5: "Start, end and memory",
     6: "Scale",
     7: "A Linux boots to its first process",
+    8: "A virtio disk",
 }
 
 

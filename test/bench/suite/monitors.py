@@ -14,11 +14,13 @@ class Stream:
     kind: str
     port: int = 0
     interrupts: bool = False  # the machine has interrupt controllers
+    disk: str = ""            # file behind a virtio disk on virtio-mmio
 
 
 def asyncvm(bench, image, stream):
     spec = {"stdio": "stdio", "listen": f"tcp:{stream.port}", "connect": f"tcp:127.0.0.1:{stream.port},client"}[stream.kind]
-    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--irqchip", "on" if stream.interrupts else "off", "--serial", spec, image]
+    disk = ["--disk", stream.disk] if stream.disk else []
+    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--irqchip", "on" if stream.interrupts else "off", *disk, "--serial", spec, image]
 
 
 def bare(bench, image, stream):
@@ -38,9 +40,12 @@ def qemu(bench, image, stream):
     pic = "on" if stream.interrupts else "off"
     # The guest opens the PIC's way through x2APIC's registers.
     cpu = ["-cpu", "qemu64,+x2apic"] if stream.interrupts else []
+    disk = ["-object", "iothread,id=io", "-drive", f"if=none,id=disk,format=raw,file={stream.disk}",
+            "-global", "virtio-mmio.force-legacy=false", "-device", "virtio-blk-device,drive=disk,iothread=io"]
     return [bench.qemu, "-accel", "kvm", *cpu, "-M", f"microvm,pit=off,pic={pic},rtc=off,isa-serial=on,auto-kernel-cmdline=off",
             "-nodefaults", "-no-user-config", "-display", "none", "-m", f"{MEBIBYTES}M", "-bios", bench.guest("firmware"),
             "-device", f"loader,file={image},addr=0x10000,force-raw=on", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            *(disk if stream.disk else []),
             "-chardev", f"{chardev[stream.kind]},id=serial", "-serial", "chardev:serial"]
 
 

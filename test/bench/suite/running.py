@@ -35,12 +35,13 @@ class Bench:
     def guest(self, name):
         return str(self.build / "test" / "bench" / f"{name}.bin")
 
-    def counted(self, name, count):
-        """A guest with a number at offset 4, and that number."""
-        path = self.work / f"{name}-{count}.bin"
+    def counted(self, name, *counts):
+        """A guest with numbers from offset 4 on, and those numbers."""
+        path = self.work / f"{name}-{'-'.join(map(str, counts))}.bin"
         if not path.exists():
             image = bytearray(Path(self.guest(name)).read_bytes())
-            image[4:8] = count.to_bytes(4, "little")
+            for at, count in enumerate(counts, 1):
+                image[4 * at:4 * at + 4] = count.to_bytes(4, "little")
             path.write_bytes(image)
         return str(path)
 

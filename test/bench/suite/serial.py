@@ -15,14 +15,14 @@ class Client:
     """The other end of a guest's serial port, on TCP or on pipes, and the monitor. The monitor connects to the client, so that
     no attempt to connect is part of the time."""
 
-    def __init__(self, bench, name, image, kind, interrupts=False):
+    def __init__(self, bench, name, image, kind, **machine):
         self.bench, self.stream = bench, None
         if kind == "stdio":
             self.child = monitors.start(bench, name, image, monitors.Stream("stdio"))
             return
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(PATIENCE)
-            self.child = monitors.start(bench, name, image, monitors.Stream("connect", listener.getsockname()[1], interrupts))
+            self.child = monitors.start(bench, name, image, monitors.Stream("connect", listener.getsockname()[1], **machine))
             listener.settimeout(0.1)
             while self.stream is None:
                 try:
