@@ -254,6 +254,23 @@ BOOST_FIXTURE_TEST_CASE(requests_are_under_way_together_and_end_in_any_order, Bl
     BOOST_TEST(interrupts() == 1u);
 }
 
+// A disk that answers at once, and a driver that always has another request.
+BOOST_FIXTURE_TEST_CASE(requests_without_an_end_leave_the_loop_to_others, BlkFixture) {
+    start(usual);
+    constexpr unsigned all = 300;
+    unsigned calls = 0;
+    unsigned others_turn = 0;
+    disk->on_read = [&] {
+        if (++calls == 1) asio::post(loop, [&] { others_turn = calls; });
+        if (calls < all) ask(calls % 2 == 0 ? 0 : 3, Kind::read, 0, 512);
+    };
+    ask(0, Kind::read, 0, 512);
+    notify(0);
+    BOOST_TEST(calls == all);
+    BOOST_TEST(others_turn > 0u);
+    BOOST_TEST(others_turn <= 65u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_reset_waits_for_what_is_under_way_and_answers_none_of_it, BlkFixture) {
     start(usual);
     disk->hold();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@ public:
 
     [[nodiscard]] awaitable<std::error_code> read(std::uint64_t offset, ReadSpans to) override {
         calls.emplace_back("read");
+        if (on_read) on_read();
         co_await turn();
         for (const auto& span : to) {
             std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), span.size(), span.begin());
@@ -68,6 +70,7 @@ public:
     std::vector<std::string> calls;
     std::error_code error;
     std::error_code flush_error;
+    std::function<void()> on_read;
     unsigned under_way = 0;
     unsigned most_under_way = 0;
 
