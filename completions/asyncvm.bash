@@ -15,7 +15,7 @@ _asyncvm_files() {
     mapfile -t COMPREPLY < <(compgen -P "$2" -f -- "$1")
 }
 
-# The words of --serial and --debugcon.
+# The words of --serial, --debugcon and --console.
 _asyncvm_stream() {
     local typed=$1 options='backlog= full=wait full=drop linger= log= append'
     case $typed in
@@ -61,7 +61,7 @@ _asyncvm() {
     fi
     COMPREPLY=()
     case $option in
-        --serial | --debugcon) _asyncvm_stream "$typed" ;;
+        --serial | --debugcon | --console) _asyncvm_stream "$typed" ;;
         --device) _asyncvm_device "$typed" "${words[0]}" ;;
         --posted-writes) _asyncvm_reply "$typed" '' 'on off' ;;
         --machine) _asyncvm_reply "$typed" '' 'flat pc' ;;
@@ -82,7 +82,7 @@ _asyncvm() {
         *)
             if [[ $typed == -* ]]; then
                 _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --net --vsock --device --no-defaults
-                    --serial --debugcon --probe --probe-lines --stats --verbose --help --version'
+                    --serial --debugcon --console --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
             fi

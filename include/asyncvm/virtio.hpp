@@ -6,6 +6,7 @@
 #pragma once
 
 #include <asyncvm/asio.hpp>
+#include <asyncvm/chardev.hpp>
 #include <asyncvm/device.hpp>
 #include <asyncvm/device_context.hpp>
 #include <asyncvm/virtio_chain.hpp>
@@ -165,6 +166,10 @@ inline constexpr std::uint64_t mmio_size = 0x1000;
 
 /// An entropy source. docs/devices/virtio-rng.md
 [[nodiscard]] std::shared_ptr<Device> make_rng();
+
+/// A console with one port: what the driver sends goes to `chardev`, what `chardev` has read is what the driver receives;
+/// `chardev` is not null. docs/devices/virtio-console.md
+[[nodiscard]] std::shared_ptr<Device> make_console(std::shared_ptr<Chardev> chardev);
 
 /// A disk: `disk` belongs to this device alone, `serial` is what the driver reads as its ID (longest_disk_serial characters
 /// at most). More than one queue is of use to guests with several vCPUs. docs/devices/virtio-blk.md

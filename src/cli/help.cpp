@@ -81,6 +81,7 @@ The machine:
 
 Where bytes go and come from:
   --serial SPEC           COM1; given again COM2, COM3, COM4 (default stdio)
+  --console SPEC          a virtio console, Linux's hvc0; given again hvc1 to hvc7
   --debugcon SPEC         debug console, ports 0xe9, 0xf1, 0x402 (default stdio)
 
 SPEC is one of these, with options after commas (a comma in a path is doubled):

@@ -171,6 +171,14 @@ std::vector<std::string> serials(const RawOptions& raw) {
     return raw.serial;
 }
 
+std::vector<std::string> consoles(const RawOptions& raw) {
+    constexpr std::size_t most = 8;  // Linux's hvc0 to hvc7
+    if (raw.console.size() > most) {
+        fail(fmt::format("--console is given {} times, but there are {} consoles at most", raw.console.size(), most));
+    }
+    return raw.console;
+}
+
 /// INT 13h reads a file, and that is all.
 void check_bios_disk(const Options& options) {
     const DiskSpec* const disk = bios_disk(options);
@@ -239,6 +247,7 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.debugcon.empty()) redirect_debugcon(requests, raw.debugcon.back());
     options.devices = plan_devices(std::move(requests), !raw.no_defaults);
     options.serials = serials(raw);
+    options.consoles = consoles(raw);
     options.verbose = raw.verbose;
     options.statistics = raw.stats;
     options.rng = raw.rng;

@@ -37,6 +37,7 @@ struct Options {
 
     std::string guest;                    ///< the file's path; "-": the standard input
     std::vector<std::string> serials;     ///< COM1 to COM4, as parse_chardev_spec() takes them
+    std::vector<std::string> consoles;    ///< virtio consoles, hvc0 and so on, each in the same way
     std::vector<DeviceRequest> devices;   ///< all others, the defaults included, in the order of attachment
     std::optional<std::uint64_t> load{};  ///< these three are of flat guests; see FlatGuest for the defaults
     std::optional<std::uint64_t> entry{};

@@ -32,6 +32,7 @@ struct Value {
 
 constexpr Value values[] = {
     {"--serial", &RawOptions::serial},
+    {"--console", &RawOptions::console},
     {"--debugcon", &RawOptions::debugcon},
     {"--device", &RawOptions::device},
     {"--load", &RawOptions::load},
@@ -61,11 +62,12 @@ constexpr Value values[] = {
 };
 
 constexpr std::string_view names[] = {
-    "--help",         "--version",  "--verbose",       "--no-defaults", "--serial",      "--debugcon", "--device",
-    "--load",         "--entry",    "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
-    "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
-    "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
-    "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock"};
+    "--help",        "--version", "--verbose",   "--no-defaults",  "--serial",        "--debugcon",
+    "--device",      "--load",    "--entry",     "--mode",         "--reg",           "--memory",
+    "--cpus",        "--smp",     "--cpu",       "--accel",        "--posted-writes", "--probe",
+    "--probe-lines", "--stats",   "--hugepages", "--memory-share", "--irqchip",       "--machine",
+    "--format",      "--append",  "--module",    "--initrd",       "--disk",          "--firmware",
+    "--reboot",      "--on-halt", "--rng",       "--net",          "--vsock",         "--console"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

@@ -13,7 +13,8 @@ namespace {
 
 std::string where(const StreamRequest& request) {
     const bool serial = request.label.starts_with("serial");
-    return serial ? "--serial " : fmt::format("device {}, chardev ", request.label);
+    if (serial) return "--serial ";
+    return request.label.starts_with("console") ? "--console " : fmt::format("device {}, chardev ", request.label);
 }
 
 [[noreturn]] void refuse(const StreamRequest& request, const std::string& why) {

@@ -74,6 +74,7 @@ std::shared_ptr<virtio::Device> make_sockets(const VsockSpec& spec, const Wiring
 unsigned count_virtio_devices(const Options& options) {
     auto count = static_cast<unsigned>(virtio_disks(options).size());
     count += static_cast<unsigned>(options.networks.size());
+    count += static_cast<unsigned>(options.consoles.size());
     if (options.rng) ++count;
     if (options.vsock) ++count;
     return count;
@@ -85,6 +86,10 @@ std::vector<std::shared_ptr<virtio::Device>> make_virtio_devices(const Options& 
     for (const DiskSpec& disk : virtio_disks(options)) devices.push_back(make_disk(disk, options, wiring));
     for (unsigned index = 0; index < options.networks.size(); ++index) {
         devices.push_back(make_card(options.networks[index], index, wiring));
+    }
+    for (unsigned index = 0; index < options.consoles.size(); ++index) {
+        auto stream = wiring.open_stream({options.consoles[index], fmt::format("console{}", index), true});
+        devices.push_back(virtio::make_console(std::move(stream)));
     }
     if (options.rng) devices.push_back(virtio::make_rng());
     if (options.vsock) devices.push_back(make_sockets(*options.vsock, wiring));

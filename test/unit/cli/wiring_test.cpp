@@ -240,4 +240,18 @@ BOOST_AUTO_TEST_CASE(virtio_devices_are_where_the_tables_say) {
     BOOST_TEST(dry_run_error({"--rng", "--device", "counter,mmio=0xfeb00000", "g"}).find("virtio-rng") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(each_console_is_a_virtio_device_with_a_stream_of_its_own) {
+    Fixture fixture;
+    fixture.attach({"--console", "tcp:4444", "--console", "null", "--rng", "g"});
+    BOOST_TEST(fixture.mmio.device_name(0xfeb0'0000) == "virtio-console");
+    BOOST_TEST(fixture.mmio.device_name(0xfeb0'1000) == "virtio-console");
+    BOOST_TEST(fixture.mmio.device_name(0xfeb0'2000) == "virtio-rng");
+    BOOST_TEST(std::ranges::count(fixture.opened, "console0 reads tcp:4444") == 1);
+    BOOST_TEST(std::ranges::count(fixture.opened, "console1 reads null") == 1);
+    BOOST_TEST(dry_run_error({"--console", "tpc:1", "g"}).find("--console") == 0u);
+    std::vector<std::string> many{"g"};
+    for (int i = 0; i < 9; ++i) many.insert(many.begin(), {"--console", "null"});
+    BOOST_TEST(usage_error([&] { static_cast<void>(parse(many)); }).find("--console is given 9 times") == 0u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
