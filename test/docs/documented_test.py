@@ -74,6 +74,7 @@ class Programs(unittest.TestCase):
 
     def test_the_page_of_the_devices_shows_the_mailbox(self):
         self.assert_shown("docs/devices/README.md", "test/unit/devices/mailbox.hpp")
+        self.assert_shown("docs/devices/README.md", "test/unit/virtio/shouter.hpp")
 
 
 class Completion(unittest.TestCase):

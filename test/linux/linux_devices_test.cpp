@@ -3,9 +3,6 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <unistd.h>
-
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -13,7 +10,8 @@
 using namespace linux_test;
 
 BOOST_AUTO_TEST_CASE(linux_reads_random_bytes_and_uses_its_virtio_consoles) {
-    const std::string output = "/tmp/console-" + std::to_string(::getpid());
+    TemporaryDirectory directory;
+    const std::string output = directory.file("console");
     SerialVm vm("tcp:0", booting("", {"--console", "file:" + output, "--console", "null", "--rng"}));
     Shell shell(vm);
     shell.wait_for("guest# ");
@@ -26,6 +24,5 @@ BOOST_AUTO_TEST_CASE(linux_reads_random_bytes_and_uses_its_virtio_consoles) {
     vm.check_end(0);
     std::ostringstream text;
     text << std::ifstream(output).rdbuf();
-    std::filesystem::remove(output);
     BOOST_TEST(text.str().find("over the console") != std::string::npos, text.str());
 }
