@@ -201,6 +201,16 @@ BOOST_FIXTURE_TEST_CASE(ranges_are_discarded_and_zeroed_or_refused_as_a_whole, B
     BOOST_TEST(disk->calls.empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_range_is_no_larger_than_the_device_says, BlkFixture) {
+    disk->set_size(std::uint64_t{8} << 30);
+    BlkFixture big(disk);
+    big.start(usual | feature_discard);
+    const auto most = big.config<std::uint32_t>(0x24);
+    BOOST_TEST(big.answer(Kind::discard, {{0, most, 0}}) == ok);
+    BOOST_TEST(big.answer(Kind::discard, {{0, most + 1, 0}}) == io_error);
+    BOOST_TEST(disk->calls.size() == 1u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_read_only_disk_says_so_and_takes_no_write, ReadOnly) {
     BOOST_TEST((offered() & (feature_read_only | feature_discard | feature_zeroes | feature_wce)) == feature_read_only);
     start(usual | feature_read_only);

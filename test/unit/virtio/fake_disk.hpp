@@ -22,6 +22,8 @@ public:
     }
 
     [[nodiscard]] const BlockProperties& properties() const noexcept override { return properties_; }
+    /// For requests that do not touch the bytes.
+    void set_size(std::uint64_t size) { properties_.size = size; }
     void set_block_size(std::uint32_t size) { properties_.block_size = size; }
 
     [[nodiscard]] awaitable<std::error_code> read(std::uint64_t offset, ReadSpans to) override {
