@@ -81,7 +81,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --net --vsock --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --vsock --device --no-defaults
                     --serial --debugcon --console --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

@@ -105,6 +105,11 @@ public:
     /// guest does not run.
     void zero(std::uint64_t address, std::uint64_t size) noexcept;
 
+    /// The guest does not need [address, address + size), which must be in one region: its whole pages go back to the host
+    /// and hold zeros when they are touched again. Where the host can't take them they keep what they hold. Any thread, also
+    /// while the guest runs.
+    void give_back(std::uint64_t address, std::uint64_t size) noexcept;
+
     /// All of the guest's memory holds zeros again, as at its start, and is given back to the host. While the guest does not
     /// run.
     void clear() noexcept;
@@ -147,6 +152,7 @@ private:
     void map(std::uint64_t address, std::uint64_t size, std::string name, HugePages huge_pages);
     [[nodiscard]] Mapping map_host(std::uint64_t size, HugePages huge_pages, const std::string& name) const;
     void unmap_all() noexcept;
+    [[nodiscard]] bool release(std::uintptr_t first, std::uintptr_t last) const noexcept;
     template <typename T>
     [[nodiscard]] T* atomic_place(std::uint64_t address) const noexcept {
         if (address % sizeof(T) != 0) return nullptr;

@@ -167,6 +167,9 @@ inline constexpr std::uint64_t mmio_size = 0x1000;
 /// An entropy source. docs/devices/virtio-rng.md
 [[nodiscard]] std::shared_ptr<Device> make_rng();
 
+/// A memory balloon, which gives pages that the guest does not use back to the host. docs/devices/virtio-balloon.md
+[[nodiscard]] std::shared_ptr<Device> make_balloon();
+
 /// A console with one port: what the driver sends goes to `chardev`, what `chardev` has read is what the driver receives;
 /// `chardev` is not null. docs/devices/virtio-console.md
 [[nodiscard]] std::shared_ptr<Device> make_console(std::shared_ptr<Chardev> chardev);

@@ -32,6 +32,9 @@ public:
     [[nodiscard]] std::span<const std::span<const std::byte>> readable() const noexcept { return readable_; }
     [[nodiscard]] std::span<const std::span<std::byte>> writable() const noexcept { return writable_; }
 
+    /// Guest-physical, of writable().
+    [[nodiscard]] std::span<const std::uint64_t> writable_addresses() const noexcept { return addresses_; }
+
     /// Bytes, less than 4 GiB together.
     [[nodiscard]] std::uint64_t readable_size() const noexcept { return readable_size_; }
     [[nodiscard]] std::uint64_t writable_size() const noexcept { return writable_size_; }
@@ -52,7 +55,7 @@ private:
     std::uint64_t writable_size_ = 0;
     std::vector<std::span<const std::byte>> readable_;
     std::vector<std::span<std::byte>> writable_;
-    std::vector<std::uint64_t> addresses_;  ///< guest-physical, of writable_
+    std::vector<std::uint64_t> addresses_;
 };
 
 }  // namespace asyncvm::virtio

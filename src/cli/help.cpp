@@ -64,6 +64,8 @@ The machine:
   --posted-writes on|off  collect bursts of writes that need no answer (default), or
                           stop the guest for each: all are exits, and in the report
   --rng                   an entropy device (virtio-rng)
+  --balloon               memory that the guest does not use goes back to the host
+                          (virtio-balloon)
   --disk FILE[,OPTION]... a disk (virtio-blk): a raw image, a block device, or
                           nbd:unix:PATH; options ro, snapshot, serial=ID and
                           cache=writeback|none; can be repeated. The first one of a

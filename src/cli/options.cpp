@@ -251,6 +251,7 @@ Options parse_options(int argc, const char* const* argv) {
     options.verbose = raw.verbose;
     options.statistics = raw.stats;
     options.rng = raw.rng;
+    options.balloon = raw.balloon;
     if (!raw.load.empty()) options.load = parse_address(raw.load.back(), "--load");
     if (!raw.entry.empty()) options.entry = parse_address(raw.entry.back(), "--entry");
     if (!raw.mode.empty()) options.mode = parse_mode(raw.mode.back());

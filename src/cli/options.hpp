@@ -60,6 +60,7 @@ struct Options {
     bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
     bool rng = false;          ///< the machine has an entropy device
+    bool balloon = false;      ///< and a memory balloon
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool posted_writes = true;

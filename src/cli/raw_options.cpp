@@ -19,10 +19,15 @@ struct Flag {
 };
 
 constexpr Flag flag_options[] = {
-    {"-h,--help", &RawOptions::help},       {"--version", &RawOptions::version},
-    {"-v,--verbose", &RawOptions::verbose}, {"--no-defaults", &RawOptions::no_defaults},
-    {"--stats", &RawOptions::stats},        {"--rng", &RawOptions::rng},
-    {"--probe", &RawOptions::probe},        {"--probe-lines", &RawOptions::probe_lines},
+    {"-h,--help", &RawOptions::help},
+    {"--version", &RawOptions::version},
+    {"-v,--verbose", &RawOptions::verbose},
+    {"--no-defaults", &RawOptions::no_defaults},
+    {"--stats", &RawOptions::stats},
+    {"--rng", &RawOptions::rng},
+    {"--balloon", &RawOptions::balloon},
+    {"--probe", &RawOptions::probe},
+    {"--probe-lines", &RawOptions::probe_lines},
 };
 
 struct Value {
@@ -62,12 +67,12 @@ constexpr Value values[] = {
 };
 
 constexpr std::string_view names[] = {
-    "--help",        "--version", "--verbose",   "--no-defaults",  "--serial",        "--debugcon",
-    "--device",      "--load",    "--entry",     "--mode",         "--reg",           "--memory",
-    "--cpus",        "--smp",     "--cpu",       "--accel",        "--posted-writes", "--probe",
-    "--probe-lines", "--stats",   "--hugepages", "--memory-share", "--irqchip",       "--machine",
-    "--format",      "--append",  "--module",    "--initrd",       "--disk",          "--firmware",
-    "--reboot",      "--on-halt", "--rng",       "--net",          "--vsock",         "--console"};
+    "--help",         "--version",  "--verbose",       "--no-defaults", "--serial",      "--debugcon", "--device",
+    "--load",         "--entry",    "--mode",          "--reg",         "--memory",      "--cpus",     "--smp",
+    "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
+    "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
+    "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
+    "--console",      "--balloon"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

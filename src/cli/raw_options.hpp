@@ -14,6 +14,7 @@ struct RawOptions {
     bool verbose = false;
     bool stats = false;
     bool rng = false;
+    bool balloon = false;
     bool no_defaults = false;
     bool probe = false;
     bool probe_lines = false;

@@ -77,6 +77,7 @@ unsigned count_virtio_devices(const Options& options) {
     count += static_cast<unsigned>(options.consoles.size());
     if (options.rng) ++count;
     if (options.vsock) ++count;
+    if (options.balloon) ++count;
     return count;
 }
 
@@ -93,6 +94,7 @@ std::vector<std::shared_ptr<virtio::Device>> make_virtio_devices(const Options& 
     }
     if (options.rng) devices.push_back(virtio::make_rng());
     if (options.vsock) devices.push_back(make_sockets(*options.vsock, wiring));
+    if (options.balloon) devices.push_back(virtio::make_balloon());
     return devices;
 }
 

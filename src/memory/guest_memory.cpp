@@ -201,9 +201,7 @@ void GuestMemory::zero(std::uint64_t address, std::uint64_t size) noexcept {
     const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
     const auto first = std::min(round_up(begin, page_size), begin + size);
     const auto last = std::max(first, (begin + size) / page_size * page_size);
-    const int advice = options_.shared ? MADV_REMOVE : MADV_DONTNEED;
-    const bool given_back = last == first || madvise(reinterpret_cast<void*>(first), last - first, advice) == 0;
-    if (given_back) {
+    if (release(first, last)) {
         std::memset(bytes.data(), 0, first - begin);
         if (begin + size > last) std::memset(bytes.data() + (last - begin), 0, begin + size - last);
     } else {
@@ -211,6 +209,21 @@ void GuestMemory::zero(std::uint64_t address, std::uint64_t size) noexcept {
         std::memset(bytes.data(), 0, size);
     }
     mark_dirty(address, size);
+}
+
+void GuestMemory::give_back(std::uint64_t address, std::uint64_t size) noexcept {
+    const auto bytes = try_at(address, size);
+    if (size == 0 || bytes.empty()) return;
+    const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+    const auto first = round_up(begin, page_size);
+    const auto last = (begin + size) / page_size * page_size;
+    if (first < last && release(first, last)) mark_dirty(address, size);
+}
+
+/// Whole pages, in host memory. False: the host does not take them.
+bool GuestMemory::release(std::uintptr_t first, std::uintptr_t last) const noexcept {
+    const int advice = options_.shared ? MADV_REMOVE : MADV_DONTNEED;
+    return last == first || madvise(reinterpret_cast<void*>(first), last - first, advice) == 0;
 }
 
 void GuestMemory::clear() noexcept {

@@ -265,3 +265,24 @@ BOOST_AUTO_TEST_CASE(zeros_are_noted_as_written) {
     BOOST_TEST(memory.take_dirty_pages() == (std::vector<std::uint64_t>{0x5000, 0x6000, 0x7000}),
                boost::test_tools::per_element());
 }
+
+BOOST_AUTO_TEST_CASE(whole_pages_that_are_given_back_hold_zeros_and_are_noted_as_written) {
+    for (const bool shared : {false, true}) {
+        GuestMemory memory(mib, {.shared = shared});
+        memory.start_dirty_log();
+        const auto all = memory.try_at(0, mib);
+        for (const auto& [at, size, first, last] : {std::array<std::uint64_t, 4>{0x2000, 0x3000, 0x2000, 0x5000},
+                                                    {0x2001, 0x2fff, 0x3000, 0x5000},
+                                                    {0x2000, 0x2fff, 0x2000, 0x4000},
+                                                    {0x2800, 0x1000, 0, 0},
+                                                    {0x2800, 1, 0, 0},
+                                                    {mib - 0x1000, 0x2000, 0, 0}}) {
+            std::ranges::fill(all, std::byte{0xee});
+            memory.give_back(at, size);
+            BOOST_TEST(std::ranges::count(all, std::byte{0}) == static_cast<std::ptrdiff_t>(last - first));
+            BOOST_TEST(std::ranges::count(all.subspan(first, last - first), std::byte{0}) ==
+                       static_cast<std::ptrdiff_t>(last - first));
+            BOOST_TEST(memory.take_dirty_pages().empty() == (first == last));
+        }
+    }
+}
