@@ -29,7 +29,7 @@ def initrd(busybox, linux):
     disk.put("/bin/busybox", Path(busybox).read_bytes(), 0o755)
     disk.link("/bin/sh", "busybox")
     for number, (name, data) in enumerate(linux.modules_for(MODULES)):
-        disk.put(f"/modules/{number}-{name}.ko", data)
+        disk.put(f"/modules/{number:02}-{name}.ko", data)
     return gzip.compress(disk.pack(), 1)
 
 
