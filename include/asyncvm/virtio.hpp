@@ -55,7 +55,7 @@ public:
 
     /// Gives `chain`, which comes from this queue, back to the driver: the device has written `written` bytes from the
     /// beginning of its writable bytes. The driver is interrupted, if it wants to be, once for all chains that are given
-    /// back before the queue waits or the device loop gets to its other work. While the machine is paused the driver does
+    /// back before the device loop has done what is ready now. While the machine is paused the driver does
     /// not get it yet. No effect after a reset.
     void push(Chain chain, std::uint64_t written);
 

@@ -44,7 +44,6 @@ awaitable<Chain> Queue::pop() {
         if (stopped_) throw std::system_error(asio::error::operation_aborted);
         auto chain = try_pop();
         if (chain) co_return std::move(*chain);
-        flush();
         const bool quiet = ring_->ask_for_notification();
         if (!quiet) continue;
         Waiter waiter(*this);
