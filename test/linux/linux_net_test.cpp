@@ -1,4 +1,4 @@
-// Debian's kernel with a virtio network card.
+// Debian's kernel with a virtio network card and virtio sockets.
 #include "linux_guest.hpp"
 
 #include <sys/socket.h>
@@ -128,6 +128,24 @@ BOOST_AUTO_TEST_CASE(a_link_without_a_peer_is_down_until_one_comes) {
     const Neighbour neighbour(path);
     shell.type("until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do sleep 0.1; done; echo the link is $((0 + 1))\n");
     shell.wait_for("the link is 1");
+    shell.type("poweroff -f\n");
+    vm.check_end(0);
+}
+
+BOOST_AUTO_TEST_CASE(a_port_on_which_nobody_listens_in_linux_is_refused_by_its_driver) {
+    const TemporaryDirectory directory;
+    const auto path = directory.file("vsock");
+    SerialVm vm("tcp:0", booting("", {"--vsock", "unix:" + path + ",cid=42"}));
+    Shell shell(vm);
+    shell.wait_for("guest# ");
+    shell.type("ls /sys/bus/virtio/drivers/vmw_vsock_virtio_transport /dev/vsock\n");
+    shell.wait_for("virtio0");
+    const int fd = connected(path);
+    constexpr std::string_view line = "CONNECT 1234\n";
+    BOOST_TEST(::send(fd, line.data(), line.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(line.size()));
+    char byte = 0;
+    BOOST_TEST(::recv(fd, &byte, 1, 0) == 0);
+    ::close(fd);
     shell.type("poweroff -f\n");
     vm.check_end(0);
 }
