@@ -75,6 +75,7 @@ private:
     void publish(Chain chain, std::uint64_t written);
     void flush();
     void begin_stop();
+    [[nodiscard]] bool served() const noexcept;
     [[nodiscard]] awaitable<void> stopped();
     [[nodiscard]] static awaitable<void> serve(std::shared_ptr<Queue> self);
     [[nodiscard]] static awaitable<void> release_held(std::shared_ptr<Queue> self);
@@ -97,6 +98,9 @@ struct QueueShape {
     /// How many coroutines serve the queue at once, at most: more than one lets that many chains be under way. They are
     /// started when they are needed. 0: the device takes from this queue elsewhere (Device::queue()).
     unsigned coroutines = 1;
+    /// It carries what the guest puts out: when the machine's run has ended, what the driver has made available by then is
+    /// served first, for a tenth of a second at most.
+    bool output = false;
 };
 
 /// A virtio device without its transport. All functions are called on the device loop, one at a time, or before it runs.

@@ -49,7 +49,7 @@ public:
     [[nodiscard]] std::vector<QueueShape> queues() const override {
         constexpr std::uint16_t frames = 256;
         constexpr std::uint16_t commands = 64;
-        return {{.size = frames}, {.size = frames}, {.size = commands}};
+        return {{.size = frames}, {.size = frames, .output = true}, {.size = commands}};
     }
 
     /// The address, and whether the link is up (5.1.4).

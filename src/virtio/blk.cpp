@@ -89,7 +89,7 @@ public:
     }
 
     [[nodiscard]] std::vector<QueueShape> queues() const override {
-        return std::vector<QueueShape>(queues_, {.size = queue_size, .coroutines = most_under_way});
+        return std::vector<QueueShape>(queues_, {.size = queue_size, .coroutines = most_under_way, .output = true});
     }
 
     [[nodiscard]] std::vector<std::byte> config() const override {

@@ -17,7 +17,7 @@ public:
 
     [[nodiscard]] std::string_view name() const noexcept override { return "virtio-console"; }
     [[nodiscard]] std::uint32_t id() const noexcept override { return 3; }
-    [[nodiscard]] std::vector<QueueShape> queues() const override { return {{.size = 64}, {.size = 64}}; }
+    [[nodiscard]] std::vector<QueueShape> queues() const override { return {{.size = 64}, {.size = 64, .output = true}}; }
 
     void attached(const DeviceContext& context) override { gate_ = context.gate; }
 

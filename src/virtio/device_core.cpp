@@ -1,11 +1,9 @@
 #include "virtio/device_core.hpp"
 
-#include <asyncvm/error.hpp>
-#include <asyncvm/state.hpp>
-
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -125,10 +123,34 @@ awaitable<void> DeviceCore::run() {
     const bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
     // Nothing of the device may work on when this has ended.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await serve_output();
     own_work.cancel();
     co_await stop_queues();
     co_await own_work.ended();
     if (!cancelled) std::rethrow_exception(failure);
+}
+
+bool DeviceCore::has_output() const noexcept {
+    for (unsigned index = 0; index < queues_.size(); ++index) {
+        if (shapes_[index].output && queues_[index] && !queues_[index]->served()) return true;
+    }
+    return false;
+}
+
+/// The guest has ended, perhaps right after it has made the last of its output available.
+awaitable<void> DeviceCore::serve_output() {
+    constexpr std::chrono::milliseconds limit{100};
+    const auto until = std::chrono::steady_clock::now() + limit;
+    ending_ = true;
+    for (unsigned index = 0; index < queues_.size(); ++index) {
+        if (shapes_[index].output) notified(index);
+    }
+    for (;;) {
+        const auto seen = output_served_.generation();
+        const auto now = std::chrono::steady_clock::now();
+        if (!has_output() || now >= until || !gate()->is_open()) co_return;
+        co_await output_served_.wait(seen, until - now);
+    }
 }
 
 awaitable<void> DeviceCore::serve_commands() {
@@ -320,62 +342,6 @@ void DeviceCore::say_once(std::string text) {
         said_ = text;
     }
     context_->log(text);
-}
-
-// State.
-
-struct DeviceCore::Saved {
-    static constexpr unsigned state_version = DeviceState::state_version;
-    DeviceState state{};
-    std::vector<std::optional<SplitQueue::Position>> queues{};  ///< of those that are served
-    std::vector<std::byte> device{};                            ///< what the author's code has saved
-
-    template <class Archive>
-    void fields(Archive& archive) {
-        archive.field("state", state);
-        archive.field("queues", queues);
-        archive.field("device", device);
-    }
-};
-
-void DeviceCore::save(StateWriter& writer) {
-    Saved saved;
-    saved.state = with_state([](DeviceState& state) { return state; });
-    for (const auto& queue : queues_) {
-        if (queue)
-            saved.queues.emplace_back(queue->ring_->position());
-        else
-            saved.queues.emplace_back();
-    }
-    StateWriter inner;
-    device_->save(inner);
-    saved.device.assign(inner.bytes().begin(), inner.bytes().end());
-    save_state(writer, device_->name(), saved);
-}
-
-void DeviceCore::restore(StateReader& reader) {
-    Saved saved;
-    restore_state(reader, device_->name(), saved);
-    const DeviceState now = with_state([](DeviceState& state) { return state; });
-    if (!saved.state.fits(now) || saved.queues.size() != queues_.size()) {
-        throw Error(ErrorKind::usage,
-                    fmt::format("the saved state of {} is of a device with other features or queues", device_->name()));
-    }
-    StateReader inner(saved.device);
-    device_->restore(inner);
-    abandon_queues();
-    saved.state.adopt(now);
-    auto config = device_->config();
-    {
-        const std::lock_guard lock(mutex_);
-        state_ = saved.state;
-        config_ = std::move(config);
-        show_interrupts();
-    }
-    for (unsigned index = 0; index < queues_.size(); ++index) {
-        const auto& position = saved.queues[index];
-        start_queue_if_ready(index, position ? &*position : nullptr);
-    }
 }
 
 }  // namespace asyncvm::virtio

@@ -79,6 +79,10 @@ public:
     [[nodiscard]] std::shared_ptr<Queue> queue(unsigned index) const noexcept;
     void interrupt();
     void config_changed();
+    /// A chain has gone back to the driver.
+    void given_back() {
+        if (ending_) output_served_.notify();
+    }
     /// The driver has done something wrong: said once, and it has to reset the device. `queue`: nothing for the device.
     void fail(std::optional<unsigned> queue, std::string_view what);
     /// serve() of `queue` has thrown.
@@ -91,6 +95,8 @@ private:
     [[nodiscard]] awaitable<void> command(std::shared_ptr<Command> command);
     [[nodiscard]] std::shared_ptr<Command> next_command();
     [[nodiscard]] awaitable<void> serve_commands();
+    [[nodiscard]] bool has_output() const noexcept;
+    [[nodiscard]] awaitable<void> serve_output();
     [[nodiscard]] awaitable<void> perform(const Command& command);
     [[nodiscard]] awaitable<void> stop_one(unsigned index);
     void abandon_queues();
@@ -116,6 +122,8 @@ private:
 
     AsyncMutex alone_;                            ///< of what takes several turns of the loop: commands, stop_queues()
     std::vector<std::shared_ptr<Queue>> queues_;  ///< null: not served
+    bool ending_ = false;                         ///< serve_output() waits
+    Event output_served_;
 };
 
 }  // namespace asyncvm::virtio

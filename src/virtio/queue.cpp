@@ -79,10 +79,13 @@ awaitable<void> Queue::release_held(std::shared_ptr<Queue> self) {
 
 void Queue::publish(Chain chain, std::uint64_t written) {
     ring_->push(std::move(chain), written);
+    core_.given_back();
     if (std::exchange(interrupt_owed_, true)) return;
     // Behind everything that is ready on the loop now: what completes together interrupts once.
     asio::post(core_.loop(), [owner = core_.owner(), self = shared_from_this()] { self->flush(); });
 }
+
+bool Queue::served() const noexcept { return ring_->is_idle(); }
 
 void Queue::flush() {
     interrupt_owed_ = false;

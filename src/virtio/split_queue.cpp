@@ -78,6 +78,10 @@ bool SplitQueue::has_more() const noexcept {
     return mistake_ == Mistake::none && (!again_.empty() || available_index() != next_available_);
 }
 
+bool SplitQueue::is_idle() const noexcept {
+    return !has_more() && std::ranges::all_of(under_way_, [](std::uint64_t chain) { return chain == 0; });
+}
+
 std::optional<std::uint16_t> SplitQueue::next_head() noexcept {
     if (mistake_ != Mistake::none) return std::nullopt;
     if (!again_.empty()) {

@@ -61,6 +61,8 @@ public:
     [[nodiscard]] std::optional<Chain> pop();
     /// Whether pop() would find something.
     [[nodiscard]] bool has_more() const noexcept;
+    /// Whether it would not, and every chain has been given back.
+    [[nodiscard]] bool is_idle() const noexcept;
 
     /// Gives a chain of this object back. `written`: as Queue::push() has it.
     void push(Chain chain, std::uint64_t written) noexcept;

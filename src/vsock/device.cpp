@@ -26,7 +26,7 @@ public:
     [[nodiscard]] std::vector<virtio::QueueShape> queues() const override {
         constexpr std::uint16_t packets = 128;
         constexpr std::uint16_t events = 8;
-        return {{.size = packets}, {.size = packets}, {.size = events}};
+        return {{.size = packets}, {.size = packets, .output = true}, {.size = events}};
     }
     /// The guest's cid (5.10.4).
     [[nodiscard]] std::vector<std::byte> config() const override {

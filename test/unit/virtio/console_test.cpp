@@ -121,3 +121,28 @@ BOOST_FIXTURE_TEST_CASE(a_restored_console_goes_on_in_the_middle_of_a_text, Fixt
     BOOST_TEST(other.take() == "ghijk");
     BOOST_TEST((other.ring(1).take_used() == RingDriver::Used{0, 0}));
 }
+
+BOOST_FIXTURE_TEST_CASE(what_is_sent_right_before_the_end_reaches_the_chardev, Fixture) {
+    start(feature_version_1, 2);
+    for (const std::uint16_t head : {0, 1, 2}) {
+        ring(1).put_text(output_at + 0x100 * head, "abc");
+        ring(1).offer(head, {{output_at + 0x100 * head, 3}});
+    }
+    asio::co_spawn(loop, device->rung(1), [](std::exception_ptr) {});
+    stop_run.emit(asio::cancellation_type::terminal);
+    poll();
+    BOOST_TEST(run_ended);
+    BOOST_TEST(take() == "abcabcabc");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_chardev_that_takes_nothing_does_not_keep_the_machine_from_its_end, Fixture) {
+    start(feature_version_1, 2);
+    send(0, "a text that is longer than the queue");
+    stop_run.emit(asio::cancellation_type::terminal);
+    poll();
+    BOOST_TEST(!run_ended);
+    loop.restart();
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!run_ended && std::chrono::steady_clock::now() < patience) loop.run_one_until(patience);
+    BOOST_TEST(run_ended);
+}
