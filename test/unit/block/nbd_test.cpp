@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <thread>
 
 using namespace asyncvm;
@@ -19,6 +20,16 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t disk_size = 4 << 20;
 constexpr auto safety = 30s;  ///< never what a test waits for
+
+/// Whether somebody listens there, which is later than that the file is there.
+bool is_listening(const std::string& socket) {
+    const std::string accepts = "00010000";  // __SO_ACCEPTCON
+    std::ifstream sockets("/proc/net/unix");
+    for (std::string line; std::getline(sockets, line);) {
+        if (line.ends_with(" " + socket) && line.find(" " + accepts + " ") != line.npos) return true;
+    }
+    return false;
+}
 
 /// A program that runs until the test ends it.
 class Server {
@@ -33,10 +44,10 @@ public:
             ::_exit(127);
         }
         const auto until = std::chrono::steady_clock::now() + safety;
-        while (!std::filesystem::exists(socket) && std::chrono::steady_clock::now() < until) {
+        while (!is_listening(socket) && std::chrono::steady_clock::now() < until) {
             std::this_thread::sleep_for(1ms);
         }
-        BOOST_REQUIRE(std::filesystem::exists(socket));
+        BOOST_REQUIRE(is_listening(socket));
     }
     ~Server() { end(); }
     Server(const Server&) = delete;
