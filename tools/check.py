@@ -217,8 +217,11 @@ def build(configuration, first):
         stamp.write_text(wanted)
         step.end()
     step = Step(f"{configuration.name}: build")
-    ninja = [*niceness, "ninja", "-C", str(directory), *targets(configuration)]
-    if run_logged(ninja, log, environment, step, re.compile(r"^\[\d+/\d+\]")) != 0:
+    ninja = [*niceness, "ninja", "-C", str(directory)]
+    # What there is to build is asked of a build directory that is up to date.
+    code = run_logged([*ninja, "build.ninja"], log, environment, step, re.compile("^$"))
+    code = code or run_logged([*ninja, *targets(configuration)], log, environment, step, re.compile(r"^\[\d+/\d+\]"))
+    if code != 0:
         say(tail(log, 60))
         raise Stop(f"the build failed; its last lines are above, all of it is in {log}")
     step.end()
