@@ -47,11 +47,11 @@ concept Growing = requires(T& value, std::size_t size) {
     value.resize(size);
     value.begin();
 };
-/// A sequence that lies in memory as bytes.
+/// A sequence that lies in memory as bytes, of which each may have any value.
 template <class T>
 concept Bytes = requires(T& value) {
     value.data();
-    requires sizeof(*value.data()) == 1;
+    requires sizeof(*value.data()) == 1 && !std::same_as<std::remove_cvref_t<decltype(*value.data())>, bool>;
 };
 
 }  // namespace state_detail

@@ -203,6 +203,29 @@ BOOST_AUTO_TEST_CASE(an_older_version_is_read_and_a_newer_one_is_refused) {
     check_refused(One<std::uint8_t, 2>{}, known, "the saved state of it has version 2, and only versions up to 1 are known");
 }
 
+template <class Element>
+struct Three {
+    static constexpr unsigned state_version = 1;
+    std::array<Element, 3> all{};
+
+    template <class Archive>
+    void fields(Archive& archive) {
+        archive.field("all", all);
+    }
+};
+
+BOOST_AUTO_TEST_CASE(a_sequence_of_truths_takes_no_other_number) {
+    Three<bool> truths{{true, false, true}};
+    StateWriter writer;
+    save_state(writer, "it", truths);
+    Three<bool> same;
+    StateReader reader(writer.bytes());
+    restore_state(reader, "it", same);
+    BOOST_TEST(same.all == truths.all, boost::test_tools::per_element());
+    Three<std::uint16_t> numbers{{1, 17, 0}};
+    check_refused(numbers, truths, "the saved state of it, field all, is out of range");
+}
+
 BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_by_name_and_changes_nothing) {
     One<std::uint32_t> large;
     large.field = 70000;
