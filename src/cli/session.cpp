@@ -108,9 +108,9 @@ private:
     const Setup setup_;
     std::unique_ptr<Boot> boot_;
     asio::io_context loop_{1};
-    std::string accelerator_note_;  ///< written while the machine is made; printed when it exists
+    std::string accelerator_note_;                      ///< written while the machine is made; printed when it exists
+    std::vector<GuestMemory::Region> memory_at_start_;  ///< with interrupt controllers; read while the machine is made
     Machine machine_;
-    std::vector<GuestMemory::Region> memory_at_start_;  ///< with interrupt controllers
     Streams streams_;
     std::optional<Interruption> interruption_;
     std::atomic<bool> restarting_ = false;
