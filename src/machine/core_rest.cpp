@@ -245,6 +245,9 @@ awaitable<void> MachineCore::call(std::shared_ptr<MachineCore> self, unsigned in
 
 awaitable<std::string> MachineCore::report(std::shared_ptr<MachineCore> self, unsigned index) {
     if (index >= self->config_.cpus) throw std::out_of_range("there is no such vCPU");
+    // It shows memory, which a reset writes.
+    if (!self->reset_mutex_.try_lock()) co_await self->reset_mutex_.lock();
+    const AsyncLock held(self->reset_mutex_);
     std::string text;
     if (self->vcpus_.empty() || !(self->vcpus_[index]->alive() || self->vcpus_[index]->halted())) co_return text;
     // Shared: the work may come when the wait for it has been given up.
