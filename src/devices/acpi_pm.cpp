@@ -45,10 +45,11 @@ public:
         unsigned type = 0;
         {
             const std::lock_guard lock(mutex_);
+            const auto at = now();
             sleeps = registers_.write(static_cast<unsigned>(access.offset), access.size,
-                                      static_cast<std::uint32_t>(access.data), now());
+                                      static_cast<std::uint32_t>(access.data), at);
             type = registers_.sleep_type();
-            publish();
+            publish(at);
         }
         changed_.notify();
         if (sleeps) sleep(access, type);
@@ -57,8 +58,9 @@ public:
 
     [[nodiscard]] awaitable<void> read(Access& access) override {
         const std::lock_guard lock(mutex_);
-        access.data = registers_.read(static_cast<unsigned>(access.offset), access.size, now());
-        publish();
+        const auto at = now();
+        access.data = registers_.read(static_cast<unsigned>(access.offset), access.size, at);
+        publish(at);
         co_return;
     }
 
@@ -79,7 +81,7 @@ public:
     void press_power_button() override {
         const std::lock_guard lock(mutex_);
         registers_.press_power_button();
-        publish();
+        publish(now());
     }
 
     void reset() override {
@@ -87,15 +89,16 @@ public:
             const std::lock_guard lock(mutex_);
             registers_.reset();
             if (clock_ != nullptr) started_ = clock_->now();
-            publish();
+            publish(now());
         }
         changed_.notify();
     }
 
     void save(StateWriter& writer) override {
         const std::lock_guard lock(mutex_);
-        publish();  // the registers note what the timer has done until now
-        Saved saved{registers_, now()};
+        const auto at = now();
+        publish(at);  // the registers note what the timer has done until now
+        Saved saved{registers_, at};
         save_state(writer, name(), saved);
     }
 
@@ -106,7 +109,7 @@ public:
             const std::lock_guard lock(mutex_);
             registers_ = saved.registers;
             if (clock_ != nullptr) started_ = clock_->now() - std::clamp(saved.now, 0ns, longest_run);
-            publish();
+            publish(now());
         }
         changed_.notify();
     }
@@ -129,13 +132,16 @@ private:
         return clock_ == nullptr ? 0ns : std::max(clock_->now() - started_, AcpiPmRegisters::Time(0));
     }
 
-    void publish() noexcept { line_.set(registers_.interrupt_pending(now())); }
+    /// `at` is what the registers have just been asked or told with.
+    void publish(AcpiPmRegisters::Time at) noexcept { line_.set(registers_.interrupt_pending(at)); }
 
     [[nodiscard]] MachineClock::time_point attend() {
         const std::lock_guard lock(mutex_);
-        publish();
+        // One reading of the clock: a timer event between two would wait for the next one.
+        const auto at = now();
+        publish(at);
         if (!registers_.timer_event_enabled() || clock_ == nullptr) return MachineClock::time_point::max();
-        return started_ + AcpiPmRegisters::next_timer_event(now());
+        return started_ + AcpiPmRegisters::next_timer_event(at);
     }
 
     void sleep(const Access& access, unsigned type) {

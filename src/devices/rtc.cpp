@@ -68,8 +68,9 @@ public:
                 registers_.index = value;
                 co_return;
             }
-            registers_.write(value, now());
-            publish();
+            const auto at = now();
+            registers_.write(value, at);
+            publish(at);
         }
         changed_.notify();
     }
@@ -83,8 +84,9 @@ public:
                 co_return;
             }
             const bool before = line_.level();
-            access.data = registers_.read(now());
-            publish();
+            const auto at = now();
+            access.data = registers_.read(at);
+            publish(at);
             lowered = before && !line_.level();
         }
         if (lowered) changed_.notify();  // the next interrupt has a time again
@@ -108,15 +110,16 @@ public:
         {
             const std::lock_guard lock(mutex_);
             registers_.reset();
-            publish();
+            publish(now());
         }
         changed_.notify();
     }
 
     void save(StateWriter& writer) override {
         const std::lock_guard lock(mutex_);
-        publish();  // the registers note what has happened until now
-        Saved saved{registers_, now().running};
+        const auto at = now();
+        publish(at);  // the registers note what has happened until now
+        Saved saved{registers_, at.running};
         save_state(writer, name(), saved);
     }
 
@@ -127,7 +130,7 @@ public:
             const std::lock_guard lock(mutex_);
             registers_ = saved.registers;
             if (clock_ != nullptr) started_ = clock_->now() - std::clamp(saved.running, 0ns, longest_run);
-            publish();
+            publish(now());
         }
         changed_.notify();
     }
@@ -151,14 +154,16 @@ private:
         return {clock_->time_of_day().time_since_epoch(), clock_->now() - started_};
     }
 
-    void publish() noexcept { line_.set(registers_.interrupt_pending(now())); }
+    /// `at` is what the registers have just been asked or told with: a later time could bring an interrupt for which the
+    /// line would not rise, because it has not fallen, or that nobody would wait for.
+    void publish(RtcRegisters::Now at) noexcept { line_.set(registers_.interrupt_pending(at)); }
 
     [[nodiscard]] MachineClock::time_point attend() {
         const std::lock_guard lock(mutex_);
-        publish();
-        if (clock_ == nullptr) return MachineClock::time_point::max();
-        const auto next = registers_.next_interrupt(now());
-        return next ? clock_->now() + *next : MachineClock::time_point::max();
+        const auto at = now();
+        publish(at);
+        const auto next = registers_.next_interrupt(at);
+        return next && clock_ != nullptr ? started_ + at.running + *next : MachineClock::time_point::max();
     }
 
     const unsigned cpus_;

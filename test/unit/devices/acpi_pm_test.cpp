@@ -122,6 +122,21 @@ BOOST_AUTO_TEST_CASE(the_timer_s_event_comes_when_its_highest_bit_changes) {
     BOOST_TEST(interrupt());
 }
 
+// A thread may be held up between any two readings of the clock: the event may not wait for the next one.
+BOOST_AUTO_TEST_CASE(an_event_that_comes_while_the_device_works_is_seen_at_once) {
+    for (unsigned readings = 1; readings <= 8; ++readings) {
+        BOOST_TEST_CONTEXT("the clock moves after reading " << readings) {
+            Fixture other;
+            other.surroundings.clock.jump_after(readings, 599'933ms);  // 2^31 ticks
+            other.out(R::enable, 2, R::timer_bit);
+            for (unsigned i = 0; i < readings; ++i)
+                static_cast<void>(other.surroundings.clock.now());  // it has moved by now
+            other.pass(1ms);
+            BOOST_TEST(other.interrupt());
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(nothing_wakes_up_while_the_timer_s_event_is_off) {
     BOOST_TEST(surroundings.clock.listeners() == 0u);
     out(R::enable, 2, R::timer_bit);

@@ -147,6 +147,26 @@ BOOST_AUTO_TEST_CASE(each_periodic_interrupt_is_an_edge_of_irq_8) {
     BOOST_TEST(board.irq.rising == 6u);
 }
 
+// A thread may be held up between any two readings of the clock: no interrupt may be lost by it.
+BOOST_AUTO_TEST_CASE(a_period_that_ends_while_the_device_works_is_an_edge_too) {
+    for (unsigned readings = 1; readings <= 12; ++readings) {
+        BOOST_TEST_CONTEXT("the clock moves after reading " << readings) {
+            Board board;
+            board.set(R::register_a, 0x2f);  // 2 Hz
+            board.set(R::register_b, R::b_24_hours | R::b_periodic);
+            board.pass(500ms);
+            BOOST_TEST(board.irq.rising == 1u);
+            board.surroundings.clock.jump_after(readings, 500ms);
+            board.get(R::register_c);
+            BOOST_TEST(board.irq.falling == 1u);
+            for (unsigned i = 0; i < readings; ++i)
+                static_cast<void>(board.surroundings.clock.now());  // it has moved by now
+            board.pass(500ms);
+            BOOST_TEST(board.irq.rising == 2u);
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(no_interrupt_comes_while_the_machine_is_paused) {
     Board board;
     board.surroundings.gate->close();

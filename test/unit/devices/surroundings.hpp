@@ -15,7 +15,16 @@ class ManualClock final : public MachineClock {
 public:
     [[nodiscard]] time_point now() const noexcept override {
         const std::lock_guard lock(mutex_);
-        return now_;
+        const auto read = now_;
+        if (jump_after_ > 0 && --jump_after_ == 0) now_ += jump_;
+        return read;
+    }
+
+    /// The time moves on by `by` once it has been read `readings` times more: a thread that is held up between two readings.
+    void jump_after(unsigned readings, duration by) {
+        const std::lock_guard lock(mutex_);
+        jump_after_ = readings;
+        jump_ = by;
     }
 
     [[nodiscard]] std::chrono::system_clock::time_point time_of_day() const noexcept override {
@@ -78,7 +87,9 @@ private:
     };
 
     mutable std::mutex mutex_;
-    time_point now_{};
+    mutable time_point now_{};
+    mutable unsigned jump_after_ = 0;  ///< 0: no jump
+    duration jump_{};
     std::chrono::system_clock::time_point day_starts_{};
     std::vector<std::pair<Event*, time_point>> listeners_;
     Event moved_;
