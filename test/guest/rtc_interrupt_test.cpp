@@ -14,7 +14,8 @@ using namespace asyncvm::test;
 
 BOOST_TEST_GLOBAL_FIXTURE(KvmOrSkip);
 
-// Enables the 64 Hz interrupt and sleeps for it five times; then it waits until UIP has risen and fallen, and ends.
+// Enables the 64 Hz interrupt and sleeps for it five times; then it sleeps for an update's interrupt, and ends. (It does not
+// look for UIP, which is set for 244 us a second: a busy host may pass over it.)
 GUEST_CODE(rtc_guest, 16, R"(
     xor %ax, %ax
     mov %ax, %ds
@@ -55,25 +56,35 @@ GUEST_CODE(rtc_guest, 16, R"(
     cmp $5, %bx
     jb 1b
     cli
-    mov $0x0a, %al
+    mov %bx, %dx
+    mov $0x0c, %al
     out %al, $0x70
-2:  in $0x71, %al
-    test $0x80, %al
+    in $0x71, %al
+    mov $0x0b, %al
+    out %al, $0x70
+    mov $0x12, %al
+    out %al, $0x71
+    xor %cx, %cx
+2:  sti
+    hlt
+    test %cx, %cx
     jz 2b
-3:  in $0x71, %al
-    test $0x80, %al
-    jnz 3b
-    mov %bl, %al
+    mov %dl, %al
     out %al, $0xf4
 
 8:  mov $0x0c, %al
     out %al, $0x70
     in $0x71, %al
+    mov %al, %ah
     and $0xc0, %al
     cmp $0xc0, %al
     jne 9f
     inc %bx
-9:  mov $0x20, %al
+9:  and $0x90, %ah
+    cmp $0x90, %ah
+    jne 7f
+    inc %cx
+7:  mov $0x20, %al
     out %al, $0xa0
     out %al, $0x20
     iret
@@ -90,5 +101,5 @@ BOOST_AUTO_TEST_CASE(a_guest_sleeps_for_the_periodic_interrupt_and_sees_an_updat
     test.load(rtc_guest(), Mode::real16);
     const auto outcome = test.run();
     BOOST_TEST((outcome.kind == Outcome::Kind::exited), outcome.summary);
-    BOOST_TEST(outcome.guest_code == 5);
+    BOOST_TEST(outcome.guest_code >= 5);  // a sixth may come before the guest has looked
 }
