@@ -7,10 +7,9 @@ from pathlib import Path
 
 from image import is_program
 
-# What the host's KVM can change. The tests of the serial ports, about sockets and volumes, are not among them.
-HOSTS = "hosts"
-# Those that boot a Linux.
-LINUX = "linux"
+# The suites that a test of each lane is in. `hosts`: what the host's KVM can change; the tests of the serial ports, about sockets
+# and volumes, are not among them. How memory is mapped changes what a guest does, but nothing of the program around it.
+LANES = {"npt": {"hosts"}, "shadow": {"hosts", "guest"}, "linux": {"linux"}}
 # Tools that tests call by name.
 TOOLS = ["nc", "socat", "bash", "cmp"]
 # Slower than the host's processor by about this much; the tests' own limits of time count for the host.
@@ -36,13 +35,13 @@ def _files_below(path):
     return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file()] if os.path.isdir(path) else [path]
 
 
-def read(build, suite):
-    """The tests of `build` that are in this suite, from what Meson tells about them."""
+def read(build, lane):
+    """The tests of `build` that belong to this lane, from what Meson tells about them."""
     build = os.path.abspath(build)
     tests = []
     for test in json.loads((Path(build) / "meson-info/intro-tests.json").read_text()):
         suites = {suite.rpartition(":")[2] for suite in test["suite"]}
-        if suite not in suites:
+        if not LANES[lane] <= suites:
             continue
         command, environment = test["cmd"], dict(test["env"])
         for name in ("MALLOC_PERTURB_", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
