@@ -30,6 +30,9 @@ struct Doorbell {
     std::uint64_t offset = 0;
     std::uint8_t size = 2;                ///< bytes: 1, 2, 4, and in memory also 8; other sizes are ordinary writes
     std::optional<std::uint64_t> data{};  ///< only this value rings; others are ordinary writes
+    /// Not -1: an eventfd of the device, which lives as long as the device does. It is signalled, and rung() is not called:
+    /// somebody else waits for it, in another process perhaps.
+    int eventfd = -1;
 };
 
 /// A device on a port range or a memory range. Each access is a coroutine: it may co_await whatever it likes before it

@@ -103,6 +103,16 @@ struct QueueShape {
     bool output = false;
 };
 
+/// A ring that the driver has set up, for a device whose rings another process serves. Addresses are guest-physical, and
+/// what the driver has written: nobody has checked them.
+struct RingSetup {
+    unsigned queue = 0;
+    std::uint16_t size = 0;  ///< descriptors
+    std::uint64_t descriptors = 0;
+    std::uint64_t available = 0;
+    std::uint64_t used = 0;
+};
+
 /// A virtio device without its transport. All functions are called on the device loop, one at a time, or before it runs.
 ///
 /// A device can't end the machine by an exception: when serve() throws, the log gets a line and the driver sees
@@ -122,6 +132,8 @@ public:
     [[nodiscard]] virtual std::uint64_t features() const { return 0; }
     /// Asked once.
     [[nodiscard]] virtual std::vector<QueueShape> queues() const = 0;
+    /// Of the features of the transport and the queues, those that the device does not want. Asked once.
+    [[nodiscard]] virtual std::uint64_t refused_features() const { return 0; }
 
     /// The device configuration space, as it is now. Asked at the start, after a reset, after write_config(), restore() and
     /// config_changed().
@@ -136,6 +148,16 @@ public:
     /// coroutine awaits is cancelled, and the driver waits until it has ended. So it ends only when nothing of the host
     /// touches guest memory any more. `queue` lives longer than the coroutine. QueueShape::coroutines says how many run.
     [[nodiscard]] virtual awaitable<void> serve(Queue& queue) = 0;
+
+    /// Whether another process serves the rings (vhost-user): then these four take the place of serve() and queue(). Asked
+    /// once.
+    [[nodiscard]] virtual bool hands_rings_over() const noexcept { return false; }
+    /// The driver is ready, and `ring` may be served.
+    virtual void take_ring([[maybe_unused]] const RingSetup& ring) {}
+    /// The driver resets the device or the queue: completes when nobody touches the ring and its buffers any more.
+    [[nodiscard]] virtual awaitable<void> return_ring([[maybe_unused]] unsigned queue) { co_return; }
+    /// The eventfd that the driver's notifications of this queue signal; it lives as long as the device. -1: none.
+    [[nodiscard]] virtual int notification([[maybe_unused]] unsigned queue) const noexcept { return -1; }
 
     /// Work that belongs to no queue, from before the guest starts until it has ended; then it is cancelled.
     [[nodiscard]] virtual awaitable<void> run();
@@ -152,10 +174,16 @@ public:
 protected:
     /// Whether the driver has accepted all of `features`. False before it has.
     [[nodiscard]] bool negotiated(std::uint64_t features) const noexcept;
+    /// All that it has accepted, those of the transport and the queues, too. 0 before it has.
+    [[nodiscard]] std::uint64_t negotiated() const noexcept;
     /// A queue that the driver has set up and that is being served, or null.
     [[nodiscard]] std::shared_ptr<Queue> queue(unsigned index) const noexcept;
     /// config() gives something else from now on: the driver is told.
     void config_changed();
+    /// Who serves a ring that was handed over has given buffers back: interrupts the driver.
+    void interrupt(unsigned queue);
+    /// A ring that was handed over can't go on: DEVICE_NEEDS_RESET. `why` is for the log: "the back end has lost requests".
+    void need_reset(std::string_view why);
 
 private:
     friend class DeviceCore;

@@ -25,16 +25,18 @@ int make_eventfd(std::string_view what, const Device& device) {
                                              device.name(), reason(errno)));
 }
 
+void signal_eventfd(int event) noexcept {
+    const std::uint64_t once = 1;
+    // It fails only when the counter is at its limit: then there have been signals enough.
+    static_cast<void>(::write(event, &once, sizeof once));
+}
+
 }  // namespace
 
 EventFd::EventFd(asio::io_context& device_loop, std::string_view what, const Device& device)
     : descriptor_(device_loop, make_eventfd(what, device)) {}
 
-void EventFd::signal() noexcept {
-    const std::uint64_t once = 1;
-    // It fails only when the counter is at its limit: then there have been signals enough.
-    static_cast<void>(::write(descriptor_.native_handle(), &once, sizeof once));
-}
+void EventFd::signal() noexcept { signal_eventfd(descriptor_.native_handle()); }
 
 awaitable<std::size_t> EventFd::read(std::uint64_t& signals, std::error_code& error) {
     return descriptor_.async_read_some(asio::buffer(&signals, sizeof signals), asio::redirect_error(use_awaitable, error));
@@ -42,12 +44,11 @@ awaitable<std::size_t> EventFd::read(std::uint64_t& signals, std::error_code& er
 
 IoEvent::IoEvent(Space space, std::uint64_t address, const Doorbell& doorbell, std::shared_ptr<DeviceSlot> slot,
                  std::size_t index, asio::io_context& device_loop)
-    : space_(space),
-      address_(address),
-      doorbell_(doorbell),
-      slot_(std::move(slot)),
-      index_(index),
-      event_(device_loop, "a doorbell for", *slot_->device) {}
+    : space_(space), address_(address), doorbell_(doorbell), slot_(std::move(slot)), index_(index) {
+    if (doorbell_.eventfd < 0) event_.emplace(device_loop, "a doorbell for", *slot_->device);
+}
+
+void IoEvent::ring() noexcept { signal_eventfd(eventfd()); }
 
 const Device& IoEvent::device() const noexcept { return *slot_->device; }
 
@@ -62,7 +63,7 @@ bool IoEvent::matches(const Transaction& write) const noexcept {
 awaitable<std::uint64_t> IoEvent::heard() {
     std::uint64_t times = 0;
     std::error_code error;
-    co_await event_.read(times, error);
+    co_await event_->read(times, error);
     if (error) throw std::system_error(error);
     co_return times;
 }

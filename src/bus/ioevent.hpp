@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -49,16 +50,19 @@ public:
     [[nodiscard]] std::uint64_t address() const noexcept { return address_; }
     [[nodiscard]] const Doorbell& doorbell() const noexcept { return doorbell_; }
     [[nodiscard]] const Device& device() const noexcept;
-    [[nodiscard]] int eventfd() noexcept { return event_.native_handle(); }
+    [[nodiscard]] int eventfd() noexcept { return event_ ? event_->native_handle() : doorbell_.eventfd; }
+
+    /// Whether the device loop answers: somebody else does for a doorbell that has an eventfd of its own.
+    [[nodiscard]] bool is_answered_here() const noexcept { return event_.has_value(); }
 
     /// Whether this write of one element rings it. As KVM decides: the size must be the same, and the value, if there is
     /// one.
     [[nodiscard]] bool matches(const Transaction& write) const noexcept;
 
     /// Any thread.
-    void ring() noexcept { event_.signal(); }
+    void ring() noexcept;
 
-    /// Waits until it has been rung, and returns how often since the last call. Device loop. Throws
+    /// Waits until it has been rung, and returns how often since the last call. If is_answered_here(). Device loop. Throws
     /// std::system_error(operation_aborted) when cancelled.
     [[nodiscard]] awaitable<std::uint64_t> heard();
 
@@ -71,7 +75,7 @@ private:
     const Doorbell doorbell_;
     const std::shared_ptr<DeviceSlot> slot_;
     const std::size_t index_;
-    EventFd event_;
+    std::optional<EventFd> event_;
 };
 
 }  // namespace asyncvm

@@ -29,8 +29,11 @@ void Doorbells::start(Background& background) {
     for (const auto& job : jobs_) {
         const Doorbell& doorbell = job->ioevent->doorbell();
         accelerator_.connect_doorbell(job->ioevent->space(), job->ioevent->address(), doorbell, job->ioevent->eventfd());
+        if (!job->ioevent->is_answered_here()) continue;
         background.start(fmt::format("device {}", job->ioevent->device().name()), answer(job, coalesced_));
     }
+    // Nobody here answers the others, so that finish() has nothing to wait for.
+    std::erase_if(jobs_, [](const auto& job) { return !job->ioevent->is_answered_here(); });
 }
 
 awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<CoalescedWrites> coalesced) {

@@ -44,8 +44,10 @@ struct DeviceCore::Command {
 DeviceCore::DeviceCore(std::shared_ptr<Device> device)
     : device_(std::move(device)),
       shapes_(device_->queues()),
-      state_(device_->features() | ring_features, sizes_of(shapes_)),
-      queues_(shapes_.size()) {
+      state_(device_->features() | (ring_features & ~device_->refused_features()), sizes_of(shapes_)),
+      hands_over_(device_->hands_rings_over()),
+      queues_(shapes_.size()),
+      handed_over_(shapes_.size()) {
     device_->core_ = this;
 }
 
@@ -202,6 +204,8 @@ awaitable<void> DeviceCore::perform(const Command& command) {
 awaitable<void> DeviceCore::stop_one(unsigned index) {
     if (!alone_.try_lock()) co_await alone_.lock();
     const AsyncLock alone(alone_);
+    if (handed_over_[index]) co_await device_->return_ring(index);
+    handed_over_[index] = false;
     const auto queue = queues_[index];
     if (!queue) co_return;
     queue->begin_stop();
@@ -212,6 +216,10 @@ awaitable<void> DeviceCore::stop_one(unsigned index) {
 awaitable<void> DeviceCore::stop_queues() {
     if (!alone_.try_lock()) co_await alone_.lock();
     const AsyncLock alone(alone_);
+    for (unsigned index = 0; index < handed_over_.size(); ++index) {
+        if (handed_over_[index]) co_await device_->return_ring(index);
+        handed_over_[index] = false;
+    }
     for (const auto& queue : queues_) {
         if (queue) queue->begin_stop();
     }
@@ -231,7 +239,7 @@ void DeviceCore::start_queue_if_ready(unsigned index, const SplitQueue::Position
     {
         const std::lock_guard lock(mutex_);
         const DeviceState::QueueSetup& queue = state_.queue(index);
-        ready = state_.running() && queue.ready && !queues_[index];
+        ready = state_.running() && queue.ready && !queues_[index] && !handed_over_[index];
         setup = {.size = queue.size,
                  .descriptors = queue.descriptors,
                  .available = queue.available,
@@ -240,6 +248,14 @@ void DeviceCore::start_queue_if_ready(unsigned index, const SplitQueue::Position
                  .event_index = (state_.negotiated() & feature_event_index) != 0};
     }
     if (!ready) return;
+    if (hands_over_) {
+        handed_over_[index] = true;
+        return device_->take_ring({.queue = index,
+                                   .size = setup.size,
+                                   .descriptors = setup.descriptors,
+                                   .available = setup.available,
+                                   .used = setup.used});
+    }
     auto ring = std::make_unique<SplitQueue>(context_->memory, setup);
     if (position != nullptr) ring->go_on_from(*position);
     if (ring->mistake() != Mistake::none) return fail(index, describe(ring->mistake()));
@@ -323,6 +339,15 @@ void DeviceCore::fail(std::optional<unsigned> queue, std::string_view what) {
     const std::string where = queue ? fmt::format(" in queue {}", *queue) : std::string();
     say_once(fmt::format("device {}: the driver breaks the rules{}: {}; it has to reset the device", device_->name(), where,
                          what));
+}
+
+void DeviceCore::need_reset(std::string_view why) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!state_.fail()) return;
+        show_interrupts();
+    }
+    say_once(fmt::format("device {}: {}; the driver has to reset the device", device_->name(), why));
 }
 
 void DeviceCore::failed(unsigned queue, const std::exception_ptr& failure) {

@@ -85,6 +85,8 @@ public:
     }
     /// The driver has done something wrong: said once, and it has to reset the device. `queue`: nothing for the device.
     void fail(std::optional<unsigned> queue, std::string_view what);
+    /// The device can't go on without a reset.
+    void need_reset(std::string_view why);
     /// serve() of `queue` has thrown.
     void failed(unsigned queue, const std::exception_ptr& failure);
 
@@ -120,8 +122,10 @@ private:
     std::deque<std::shared_ptr<Command>> commands_;
     Event commanded_;
 
+    const bool hands_over_;                       ///< the device's rings are served by another process
     AsyncMutex alone_;                            ///< of what takes several turns of the loop: commands, stop_queues()
     std::vector<std::shared_ptr<Queue>> queues_;  ///< null: not served
+    std::vector<bool> handed_over_;               ///< for each queue, if hands_over_
     bool ending_ = false;                         ///< serve_output() waits
     Event output_served_;
 };

@@ -51,7 +51,10 @@ public:
     [[nodiscard]] std::vector<Doorbell> doorbells() const override {
         std::vector<Doorbell> bells;
         for (std::size_t queue = 0; queue < core_->queues(); ++queue) {
-            bells.push_back({.offset = MmioRegisters::queue_notify, .size = 4, .data = queue});
+            bells.push_back({.offset = MmioRegisters::queue_notify,
+                             .size = 4,
+                             .data = queue,
+                             .eventfd = core_->device().notification(static_cast<unsigned>(queue))});
         }
         return bells;
     }

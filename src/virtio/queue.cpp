@@ -160,12 +160,22 @@ bool Device::negotiated(std::uint64_t features) const noexcept {
     return core_ != nullptr && (core_->negotiated() & features) == features;
 }
 
+std::uint64_t Device::negotiated() const noexcept { return core_ != nullptr ? core_->negotiated() : 0; }
+
 std::shared_ptr<Queue> Device::queue(unsigned index) const noexcept {
     return core_ != nullptr ? core_->queue(index) : nullptr;
 }
 
 void Device::config_changed() {
     if (core_ != nullptr) core_->config_changed();
+}
+
+void Device::interrupt([[maybe_unused]] unsigned queue) {
+    if (core_ != nullptr) core_->interrupt();
+}
+
+void Device::need_reset(std::string_view why) {
+    if (core_ != nullptr) core_->need_reset(why);
 }
 
 }  // namespace asyncvm::virtio

@@ -2,7 +2,11 @@
 #define BOOST_TEST_MODULE doorbell
 #include <asyncvm/event.hpp>
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string_view>
@@ -14,6 +18,7 @@
 #include "../unit/bus/devices.hpp"
 #include "accelerator_under_test.hpp"
 #include "machine_fixture.hpp"
+#include "os/unique_fd.hpp"
 #include "requires.hpp"
 
 using namespace asyncvm;
@@ -89,6 +94,13 @@ public:
         co_return;
     }
     int rings = 0;
+};
+
+/// Its doorbell signals an eventfd, for which somebody else waits.
+class BelledElsewhere : public Belled {
+public:
+    std::vector<Doorbell> doorbells() const override { return {{.offset = 0, .size = 2, .eventfd = bell.get()}}; }
+    const UniqueFd bell{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
 };
 
 /// Posts, and shares the order of what it sees with a doorbell.
@@ -175,6 +187,18 @@ BOOST_FIXTURE_TEST_CASE(a_device_whose_doorbell_handler_throws_is_reported_and_d
     BOOST_TEST(failing->rings == 1);
     BOOST_REQUIRE(test.told.size() == 1U);
     BOOST_TEST(test.told[0] == "device failing failed at its doorbell, port 0x100 and is detached: no clapper");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_doorbell_with_an_eventfd_signals_it_and_nothing_else, Fixture) {
+    const auto elsewhere = std::make_shared<BelledElsewhere>();
+    test.machine.ports().attach({0x100, 8}, elsewhere);
+    // mov $0x100, %dx; out %ax, (%dx); out %ax, (%dx); hlt
+    BOOST_TEST((run({0xba, 0x00, 0x01, 0xef, 0xef, 0xf4}).kind == Outcome::Kind::halted));
+    std::uint64_t rings = 0;
+    BOOST_TEST(::read(elsewhere->bell.get(), &rings, sizeof rings) == 8);
+    BOOST_TEST(rings == 2U);
+    BOOST_TEST(elsewhere->first.generation() == 0U);
+    BOOST_TEST(elsewhere->accesses.empty());
 }
 
 BOOST_FIXTURE_TEST_CASE(strings_ring_too, Fixture) {
