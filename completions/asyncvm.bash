@@ -15,9 +15,9 @@ _asyncvm_files() {
     mapfile -t COMPREPLY < <(compgen -P "$2" -f -- "$1")
 }
 
-# The words of --serial, --debugcon and --console.
+# The words of --serial, --debugcon and --console, and of --virtio-port behind the name.
 _asyncvm_stream() {
-    local typed=$1 options='backlog= full=wait full=drop linger= log= append'
+    local typed=$1 options="backlog= full=wait full=drop linger= log= append ${2-}"
     case $typed in
         tcp:*,* | telnet:*,*) options+=' client reconnect= wait telnet history=' ;;
         unix:*,*) options+=' client reconnect= wait history=' ;;
@@ -61,7 +61,16 @@ _asyncvm() {
     fi
     COMPREPLY=()
     case $option in
-        --serial | --debugcon | --console) _asyncvm_stream "$typed" ;;
+        --serial | --debugcon) _asyncvm_stream "$typed" ;;
+        --console) _asyncvm_stream "$typed" 'cols= rows=' ;;
+        --virtio-port)
+            if [[ $typed == *=* ]]; then
+                _asyncvm_stream "${typed#*=}"
+                COMPREPLY=("${COMPREPLY[@]/#/${typed%%=*}=}")
+            else
+                _asyncvm_reply "$typed" '' 'org.qemu.guest_agent.0='
+            fi
+            ;;
         --device) _asyncvm_device "$typed" "${words[0]}" ;;
         --posted-writes) _asyncvm_reply "$typed" '' 'on off' ;;
         --machine) _asyncvm_reply "$typed" '' 'flat pc' ;;
@@ -82,7 +91,7 @@ _asyncvm() {
         *)
             if [[ $typed == -* ]]; then
                 _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --vsock --device --no-defaults
-                    --serial --debugcon --console --probe --probe-lines --stats --verbose --help --version'
+                    --serial --debugcon --console --virtio-port --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
             fi

@@ -11,6 +11,13 @@
 
 namespace asyncvm {
 
+/// How much a terminal shows. 0 by 0: not known.
+struct TerminalSize {
+    std::uint16_t columns = 0;
+    std::uint16_t rows = 0;
+    bool operator==(const TerminalSize&) const = default;
+};
+
 /// Two bounded byte queues between a device (any thread) and the world (the device loop).
 ///
 /// The functions that a device calls never block and never fail: whatever goes wrong on the other side is the chardev's own
@@ -51,8 +58,12 @@ public:
     /// Whether somebody is at the other end. Files and the null device: always. Any thread.
     [[nodiscard]] virtual bool connected() const noexcept = 0;
 
-    /// Notified when writable(), readable() or connected() has changed, except where this side's own write_some() or
-    /// read_some() changed it.
+    /// Of the terminal at the other end: what a telnet client or this process's terminal has said last; else what the
+    /// options say. Any thread.
+    [[nodiscard]] virtual TerminalSize terminal_size() const noexcept { return {}; }
+
+    /// Notified when writable(), readable(), connected() or terminal_size() has changed, except where this side's own
+    /// write_some() or read_some() changed it.
     [[nodiscard]] Event& changed() noexcept { return changed_; }
 
     /// Writes all of `data`, waiting for room as often as it takes. Any executor.

@@ -41,6 +41,8 @@ struct ChardevSpec {
     std::optional<std::chrono::milliseconds> linger;
     std::chrono::milliseconds reconnect{1000};  ///< client: from one attempt to the next; more than 0
 
+    TerminalSize size{};  ///< of the terminal at the other end, unless it says its size itself
+
     bool operator==(const ChardevSpec&) const = default;
 };
 

@@ -202,9 +202,22 @@ inline constexpr std::uint64_t mmio_size = 0x1000;
 /// A memory balloon, which gives pages that the guest does not use back to the host. docs/devices/virtio-balloon.md
 [[nodiscard]] std::shared_ptr<Device> make_balloon();
 
-/// A console with one port: what the driver sends goes to `chardev`, what `chardev` has read is what the driver receives;
-/// `chardev` is not null. docs/devices/virtio-console.md
+/// A console: what the driver sends goes to `chardev`, what `chardev` has read is what the driver receives; `chardev` is not
+/// null. docs/devices/virtio-console.md
 [[nodiscard]] std::shared_ptr<Device> make_console(std::shared_ptr<Chardev> chardev);
+
+/// A stream of bytes between programs: of the guest, which find it by its name, and of the host, at `chardev`'s other end.
+/// `chardev` is not null.
+struct Port {
+    std::string name;
+    std::shared_ptr<Chardev> chardev;
+};
+inline constexpr std::size_t most_ports = 16;
+inline constexpr std::size_t longest_port_name = 64;  ///< characters
+
+/// A console device with these ports, of which none is a console. Throws Error(usage) if there is none, or if there are more
+/// than most_ports. docs/devices/virtio-ports.md
+[[nodiscard]] std::shared_ptr<Device> make_ports(std::vector<Port> ports);
 
 /// A disk: `disk` belongs to this device alone, `serial` is what the driver reads as its ID (longest_disk_serial characters
 /// at most). More than one queue is of use to guests with several vCPUs. docs/devices/virtio-blk.md

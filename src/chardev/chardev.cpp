@@ -82,6 +82,7 @@ public:
     bool take_break() noexcept override { return input_ && queue().take_break(); }
     [[nodiscard]] bool readable() const noexcept override { return input_ && queue().readable(); }
     [[nodiscard]] bool connected() const noexcept override { return queue().connected(); }
+    [[nodiscard]] TerminalSize terminal_size() const noexcept override { return queue().terminal_size(); }
     [[nodiscard]] awaitable<void> ready() override {
         const auto backend = backend_;
         co_await backend->ready();

@@ -233,6 +233,7 @@ std::uint64_t Connection::give_input(std::span<const std::byte> bytes, Queue& qu
     if (!telnet_) return fsm_.discards() ? 0 : push(bytes);
     decoded_ = {};
     telnet_->decode(bytes, decoded_);
+    if (decoded_.size) queue.set_terminal_size(*decoded_.size);
     const auto& reply = decoded_.reply;
     if (replies_.size() + reply.size() <= most_replies) replies_.insert(replies_.end(), reply.begin(), reply.end());
     if (!replies_.empty()) queue.output(Queue::Reader::client).notify();

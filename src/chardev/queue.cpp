@@ -284,6 +284,10 @@ void Queue::push_break() {
     changed();
 }
 
+void Queue::set_terminal_size(TerminalSize size) {
+    if (terminal_size_.exchange(size, std::memory_order_acq_rel) != size) changed();
+}
+
 void Queue::set_connected(bool connected) {
     if (connected_.exchange(connected, std::memory_order_acq_rel) != connected) changed();
 }

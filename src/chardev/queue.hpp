@@ -1,6 +1,7 @@
 /// The two byte queues of a chardev, between a device on any thread and the device loop.
 #pragma once
 
+#include <asyncvm/chardev.hpp>
 #include <asyncvm/event.hpp>
 #include <chardev/output_log.hpp>
 
@@ -29,7 +30,7 @@ public:
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
 
-    /// `event` is notified when writable(), readable() or connected() changes. Any thread.
+    /// `event` is notified when writable(), readable(), connected() or terminal_size() changes. Any thread.
     void add_listener(Event& event);
     void remove_listener(Event& event);
 
@@ -41,6 +42,7 @@ public:
     [[nodiscard]] std::uint64_t room() const noexcept;
     [[nodiscard]] bool readable() const noexcept { return readable_.load(std::memory_order_acquire); }
     [[nodiscard]] bool connected() const noexcept { return connected_.load(std::memory_order_acquire); }
+    [[nodiscard]] TerminalSize terminal_size() const noexcept { return terminal_size_.load(std::memory_order_acquire); }
 
     // The loop's side.
 
@@ -91,6 +93,7 @@ public:
     /// A BREAK behind the input that is here. Without effect if too many wait already.
     void push_break();
     void set_connected(bool connected);
+    void set_terminal_size(TerminalSize size);
 
     /// From now on output vanishes and no input comes, so that no device waits for ever.
     void close();
@@ -123,6 +126,7 @@ private:
     std::atomic<bool> writable_ = true;
     std::atomic<bool> readable_ = false;
     std::atomic<bool> connected_ = false;
+    std::atomic<TerminalSize> terminal_size_{};
 
     Event client_output_;
     Event copy_output_;

@@ -46,6 +46,15 @@ std::uint64_t parse_size(const Complaint& complain, std::string_view name, std::
     return *size << shift;
 }
 
+std::uint16_t parse_extent(const Complaint& complain, std::string_view name, std::string_view value) {
+    constexpr std::uint64_t most = 65535;
+    const auto extent = parse_number(value);
+    if (!extent || *extent < 1 || *extent > most) {
+        complain("{}={} is not a number from 1 to {} (for example {}=80)", name, value, most, name);
+    }
+    return static_cast<std::uint16_t>(*extent);
+}
+
 /// Without from_chars for floating point, which brings the mathematical library along to each start of the program.
 std::chrono::milliseconds parse_seconds(const Complaint& complain, std::string_view name, std::string_view value) {
     constexpr std::uint64_t most = 1'000'000'000;
@@ -154,6 +163,10 @@ constexpr Option options[] = {
          s.reconnect = parse_seconds(c, name, value);
          if (s.reconnect.count() == 0) c("reconnect=0 would never rest; give a time (for example reconnect=1)");
      }},
+    {"cols", queued, Takes::value,
+     [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.size.columns = parse_extent(c, name, value); }},
+    {"rows", queued, Takes::value,
+     [](auto& c, ChardevSpec& s, auto name, auto value, bool) { s.size.rows = parse_extent(c, name, value); }},
     {"server", sockets, Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.client = !on; }, false},
     {"nowait", sockets | bit(Kind::pty), Takes::flag, [](auto&, ChardevSpec& s, auto, auto, bool on) { s.wait = !on; },
      false},
@@ -209,6 +222,8 @@ ChardevSpec parse_chardev_spec(std::string_view text) {
     }
     if (reconnects && !spec.client)
         complain("reconnect= is for a client (for example tcp:localhost:4444,client,reconnect=5)");
+    if ((spec.size.columns == 0) != (spec.size.rows == 0))
+        complain("cols= and rows= belong together (for example cols=80,rows=25)");
     if (spec.append && spec.kind != Kind::file && spec.log.empty()) {
         complain("append is for a file; here that would be the copy (for example {},log=out.txt,append)", head);
     }

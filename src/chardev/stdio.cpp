@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -100,11 +101,14 @@ void StdioBackend::start_input(const ChardevEnvironment& environment) {
         raw_.emplace(STDIN_FILENO);
         environment.log(fmt::format("{} is this terminal: Ctrl-A x ends, Ctrl-A h helps", input_label_));
     }
+    resized_.emplace(loop(), SIGWINCH);
+    spawn(watch_size(self));
     spawn(receive(self));
 }
 
 void StdioBackend::stop_input() noexcept {
     raw_.reset();
+    resized_.reset();
     queue().remove_source();
     in_.reset();
     on_quit_ = nullptr;
@@ -156,6 +160,17 @@ awaitable<void> StdioBackend::watch_input(std::shared_ptr<StdioBackend> self) {
                 self->queue().source_refilled();
                 break;
         }
+    }
+}
+
+/// The signal comes to the processes in the foreground. It may also come while this one does not wait for it: then it is
+/// kept.
+awaitable<void> StdioBackend::watch_size(std::shared_ptr<StdioBackend> self) {
+    while (self->resized_) {
+        if (const auto size = RawTerminal::size(STDIN_FILENO); size != TerminalSize{}) self->queue().set_terminal_size(size);
+        std::error_code ended;
+        co_await self->resized_->async_wait(asio::redirect_error(use_awaitable, ended));
+        if (ended) co_return;
     }
 }
 

@@ -5,6 +5,8 @@
 #include <chardev/descriptor.hpp>
 #include <chardev/terminal.hpp>
 
+#include <asio/signal_set.hpp>
+
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -43,6 +45,7 @@ private:
     static awaitable<void> send(std::shared_ptr<StdioBackend> self);
     static awaitable<void> watch_input(std::shared_ptr<StdioBackend> self);
     static awaitable<void> receive(std::shared_ptr<StdioBackend> self);
+    static awaitable<void> watch_size(std::shared_ptr<StdioBackend> self);
     void start_input(const ChardevEnvironment& environment);
     void take_input(std::span<const std::byte> data);
     void help() const;
@@ -61,6 +64,7 @@ private:
     std::optional<StdStream> out_;
     std::optional<StdStream> in_;
     std::optional<RawTerminal> raw_;
+    std::optional<asio::signal_set> resized_;  ///< while standard input is a terminal
     Escape escape_;
     std::string input_label_;
     std::function<void()> on_quit_;

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::uint8_t se = 240, line_break = 243, are_you_there = 246, sb = 250, will = 251, wont = 252, do_ = 253,
                        dont = 254;
-constexpr std::uint8_t binary = 0, echo = 1, suppress_go_ahead = 3;
+constexpr std::uint8_t binary = 0, echo = 1, suppress_go_ahead = 3, window_size = 31;
 
 void add_command(std::vector<std::byte>& out, std::uint8_t verb, std::uint8_t option) {
     out.insert(out.end(), {Telnet::iac, std::byte{verb}, std::byte{option}});
@@ -15,7 +15,7 @@ void add_command(std::vector<std::byte>& out, std::uint8_t verb, std::uint8_t op
 
 /// What this side is willing to do, and to let the client do.
 bool welcome_here(std::uint8_t option) { return option == binary || option == echo || option == suppress_go_ahead; }
-bool welcome_there(std::uint8_t option) { return option == binary || option == suppress_go_ahead; }
+bool welcome_there(std::uint8_t option) { return option == binary || option == suppress_go_ahead || option == window_size; }
 
 }  // namespace
 
@@ -25,8 +25,10 @@ std::vector<std::byte> Telnet::greeting() {
         ours_.set(option);
         add_command(out, will, option);
     }
-    theirs_.set(binary);
-    add_command(out, do_, binary);
+    for (const auto option : {binary, window_size}) {
+        theirs_.set(option);
+        add_command(out, do_, option);
+    }
     return out;
 }
 
@@ -53,6 +55,7 @@ void Telnet::decode(std::span<const std::byte> in, Decoded& out) {
                     verb_ = value;
                     state_ = State::option;
                 } else if (value == sb) {
+                    said_size_ = 0;
                     state_ = State::subnegotiation;
                 } else if (value == line_break) {
                     out.breaks.push_back(out.data.size());
@@ -65,11 +68,17 @@ void Telnet::decode(std::span<const std::byte> in, Decoded& out) {
                 take_option(value, out.reply);
                 break;
             case State::subnegotiation:
-                if (byte == iac) state_ = State::subnegotiation_command;
+                if (byte == iac) {
+                    state_ = State::subnegotiation_command;
+                } else {
+                    take_subnegotiation(value);
+                }
                 break;
             case State::subnegotiation_command:
                 // An escaped 255 inside, or the end. Anything else is a broken client, whose end is waited for all the same.
                 state_ = value == se ? State::data : State::subnegotiation;
+                if (value == se) end_subnegotiation(out);
+                if (byte == iac) take_subnegotiation(value);
                 break;
         }
     }
@@ -78,6 +87,18 @@ void Telnet::decode(std::span<const std::byte> in, Decoded& out) {
 void Telnet::take_data(std::byte byte, std::vector<std::byte>& data) {
     data.push_back(byte);
     if (byte == std::byte{'\r'} && !binary_) state_ = State::carriage_return;
+}
+
+void Telnet::take_subnegotiation(std::uint8_t value) {
+    if (said_size_ < said_.size()) said_[said_size_] = value;
+    if (said_size_ <= said_.size()) ++said_size_;
+}
+
+/// The size of the client's window is two numbers of two bytes, the higher byte first. 0: the client does not know it.
+void Telnet::end_subnegotiation(Decoded& out) const {
+    if (said_size_ != said_.size() || said_[0] != window_size) return;
+    const auto number = [this](std::size_t at) { return static_cast<std::uint16_t>(said_[at] << 8 | said_[at + 1]); };
+    if (number(1) > 0 && number(3) > 0) out.size = {.columns = number(1), .rows = number(3)};
 }
 
 /// Only changes are answered, so that two sides never talk in circles (RFC 854).

@@ -1,11 +1,15 @@
-/// The telnet protocol (RFC 854, 855; options 856 BINARY, 857 ECHO, 858 SUPPRESS-GO-AHEAD), and the way from bytes on the
-/// wire back to bytes of the guest. Pure.
+/// The telnet protocol (RFC 854, 855; options 856 BINARY, 857 ECHO, 858 SUPPRESS-GO-AHEAD, 1073 NAWS), and the way from
+/// bytes on the wire back to bytes of the guest. Pure.
 #pragma once
 
+#include <asyncvm/chardev.hpp>
+
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,8 +26,9 @@ public:
     /// What the client sent, without the protocol.
     struct Decoded {
         std::vector<std::byte> data;
-        std::vector<std::size_t> breaks;  ///< how much of `data` came before each BREAK
-        std::vector<std::byte> reply;     ///< answers that the client must get
+        std::vector<std::size_t> breaks;     ///< how much of `data` came before each BREAK
+        std::vector<std::byte> reply;        ///< answers that the client must get
+        std::optional<TerminalSize> size{};  ///< the last one that the client has said
     };
 
     /// Appends to `out`, wherever the pieces of the input are cut.
@@ -34,12 +39,16 @@ private:
 
     void take_option(std::uint8_t option, std::vector<std::byte>& reply);
     void take_data(std::byte byte, std::vector<std::byte>& data);
+    void take_subnegotiation(std::uint8_t value);
+    void end_subnegotiation(Decoded& out) const;
 
     State state_ = State::data;
     std::uint8_t verb_ = 0;
-    std::bitset<256> ours_;    ///< options that this side performs, or has offered
-    std::bitset<256> theirs_;  ///< options that the client performs, or was asked to
-    bool binary_ = false;      ///< the client has agreed to send 8 bits unchanged
+    std::bitset<256> ours_;               ///< options that this side performs, or has offered
+    std::bitset<256> theirs_;             ///< options that the client performs, or was asked to
+    std::array<std::uint8_t, 5> said_{};  ///< of a subnegotiation: its option and what follows, as far as it is of use
+    std::size_t said_size_ = 0;           ///< may be more than there is room for
+    bool binary_ = false;                 ///< the client has agreed to send 8 bits unchanged
 };
 
 /// What was sent in one connection, as runs: bytes sent as they are, bytes that take two on the wire (telnet's 255), bytes

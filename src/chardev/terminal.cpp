@@ -1,5 +1,6 @@
 #include <chardev/terminal.hpp>
 
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 #include <cerrno>
@@ -37,6 +38,12 @@ bool RawTerminal::foreground(int fd) noexcept {
     const auto group = tcgetpgrp(fd);
     // A terminal that does not control this connection sends it no signals.
     return group < 0 ? errno == ENOTTY : group == getpgrp();
+}
+
+TerminalSize RawTerminal::size(int fd) noexcept {
+    winsize window{};
+    if (::ioctl(fd, TIOCGWINSZ, &window) != 0 || window.ws_col == 0 || window.ws_row == 0) return {};
+    return {.columns = window.ws_col, .rows = window.ws_row};
 }
 
 }  // namespace asyncvm

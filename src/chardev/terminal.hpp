@@ -1,6 +1,7 @@
 /// A terminal in raw mode, and back on every way out.
 #pragma once
 
+#include <asyncvm/chardev.hpp>
 #include <os/put_back.hpp>
 
 #include <optional>
@@ -17,6 +18,9 @@ public:
 
     /// Whether this process may use the terminal without being stopped by it.
     [[nodiscard]] static bool foreground(int fd) noexcept;
+
+    /// 0 by 0 if `fd` is no terminal, or does not know.
+    [[nodiscard]] static TerminalSize size(int fd) noexcept;
 
 private:
     std::optional<PutBack> cooked_;

@@ -84,6 +84,8 @@ The machine:
 Where bytes go and come from:
   --serial SPEC           COM1; given again COM2, COM3, COM4 (default stdio)
   --console SPEC          a virtio console, Linux's hvc0; given again hvc1 to hvc7
+  --virtio-port NAME=SPEC a virtio port, which programs of the guest find by NAME
+                          (/dev/virtio-ports/NAME); can be repeated
   --debugcon SPEC         debug console, ports 0xe9, 0xf1, 0x402 (default stdio)
 
 SPEC is one of these, with options after commas (a comma in a path is doubled):
@@ -107,6 +109,7 @@ and the options are:
                           (default: until it is, 2 for a full disk; 0: not at all)
   log=FILE                copy all output to a file
   link=PATH               make a symbolic link to the pseudo-terminal (pty only)
+  cols=N,rows=N           --console: the terminal's size, if the other end tells none
   append                  add to the file (file:, log=), keep what is in it
 
 Other options:

@@ -179,6 +179,30 @@ std::vector<std::string> consoles(const RawOptions& raw) {
     return raw.console;
 }
 
+std::vector<Options::VirtioPort> virtio_ports(const RawOptions& raw) {
+    constexpr std::string_view example = "(example: --virtio-port org.qemu.guest_agent.0=unix:/tmp/agent)";
+    std::vector<Options::VirtioPort> ports;
+    for (const std::string_view text : raw.virtio_port) {
+        const auto equals = text.find('=');
+        const auto name = text.substr(0, equals);
+        if (equals == text.npos) fail(fmt::format("--virtio-port '{}' is not NAME=SPEC {}", text, example));
+        const auto fits = [](char c) { return c > ' ' && c <= '~' && c != '/'; };
+        if (name.empty() || name.size() > virtio::longest_port_name || !std::ranges::all_of(name, fits)) {
+            fail(fmt::format("--virtio-port '{}': a name has 1 to {} printable characters, without blanks and / {}", text,
+                             virtio::longest_port_name, example));
+        }
+        if (std::ranges::any_of(ports, [name](const auto& other) { return other.name == name; })) {
+            fail(fmt::format("--virtio-port: {} is there twice (give one of them another name)", name));
+        }
+        ports.push_back({std::string(name), std::string(text.substr(equals + 1))});
+    }
+    if (ports.size() > virtio::most_ports) {
+        fail(fmt::format("--virtio-port is given {} times, but there are {} ports at most", ports.size(),
+                         virtio::most_ports));
+    }
+    return ports;
+}
+
 /// INT 13h reads a file, and that is all.
 void check_bios_disk(const Options& options) {
     const DiskSpec* const disk = bios_disk(options);
@@ -248,6 +272,7 @@ Options parse_options(int argc, const char* const* argv) {
     options.devices = plan_devices(std::move(requests), !raw.no_defaults);
     options.serials = serials(raw);
     options.consoles = consoles(raw);
+    options.virtio_ports = virtio_ports(raw);
     options.verbose = raw.verbose;
     options.statistics = raw.stats;
     options.rng = raw.rng;

@@ -35,9 +35,14 @@ struct Options {
     std::string text;                       ///< not empty: print this on the standard output, do nothing else, and end well
     ProbeReport probe = ProbeReport::none;  ///< not none: probe this host, and do nothing else
 
-    std::string guest;                    ///< the file's path; "-": the standard input
-    std::vector<std::string> serials;     ///< COM1 to COM4, as parse_chardev_spec() takes them
-    std::vector<std::string> consoles;    ///< virtio consoles, hvc0 and so on, each in the same way
+    std::string guest;                  ///< the file's path; "-": the standard input
+    std::vector<std::string> serials;   ///< COM1 to COM4, as parse_chardev_spec() takes them
+    std::vector<std::string> consoles;  ///< virtio consoles, hvc0 and so on, each in the same way
+    struct VirtioPort {
+        std::string name;
+        std::string stream;  ///< in the same way
+    };
+    std::vector<VirtioPort> virtio_ports;
     std::vector<DeviceRequest> devices;   ///< all others, the defaults included, in the order of attachment
     std::optional<std::uint64_t> load{};  ///< these three are of flat guests; see FlatGuest for the defaults
     std::optional<std::uint64_t> entry{};

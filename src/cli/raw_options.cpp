@@ -38,6 +38,7 @@ struct Value {
 constexpr Value values[] = {
     {"--serial", &RawOptions::serial},
     {"--console", &RawOptions::console},
+    {"--virtio-port", &RawOptions::virtio_port},
     {"--debugcon", &RawOptions::debugcon},
     {"--device", &RawOptions::device},
     {"--load", &RawOptions::load},
@@ -72,7 +73,7 @@ constexpr std::string_view names[] = {
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
-    "--console",      "--balloon"};
+    "--console",      "--balloon",  "--virtio-port"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

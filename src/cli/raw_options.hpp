@@ -20,6 +20,7 @@ struct RawOptions {
     bool probe_lines = false;
     std::vector<std::string> serial;
     std::vector<std::string> console;
+    std::vector<std::string> virtio_port;
     std::vector<std::string> device;
     std::vector<std::string> reg;
     std::vector<std::string> debugcon;

@@ -11,10 +11,13 @@ namespace asyncvm::cli {
 
 namespace {
 
+bool is_console(const StreamRequest& request) { return request.label.starts_with("console"); }
+
 std::string where(const StreamRequest& request) {
-    const bool serial = request.label.starts_with("serial");
-    if (serial) return "--serial ";
-    return request.label.starts_with("console") ? "--console " : fmt::format("device {}, chardev ", request.label);
+    if (request.label.starts_with("serial")) return "--serial ";
+    if (is_console(request)) return "--console ";
+    if (request.label.starts_with("port ")) return fmt::format("--virtio-port {}: ", request.label.substr(5));
+    return fmt::format("device {}, chardev ", request.label);
 }
 
 [[noreturn]] void refuse(const StreamRequest& request, const std::string& why) {
@@ -47,6 +50,9 @@ void StreamCheck::check(const StreamRequest& request) {
     }
     if (spec.kind == ChardevSpec::Kind::file) check_output(request, spec.path);
     if (!spec.log.empty()) check_output(request, spec.log);
+    if (spec.size != TerminalSize{} && !is_console(request)) {
+        refuse(request, "only a virtio console can tell its guest a size (drop cols= and rows=, or take --console)");
+    }
     if (spec.kind == ChardevSpec::Kind::stdio) check_stdio(request, spec);
 }
 

@@ -69,12 +69,21 @@ std::shared_ptr<virtio::Device> make_sockets(const VsockSpec& spec, const Wiring
     return virtio::make_vsock(spec, *wiring.loop, wiring.log);
 }
 
+std::shared_ptr<virtio::Device> make_named_ports(const Options& options, const Wiring& wiring) {
+    std::vector<virtio::Port> ports;
+    for (const auto& [name, stream] : options.virtio_ports) {
+        ports.push_back({name, wiring.open_stream({stream, fmt::format("port {}", name), true})});
+    }
+    return virtio::make_ports(std::move(ports));
+}
+
 }  // namespace
 
 unsigned count_virtio_devices(const Options& options) {
     auto count = static_cast<unsigned>(virtio_disks(options).size());
     count += static_cast<unsigned>(options.networks.size());
     count += static_cast<unsigned>(options.consoles.size());
+    if (!options.virtio_ports.empty()) ++count;
     if (options.rng) ++count;
     if (options.vsock) ++count;
     if (options.balloon) ++count;
@@ -92,6 +101,7 @@ std::vector<std::shared_ptr<virtio::Device>> make_virtio_devices(const Options& 
         auto stream = wiring.open_stream({options.consoles[index], fmt::format("console{}", index), true});
         devices.push_back(virtio::make_console(std::move(stream)));
     }
+    if (!options.virtio_ports.empty()) devices.push_back(make_named_ports(options, wiring));
     if (options.rng) devices.push_back(virtio::make_rng());
     if (options.vsock) devices.push_back(make_sockets(*options.vsock, wiring));
     if (options.balloon) devices.push_back(virtio::make_balloon());

@@ -22,8 +22,8 @@ namespace asyncvm::cli {
 /// What a device needs a chardev for.
 struct StreamRequest {
     std::string_view spec;  ///< as parse_chardev_spec() takes it
-    std::string label;      ///< "serial0" to "serial3", or the device's name
-    bool reads = false;     ///< a serial port; the other devices only write
+    std::string label;      ///< "serial0" to "serial3", "console0" and so on, "port NAME", or the device's name
+    bool reads = false;     ///< a serial port, a console, a virtio port; the other devices only write
 };
 
 struct Wiring {

@@ -14,10 +14,10 @@ BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
 
 namespace {
 
-// RFC 854: IAC and the verbs; the options ECHO (1), SUPPRESS-GO-AHEAD (3), BINARY (0), NAWS (31).
+// RFC 854: IAC and the verbs; the options ECHO (1), SUPPRESS-GO-AHEAD (3), BINARY (0), NAWS (31), NEW-ENVIRON (39).
 const std::string will = "\xff\xfb"s, wont = "\xff\xfc"s, do_ = "\xff\xfd"s, dont = "\xff\xfe"s;
-const std::string echo = "\x01"s, go_ahead = "\x03"s, binary = "\0"s, window_size = "\x1f"s;
-const std::string greeting = will + echo + will + go_ahead + will + binary + do_ + binary;
+const std::string echo = "\x01"s, go_ahead = "\x03"s, binary = "\0"s, window_size = "\x1f"s, new_environment = "\x27"s;
+const std::string greeting = will + echo + will + go_ahead + will + binary + do_ + binary + do_ + window_size;
 
 /// Echoes what it gets, small letters as capitals, until Ctrl-D.
 std::vector<std::string> echoing() { return {guest_path("echo")}; }
@@ -48,8 +48,8 @@ BOOST_AUTO_TEST_CASE(agreement_is_not_answered_and_what_is_unknown_is_declined) 
     auto client = vm.connect();
     BOOST_TEST(client.read(greeting.size()) == greeting);
     client.write(do_ + echo + do_ + go_ahead + do_ + binary + will + binary);
-    client.write(will + window_size);
-    BOOST_TEST(client.read(3) == dont + window_size);
+    client.write(will + new_environment);
+    BOOST_TEST(client.read(3) == dont + new_environment);
     client.write(do_ + window_size);
     BOOST_TEST(client.read(3) == wont + window_size);
     client.write("ok\x04");

@@ -19,8 +19,8 @@ BOOST_AUTO_TEST_CASE(telnet_negotiates_and_escapes) {
         "a\xff"
         "b");
     Client client(serial->description());
-    const std::string greeting("\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00", 12);
-    BOOST_TEST(client.receive(12) == greeting);
+    const std::string greeting("\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00\xff\xfd\x1f", 15);
+    BOOST_TEST(client.receive(15) == greeting);
     BOOST_TEST(client.receive(4) ==
                "a\xff\xff"
                "b");
@@ -33,6 +33,17 @@ BOOST_AUTO_TEST_CASE(telnet_negotiates_and_escapes) {
                "x\xff"
                "y");
     BOOST_TEST(client.receive(3) == "\xff\xfc\x18");
+}
+
+BOOST_AUTO_TEST_CASE(a_telnet_client_tells_its_size_else_the_options_do) {
+    Fixture fixture;
+    const auto serial = fixture.open("tcp:0,telnet,cols=80,rows=25");
+    BOOST_TEST((serial->terminal_size() == TerminalSize{.columns = 80, .rows = 25}));
+    BOOST_TEST((fixture.open("tcp:0")->terminal_size() == TerminalSize{}));
+    Client client(serial->description());
+    client.send(std::string("\xff\xfb\x1f\xff\xfa\x1f\x00\x84\x00\x2b\xff\xf0", 12));
+    BOOST_TEST(eventually([&] { return serial->terminal_size() == TerminalSize{.columns = 132, .rows = 43}; }));
+    BOOST_TEST(!serial->readable());
 }
 
 BOOST_AUTO_TEST_CASE(a_break_of_a_telnet_client_reaches_the_device_also_when_the_client_has_gone) {
@@ -64,7 +75,7 @@ BOOST_AUTO_TEST_CASE(telnet_clients_that_come_and_go_get_every_byte_once) {
         }
         put(*serial, text);
         Client client(serial->description());
-        BOOST_TEST(client.receive(12).size() == 12u);
+        BOOST_TEST(client.receive(15).size() == 15u);
         BOOST_TEST_REQUIRE((client.receive(wire.size()) == wire));
         if (c % 2 == 0) {
             client.acknowledge();

@@ -95,6 +95,7 @@ BOOST_AUTO_TEST_CASE(options_are_read) {
     BOOST_TEST(parse("null,log=x").log == "x");
     BOOST_TEST(!parse("null,log=x").append);
     BOOST_TEST(parse("pty,append,log=x").append);
+    BOOST_TEST((parse("tcp:1,rows=43,cols=132").size == TerminalSize{.columns = 132, .rows = 43}));
 }
 
 BOOST_AUTO_TEST_CASE(the_habits_of_qemu_are_understood) {
@@ -137,6 +138,10 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named_with_an_example) {
     check_refused("tcp:1,backlog=1T", "not a size");
     check_refused("tcp:1,backlog=0", "out of range");
     check_refused("tcp:1,backlog=99999999999G", "out of range");
+    check_refused("tcp:1,cols=80", "belong together");
+    check_refused("tcp:1,cols=0,rows=25", "cols=0 is not a number from 1 to 65535");
+    check_refused("tcp:1,cols=80,rows=65536", "rows=65536 is not");
+    check_refused("null,cols=80,rows=25", "no option 'cols'");
     check_refused("tcp:1,full=maybe", "neither full=wait nor full=drop");
     check_refused("tcp:1,wait=perhaps", "neither wait=on nor wait=off");
     check_refused("tcp:1,linger=-1", "not a time");

@@ -31,7 +31,7 @@ struct Exchange : Telnet::Decoded {
 
 BOOST_AUTO_TEST_CASE(the_greeting_offers_what_a_terminal_needs) {
     Telnet telnet;
-    BOOST_TEST((telnet.greeting() == bytes({iac, will, 1, iac, will, 3, iac, will, 0, iac, do_, 0})));
+    BOOST_TEST((telnet.greeting() == bytes({iac, will, 1, iac, will, 3, iac, will, 0, iac, do_, 0, iac, do_, 31})));
 }
 
 BOOST_AUTO_TEST_CASE(agreement_is_not_answered) {
@@ -43,8 +43,8 @@ BOOST_AUTO_TEST_CASE(agreement_is_not_answered) {
 
 BOOST_AUTO_TEST_CASE(unknown_options_are_refused) {
     Exchange e;
-    e.send({iac, do_, 24, iac, will, 31});
-    BOOST_TEST((e.reply == bytes({iac, wont, 24, iac, dont, 31})));
+    e.send({iac, do_, 24, iac, will, 39});
+    BOOST_TEST((e.reply == bytes({iac, wont, 24, iac, dont, 39})));
 }
 
 BOOST_AUTO_TEST_CASE(an_option_can_be_turned_off_and_on) {
@@ -78,13 +78,30 @@ BOOST_AUTO_TEST_CASE(a_break_has_a_place_in_the_data) {
 }
 
 BOOST_AUTO_TEST_CASE(a_subnegotiation_vanishes_wherever_it_is_cut) {
-    const auto input = bytes({'a', iac, sb, 31, 0, iac, iac, 80, 0, 24, iac, se, 'b', iac, will, 31, 'c'});
+    const auto input = bytes({'a', iac, sb, 31, 0, iac, iac, 0, 24, iac, se, 'b', iac, will, 39, 'c'});
     for (std::size_t cut = 0; cut <= input.size(); ++cut) {
         Exchange e;
         e.telnet.decode(std::span(input).first(cut), e);
         e.telnet.decode(std::span(input).subspan(cut), e);
         BOOST_TEST((e.data == bytes({'a', 'b', 'c'})));
-        BOOST_TEST((e.reply == bytes({iac, dont, 31})));
+        BOOST_TEST((e.reply == bytes({iac, dont, 39})));
+        BOOST_REQUIRE(e.size.has_value());
+        BOOST_TEST((*e.size == TerminalSize{.columns = 255, .rows = 24}));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_client_says_the_size_of_its_window) {
+    Exchange e;
+    e.send({iac, will, 31, iac, sb, 31, 0, 132, 0, 43, iac, se});
+    BOOST_TEST(e.reply.empty());
+    BOOST_REQUIRE(e.size.has_value());
+    BOOST_TEST((*e.size == TerminalSize{.columns = 132, .rows = 43}));
+    // Neither 0, nor what is too short or too long, nor another option's words, are a size.
+    for (const auto& other : {bytes({iac, sb, 31, 0, 0, 0, 43, iac, se}), bytes({iac, sb, 31, 0, 80, 0, iac, se}),
+                              bytes({iac, sb, 31, 0, 80, 0, 25, 0, iac, se}), bytes({iac, sb, 24, 0, 80, 0, 25, iac, se})}) {
+        e.size.reset();
+        e.telnet.decode(other, e);
+        BOOST_TEST(!e.size.has_value());
     }
 }
 

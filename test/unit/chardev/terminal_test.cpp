@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <atomic>
+#include <csignal>
 
 using namespace asyncvm;
 using namespace asyncvm::test;
@@ -248,6 +249,28 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_raw_while_it_is_used_and_restored_after) {
         BOOST_TEST(terminal.raw());
     }
     BOOST_TEST(terminal.cooked());
+}
+
+BOOST_AUTO_TEST_CASE(a_terminals_size_and_its_changes_are_known) {
+    Terminal terminal;
+    const auto resize = [&terminal](unsigned short columns, unsigned short rows) {
+        winsize window{};
+        window.ws_col = columns;
+        window.ws_row = rows;
+        BOOST_TEST(::ioctl(terminal.person(), TIOCSWINSZ, &window) == 0);
+    };
+    const Redirect stdin_is(0, terminal.program());
+    const Redirect stdout_is(1, terminal.program());
+    resize(100, 30);
+    Fixture fixture;
+    const auto serial = fixture.open("stdio,cols=80,rows=25");
+    BOOST_TEST(eventually([&] { return serial->terminal_size() == TerminalSize{.columns = 100, .rows = 30}; }));
+    const auto seen = serial->changed().generation();
+    resize(120, 40);
+    // The terminal is not this process's controlling one: the kernel sends nothing.
+    ::kill(::getpid(), SIGWINCH);
+    BOOST_TEST(eventually([&] { return serial->terminal_size() == TerminalSize{.columns = 120, .rows = 40}; }));
+    BOOST_TEST(serial->changed().generation() != seen);
 }
 
 BOOST_AUTO_TEST_CASE(null_takes_everything) {

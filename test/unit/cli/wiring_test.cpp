@@ -254,4 +254,39 @@ BOOST_AUTO_TEST_CASE(each_console_is_a_virtio_device_with_a_stream_of_its_own) {
     BOOST_TEST(usage_error([&] { static_cast<void>(parse(many)); }).find("--console is given 9 times") == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(all_virtio_ports_are_one_device_with_a_stream_each) {
+    Fixture fixture;
+    fixture.attach({"--virtio-port", "one=tcp:4444", "--console", "null", "--virtio-port", "b.2=file:a=b", "--rng", "g"});
+    BOOST_TEST(fixture.mmio.device_name(0xfeb0'0000) == "virtio-console");
+    BOOST_TEST(fixture.mmio.device_name(0xfeb0'1000) == "virtio-ports");
+    BOOST_TEST(fixture.mmio.device_name(0xfeb0'2000) == "virtio-rng");
+    BOOST_TEST(std::ranges::count(fixture.opened, "port one reads tcp:4444") == 1);
+    BOOST_TEST(std::ranges::count(fixture.opened, "port b.2 reads file:a=b") == 1);
+    BOOST_TEST(pc_description(parse({"--virtio-port", "a=null", "--virtio-port", "b=null", "g"})).virtio_devices == 1u);
+    const auto refusal = [](const std::vector<std::string>& words) {
+        return usage_error([&words] { static_cast<void>(parse(words)); });
+    };
+    BOOST_TEST(refusal({"--virtio-port", "null", "g"}).find("is not NAME=SPEC") != std::string::npos);
+    for (const std::string name : {"", "a b", "a/b", std::string(65, 'x').c_str()}) {
+        BOOST_TEST(refusal({"--virtio-port", name + "=null", "g"}).find("a name has 1 to 64") != std::string::npos);
+    }
+    BOOST_TEST(refusal({"--virtio-port", "a=null", "--virtio-port", "a=pty", "g"}).find("a is there twice") !=
+               std::string::npos);
+    std::vector<std::string> many{"g"};
+    for (int i = 0; i < 17; ++i) many.insert(many.begin(), {"--virtio-port", std::to_string(i) + "=null"});
+    BOOST_TEST(refusal(many).find("--virtio-port is given 17 times") == 0u);
+    BOOST_TEST(dry_run_error({"--virtio-port", "a=tpc:1", "g"}).find("--virtio-port a: ") == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(only_a_console_has_a_size) {
+    asio::io_context loop;
+    const auto console = parse({"--console", "tcp:1,cols=80,rows=25", "g"});
+    BOOST_CHECK_NO_THROW(dry_run(console, guess_setup(console), loop));
+    for (const std::string where : {"--serial", "--virtio-port", "--debugcon"}) {
+        const std::string name = where == "--virtio-port" ? "a=" : "";
+        BOOST_TEST(dry_run_error({where, name + "tcp:1,cols=80,rows=25", "g"}).find("only a virtio console") !=
+                   std::string::npos);
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

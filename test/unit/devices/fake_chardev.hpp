@@ -74,6 +74,11 @@ public:
         return connected_;
     }
 
+    [[nodiscard]] TerminalSize terminal_size() const noexcept override {
+        const std::lock_guard lock(mutex_);
+        return terminal_size_;
+    }
+
     [[nodiscard]] awaitable<void> ready() override { co_return; }
     [[nodiscard]] awaitable<std::uint64_t> drain() override { co_return 0; }
     void close() noexcept override {}
@@ -122,6 +127,14 @@ public:
         changed().notify();
     }
 
+    void set_terminal_size(TerminalSize size) {
+        {
+            const std::lock_guard lock(mutex_);
+            terminal_size_ = size;
+        }
+        changed().notify();
+    }
+
     /// Input that the device has not taken yet.
     [[nodiscard]] std::size_t unread() const {
         const std::lock_guard lock(mutex_);
@@ -148,6 +161,7 @@ private:
     mutable std::mutex mutex_;
     const std::size_t capacity_;
     bool connected_;
+    TerminalSize terminal_size_;
     bool full_ = false;
     bool low_ = false;
     std::string output_;

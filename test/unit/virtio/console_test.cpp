@@ -77,6 +77,25 @@ BOOST_FIXTURE_TEST_CASE(input_waits_for_a_buffer_and_a_buffer_for_input, Fixture
     BOOST_TEST(interrupted());
 }
 
+BOOST_FIXTURE_TEST_CASE(the_driver_knows_the_terminals_size_and_hears_of_a_change, Fixture) {
+    constexpr std::uint64_t feature_size = 1;
+    BOOST_TEST((offered() & 3) == feature_size);
+    chardev->set_terminal_size({.columns = 80, .rows = 25});
+    poll();
+    start(feature_version_1 | feature_size, 2);
+    acknowledge();
+    BOOST_TEST(read(MmioRegisters::config, 2) == 80u);
+    BOOST_TEST(read(MmioRegisters::config + 2, 2) == 25u);
+    type("a key changes nothing");
+    BOOST_TEST(acknowledge() == 0u);
+    chardev->set_terminal_size({.columns = 300, .rows = 50});
+    poll();
+    BOOST_TEST(interrupted());
+    BOOST_TEST(acknowledge() == DeviceState::config_change);
+    BOOST_TEST(read(MmioRegisters::config, 2) == 300u);
+    BOOST_TEST(read(MmioRegisters::config + 2, 2) == 50u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_paused_machine_takes_no_input, Fixture) {
     start(feature_version_1, 2);
     offer_buffer(0, 8);
