@@ -43,22 +43,37 @@ struct NetSpec {
     };
 
     Kind kind = Kind::user;
-    std::string path;               ///< stream_unix; dgram_unix: where this side receives; tap: the interface, or empty
-    std::string remote;             ///< dgram_unix: where the other side receives
-    std::string host;               ///< stream_tcp: a name or an address without brackets; empty: loopback
-    std::uint16_t port = 0;         ///< stream_tcp: 0 lets the kernel pick one, for a server
-    bool server = false;            ///< stream: listen, and take one peer after the other
-    std::vector<Forward> forwards;  ///< user
-    std::optional<MacAddress> mac;  ///< the guest's address; empty: default_mac()
+    std::string path;                  ///< stream_unix; dgram_unix: where this side receives; tap: the interface, or empty
+    std::string remote;                ///< dgram_unix: where the other side receives
+    std::string host;                  ///< stream_tcp: a name or an address without brackets; empty: loopback
+    std::uint16_t port = 0;            ///< stream_tcp: 0 lets the kernel pick one, for a server
+    bool server = false;               ///< stream: listen, and take one peer after the other
+    std::vector<Forward> forwards;     ///< user
+    std::optional<MacAddress> mac;     ///< the guest's address; empty: default_mac()
+    std::optional<std::uint16_t> mtu;  ///< what the guest is told to take as the longest payload, bytes; empty: it chooses
     std::chrono::milliseconds reconnect{1000};  ///< stream without `server`: from one attempt to the next; more than 0
 
     bool operator==(const NetSpec&) const = default;
 };
 
+inline constexpr std::uint16_t least_mtu = 68;  ///< bytes, IPv4's
+
 /// Parses `stream:unix:PATH`, `stream:tcp:[HOST:]PORT`, `dgram:unix:PATH`, `tap` or `user`, each with `,option[=value]...`.
 /// A comma that belongs to a path is doubled. Opens nothing. Any thread. Throws Error(usage); its text says what is wrong
 /// and gives an example.
 [[nodiscard]] NetSpec parse_net_spec(std::string_view text);
+
+/// What a card or its driver does in place of who makes a frame.
+struct NetOffloads {
+    bool checksum = false;  ///< a frame's checksum may be left to be filled in
+    bool tso4 = false;      ///< and a frame may be a TCP segment that is too long for the wire, over IPv4
+    bool tso6 = false;      ///< or over IPv6
+    bool ecn = false;       ///< with congestion notifications
+    bool operator==(const NetOffloads&) const = default;
+};
+
+/// Bytes of the header of virtio (1.2, 5.1.6) before a frame.
+inline constexpr std::size_t net_header_size = 12;
 
 /// Ethernet frames, both ways. Device loop, except where a function says otherwise; nothing blocks it.
 ///
@@ -69,6 +84,12 @@ public:
     NetBackend(const NetBackend&) = delete;
     NetBackend& operator=(const NetBackend&) = delete;
     virtual ~NetBackend() = default;
+
+    /// Whether each frame of front() and of send() has a header of virtio before it, net_header_size bytes, and so may be
+    /// one that is not finished yet. Otherwise frames are as on the wire.
+    [[nodiscard]] virtual bool has_headers() const noexcept { return false; }
+    /// What is left to whoever takes the frames of front(); nothing at the start. With has_headers() only.
+    virtual void leave_to_guest([[maybe_unused]] const NetOffloads& offloads) {}
 
     /// Whether frames that come are kept for front(), or dropped as they come: at the start, and while no driver serves the
     /// card. What front() has goes with `on` false.
@@ -82,7 +103,7 @@ public:
     [[nodiscard]] awaitable<void> receive();
 
     /// Takes one frame, which lies in `pieces`, and may keep it until flush(). Returns false if it drops and counts it: no
-    /// peer, no room, or a length outside least_frame to most_frame.
+    /// peer, no room, or a length, without the header, outside least_frame to most_frame.
     virtual bool send(std::span<const std::span<const std::byte>> pieces) = 0;
     /// Gives what send() has kept to the kernel.
     virtual void flush() {}

@@ -70,7 +70,8 @@ The machine:
                           nbd:unix:PATH; options ro, snapshot, serial=ID and
                           cache=writeback|none; can be repeated. The first one of a
                           boot sector is what it reads (default: GUEST itself)
-  --net SPEC[,mac=MAC]    a network card (virtio-net): user (through passt), tap[=NAME],
+  --net SPEC[,mac=MAC][,mtu=BYTES]
+                          a network card (virtio-net): user (through passt), tap[=NAME],
                           stream:unix:PATH or stream:tcp:HOST:PORT (with ,server: the
                           listening side), dgram:unix:PATH,remote=PATH; can be repeated
   --vsock unix:PATH[,cid=N]

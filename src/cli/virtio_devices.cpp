@@ -60,7 +60,7 @@ std::shared_ptr<virtio::Device> make_card(const NetSpec& spec, unsigned index, c
     constexpr std::uint32_t network_card = 1;
     if (wiring.loop == nullptr) return std::make_shared<Unopened>("virtio-net", network_card);
     NetEnvironment environment{.loop = *wiring.loop, .log = wiring.log, .label = fmt::format("net{}", index)};
-    return virtio::make_net(open_net(spec, std::move(environment)), spec.mac.value_or(default_mac(index)));
+    return virtio::make_net(open_net(spec, std::move(environment)), spec.mac.value_or(default_mac(index)), spec.mtu);
 }
 
 std::shared_ptr<virtio::Device> make_sockets(const VsockSpec& spec, const Wiring& wiring) {

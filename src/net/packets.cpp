@@ -21,8 +21,9 @@
 namespace asyncvm {
 
 PacketBackend::PacketBackend(UniqueFd fd, std::string description, std::optional<SocketAddress> to,
-                             std::shared_ptr<std::optional<PutBack>> file, NetEnvironment environment)
-    : environment_(std::move(environment)),
+                             std::shared_ptr<std::optional<PutBack>> file, bool headers, NetEnvironment environment)
+    : header_(headers ? net_header_size : 0),
+      environment_(std::move(environment)),
       description_(std::move(description)),
       descriptor_(environment_.loop, fd.get()),
       to_(to),
@@ -58,9 +59,23 @@ void PacketBackend::keep_frames(bool on) {
     if (!on) drop_frames();
 }
 
+void PacketBackend::leave_to_guest(const NetOffloads& offloads) {
+    if (header_ == 0 || closed_) return;
+    unsigned bits = 0;
+    if (offloads.checksum) bits |= TUN_F_CSUM;
+    if (offloads.checksum && offloads.tso4) bits |= TUN_F_TSO4;
+    if (offloads.checksum && offloads.tso6) bits |= TUN_F_TSO6;
+    if ((bits & (TUN_F_TSO4 | TUN_F_TSO6)) != 0 && offloads.ecn) bits |= TUN_F_TSO_ECN;
+    if (::ioctl(descriptor_.native_handle(), TUNSETOFFLOAD, bits) != 0) {
+        environment_.log(fmt::format("{}: the tap interface keeps its offloads: {}", environment_.label, reason(errno)));
+    }
+    // What waits was made for others.
+    drop_frames();
+}
+
 /// At most so many that the loop's other work does not wait for long.
 void PacketBackend::drop_frames() {
-    constexpr unsigned most = 256;
+    constexpr unsigned most = 1024;
     for (unsigned i = 0; i < most && !front().empty(); ++i) length_ = 0;
     length_ = 0;
     empty_ = true;
@@ -69,12 +84,12 @@ void PacketBackend::drop_frames() {
 
 std::span<const std::byte> PacketBackend::front() {
     while (length_ == 0 && !empty_ && !closed_) {
-        const auto got = ::read(descriptor_.native_handle(), frame_.get(), most_frame + 1);
+        const auto got = ::read(descriptor_.native_handle(), frame_.get(), header_ + most_frame + 1);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) {
             empty_ = true;
             state_.notify();
-        } else if (static_cast<std::size_t>(got) >= least_frame && static_cast<std::size_t>(got) <= most_frame) {
+        } else if (fits(static_cast<std::size_t>(got))) {
             length_ = static_cast<std::size_t>(got);
         }
     }
@@ -92,7 +107,7 @@ bool PacketBackend::send(std::span<const std::span<const std::byte>> pieces) {
     std::size_t length = 0;
     for (const auto& piece : pieces) length += piece.size();
     std::size_t count = 0;
-    if (pieces.size() > most_pieces && length <= most_frame) {
+    if (pieces.size() > most_pieces && fits(length)) {
         together_.clear();
         for (const auto& piece : pieces) together_.insert(together_.end(), piece.begin(), piece.end());
         vector[count++] = {together_.data(), together_.size()};
@@ -101,7 +116,7 @@ bool PacketBackend::send(std::span<const std::span<const std::byte>> pieces) {
         for (const auto& piece : pieces) vector[count++] = {const_cast<std::byte*>(piece.data()), piece.size()};
     }
     ssize_t put = -1;
-    if (!closed_ && length >= least_frame && length <= most_frame) {
+    if (!closed_ && fits(length)) {
         if (to_) {
             msghdr message{};
             message.msg_name = &to_->storage;
@@ -132,7 +147,7 @@ std::shared_ptr<NetBackend> open_datagrams(const NetSpec& spec, NetEnvironment e
     const auto file = std::make_shared<std::optional<PutBack>>();
     UniqueFd fd = bind_datagrams(spec.path, *file);
     auto backend =
-        std::make_shared<PacketBackend>(std::move(fd), "dgram:unix:" + spec.path, to, file, std::move(environment));
+        std::make_shared<PacketBackend>(std::move(fd), "dgram:unix:" + spec.path, to, file, false, std::move(environment));
     backend->start();
     return backend;
 }
@@ -140,9 +155,11 @@ std::shared_ptr<NetBackend> open_datagrams(const NetSpec& spec, NetEnvironment e
 std::shared_ptr<NetBackend> open_tap(const NetSpec& spec, NetEnvironment environment) {
     UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
     ifreq request{};
-    request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI);
+    request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
     std::memcpy(request.ifr_name, spec.path.c_str(), spec.path.size());
-    if (!fd.valid() || ::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    int header = net_header_size;
+    if (!fd.valid() || ::ioctl(fd.get(), TUNSETIFF, &request) != 0 || ::ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0 ||
+        ::ioctl(fd.get(), TUNSETOFFLOAD, 0) != 0) {
         const int error = errno;
         std::string hint;
         if (error == EPERM || error == EACCES) {
@@ -161,7 +178,7 @@ std::shared_ptr<NetBackend> open_tap(const NetSpec& spec, NetEnvironment environ
     environment.log(fmt::format("{0}: tap interface {1} (ip link set {1} up, and an address or a bridge, make it useful)",
                                 environment.label, request.ifr_name));
     auto backend = std::make_shared<PacketBackend>(std::move(fd), fmt::format("tap={}", request.ifr_name), std::nullopt,
-                                                   nullptr, std::move(environment));
+                                                   nullptr, true, std::move(environment));
     backend->start();
     return backend;
 }

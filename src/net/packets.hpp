@@ -18,14 +18,16 @@ namespace asyncvm {
 /// once is dropped and counted.
 class PacketBackend : public NetBackend, public std::enable_shared_from_this<PacketBackend> {
 public:
-    /// `to`: where a datagram socket sends; empty for a tap interface. `file`: the socket's file, if any. Throws
-    /// std::system_error if the loop can't watch the descriptor.
+    /// `to`: where a datagram socket sends; empty for a tap interface. `file`: the socket's file, if any. `headers`: the
+    /// kernel has those of virtio before its frames. Throws std::system_error if the loop can't watch the descriptor.
     PacketBackend(UniqueFd fd, std::string description, std::optional<SocketAddress> to,
-                  std::shared_ptr<std::optional<PutBack>> file, NetEnvironment environment);
+                  std::shared_ptr<std::optional<PutBack>> file, bool headers, NetEnvironment environment);
 
     /// After the constructor, once.
     void start();
 
+    [[nodiscard]] bool has_headers() const noexcept override { return header_ > 0; }
+    void leave_to_guest(const NetOffloads& offloads) override;
     void keep_frames(bool on) override;
     [[nodiscard]] std::span<const std::byte> front() override;
     void pop() override;
@@ -36,15 +38,19 @@ public:
     [[nodiscard]] std::string description() const override { return description_; }
 
 private:
+    [[nodiscard]] bool fits(std::size_t length) const noexcept {
+        return length >= header_ + least_frame && length <= header_ + most_frame;
+    }
     void drop_frames();
     static awaitable<void> watch(std::shared_ptr<PacketBackend> self);
 
+    const std::size_t header_;  ///< bytes before each frame
     NetEnvironment environment_;
     std::string description_;
     Watched descriptor_;
     std::optional<SocketAddress> to_;
     std::shared_ptr<std::optional<PutBack>> file_;
-    std::unique_ptr<std::byte[]> frame_ = std::make_unique_for_overwrite<std::byte[]>(most_frame + 1);
+    std::unique_ptr<std::byte[]> frame_ = std::make_unique_for_overwrite<std::byte[]>(header_ + most_frame + 1);
     std::size_t length_ = 0;           ///< of the frame that front() shows; 0: none
     std::vector<std::byte> together_;  ///< a frame whose pieces are too many for one call
     Event state_;

@@ -91,6 +91,15 @@ MacAddress parse_mac(const NetComplaint& complain, std::string_view text) {
     return mac;
 }
 
+std::uint16_t parse_mtu(const NetComplaint& complain, std::string_view value) {
+    constexpr std::uint64_t most = 65535;
+    const auto mtu = parse_number(value);
+    if (!mtu || *mtu < least_mtu || *mtu > most) {
+        complain("mtu={} is not a number of bytes from {} to {} (for example mtu=9000)", value, least_mtu, most);
+    }
+    return static_cast<std::uint16_t>(*mtu);
+}
+
 std::uint16_t parse_forward_port(const NetComplaint& complain, std::string_view text, std::string_view value) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > 65535) {
@@ -138,13 +147,13 @@ std::string_view options_of(Kind kind) {
     switch (kind) {
         case Kind::stream_unix:
         case Kind::stream_tcp:
-            return "server, reconnect=, mac=";
+            return "server, reconnect=, mac=, mtu=";
         case Kind::dgram_unix:
-            return "remote=, mac=";
+            return "remote=, mac=, mtu=";
         case Kind::tap:
-            return "mac=";
+            return "mac=, mtu=";
         case Kind::user:
-            return "hostfwd=, mac=";
+            return "hostfwd=, mac=, mtu=";
     }
     return {};
 }
@@ -156,6 +165,8 @@ void parse_net_option(const NetComplaint& complain, std::string_view word, NetSp
     const bool stream = spec.kind == Kind::stream_unix || spec.kind == Kind::stream_tcp;
     if (name == "mac") {
         spec.mac = parse_mac(complain, value);
+    } else if (name == "mtu") {
+        spec.mtu = parse_mtu(complain, value);
     } else if (stream && (word == "server" || word == "server=on" || word == "server=off")) {
         spec.server = word != "server=off";
     } else if (stream && name == "reconnect") {

@@ -74,7 +74,12 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_said_with_an_example) {
     BOOST_TEST(refused("stream:tcp:::1:5", "in brackets"));
     BOOST_TEST(refused("stream:unix:/a,reconnect=0", "from 1 to"));
     BOOST_TEST(refused("stream:unix:/a,server,reconnect=2", "for a client"));
-    BOOST_TEST(refused("stream:unix:/a,hostfwd=tcp::1-:1", "server, reconnect=, mac="));
+    BOOST_TEST(refused("stream:unix:/a,hostfwd=tcp::1-:1", "server, reconnect=, mac=, mtu="));
+    for (const auto* wrong : {"67", "65536", "", "big"}) {
+        BOOST_TEST(refused("tap,mtu=" + std::string(wrong), "is not a number of bytes from 68 to 65535"));
+    }
+    BOOST_TEST(parse_net_spec("user,mtu=65520").mtu.value() == 65520u);
+    BOOST_TEST(!parse_net_spec("tap").mtu.has_value());
     BOOST_TEST(refused("stream:unix:/a,", "missing after a comma"));
     BOOST_TEST(refused("dgram:/tmp/a", "from a path to a path"));
     BOOST_TEST(refused("dgram:unix:/tmp/a", "remote= is missing"));

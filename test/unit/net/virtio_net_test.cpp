@@ -19,6 +19,8 @@ constexpr MacAddress mac{0x52, 0x54, 0, 1, 2, 3};
 
 class Wire final : public NetBackend {
 public:
+    bool has_headers() const noexcept override { return headers; }
+    void leave_to_guest(const NetOffloads& offloads) override { left = offloads; }
     void keep_frames(bool on) override {
         keeps = on;
         if (!on) coming.clear();
@@ -55,14 +57,21 @@ public:
     std::deque<std::string> coming;
     std::vector<std::string> kept, sent;
     std::vector<std::size_t> batches;
-    bool keeps = false, up = true, has_space = true, is_closed = false;
+    NetOffloads left;
+    bool headers = false, keeps = false, up = true, has_space = true, is_closed = false;
 };
 
 struct Card {
-    std::shared_ptr<Wire> wire = std::make_shared<Wire>();
-    MmioDriver driver{make_net(wire, mac)};
+    std::shared_ptr<Wire> wire;
+    MmioDriver driver;
 
-    explicit Card(std::uint64_t features = feature_version_1) { driver.start(features, 3); }
+    explicit Card(std::uint64_t features = feature_version_1, bool headers = false, std::optional<std::uint16_t> mtu = {})
+        : wire(std::make_shared<Wire>()), driver([&](asio::io_context&) {
+              wire->headers = headers;
+              return make_net(wire, mac, mtu);
+          }) {
+        driver.start(features, 3);
+    }
 
     void arrive(const std::string& frame) {
         wire->arrive(frame);
@@ -241,6 +250,61 @@ BOOST_AUTO_TEST_CASE(a_frame_that_no_buffer_holds_is_dropped_and_the_next_one_ar
         BOOST_TEST(used_is(card.driver.ring(), 0, 72));
         BOOST_TEST(card.frame_in(0, 60) == frame_of(60, 'f'));
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_back_end_with_headers_offers_offloads_and_hears_what_the_driver_takes) {
+    constexpr std::uint64_t both_ways = 0x3b83;  // CSUM, GUEST_CSUM, MAC and the six for TCP segments
+    Card card(feature_version_1, true);
+    BOOST_TEST((card.driver.offered() & 0x7fff) == (both_ways | 1u << 5));
+    BOOST_TEST((card.wire->left == NetOffloads{}));
+    card.driver.start(feature_version_1 | 1u << 1 | 1u << 7, 3);
+    BOOST_TEST((card.wire->left == NetOffloads{.checksum = true, .tso4 = true}));
+    card.driver.start(feature_version_1 | both_ways, 3);
+    BOOST_TEST((card.wire->left == NetOffloads{.checksum = true, .tso4 = true, .tso6 = true, .ecn = true}));
+    card.driver.write(MmioRegisters::status, 0);
+    BOOST_TEST((card.wire->left == NetOffloads{}));
+}
+
+BOOST_AUTO_TEST_CASE(headers_pass_unchanged_where_checksums_are_left_to_the_other_side) {
+    const std::string header("\1\0\0\0\0\0\x22\0\6\0\0\0", 12);
+    const auto frame = frame_of(60, 'a');
+    Card card(feature_version_1 | mergeable | 3, true);
+    card.driver.ring(1).put_text(data, header + frame);
+    card.driver.ring(1).offer(0, {{data, 40}, {data + 40, 32}});
+    card.driver.notify(1);
+    BOOST_REQUIRE(card.wire->sent.size() == 1u);
+    BOOST_TEST(card.wire->sent[0] == header + frame);
+    for (std::uint16_t i = 1; i < 3; ++i) card.offer(i, 50);
+    card.arrive(header + frame);
+    BOOST_TEST(used_is(card.driver.ring(), 1, 50));
+    BOOST_TEST(used_is(card.driver.ring(), 2, 22));
+    BOOST_TEST(card.driver.ring().text_at(Card::place(1), 12) == header.substr(0, 10) + std::string("\2\0", 2));
+    BOOST_TEST(card.frame_in(1, 38) + card.driver.ring().text_at(Card::place(2), 22) == frame);
+}
+
+BOOST_AUTO_TEST_CASE(headers_say_nothing_where_the_driver_has_agreed_to_nothing) {
+    const std::string header("\1\0\0\0\0\0\x22\0\6\0\0\0", 12);
+    const auto frame = frame_of(60, 'a');
+    Card card(feature_version_1, true);
+    card.driver.ring(1).put_text(data, header + frame);
+    card.driver.ring(1).offer(0, {{data, 40}, {data + 40, 32}});
+    card.driver.notify(1);
+    BOOST_REQUIRE(card.wire->sent.size() == 1u);
+    BOOST_TEST(card.wire->sent[0] == std::string(12, '\0') + frame);
+    card.offer(2);
+    card.arrive(header + frame);
+    BOOST_TEST(used_is(card.driver.ring(), 2, 72));
+    BOOST_TEST(card.driver.ring().text_at(Card::place(2), 12) == std::string("\0\0\0\0\0\0\0\0\0\0\1\0", 12));
+    BOOST_TEST(card.frame_in(2, 60) == frame);
+}
+
+BOOST_AUTO_TEST_CASE(the_driver_reads_the_mtu_if_there_is_one) {
+    constexpr std::uint64_t mtu = 1u << 3;
+    Card none;
+    BOOST_TEST((none.driver.offered() & mtu) == 0u);
+    Card card(feature_version_1 | mtu, false, std::uint16_t{9000});
+    BOOST_TEST(card.driver.read(MmioRegisters::config + 10, 2) == 9000u);
+    BOOST_TEST(card.driver.read(MmioRegisters::config + 6, 2) == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(a_link_that_changes_is_told) {
