@@ -53,7 +53,7 @@ DeviceCore::DeviceCore(std::shared_ptr<Device> device)
 
 DeviceCore::~DeviceCore() { device_->core_ = nullptr; }
 
-void DeviceCore::attach(const DeviceContext& context, std::function<void(std::uint8_t)> show_interrupts) {
+void DeviceCore::attach(const DeviceContext& context, ShowInterrupts show_interrupts) {
     context_.emplace(context);
     show_interrupts_ = std::move(show_interrupts);
     device_->attached(context);
@@ -316,10 +316,10 @@ std::shared_ptr<Queue> DeviceCore::queue(unsigned index) const noexcept {
     return index < queues_.size() ? queues_[index] : nullptr;
 }
 
-void DeviceCore::interrupt() {
+void DeviceCore::interrupt(unsigned queue) {
     const std::lock_guard lock(mutex_);
     state_.raise(DeviceState::used_buffer);
-    show_interrupts();
+    show_interrupts({.queue = queue});
 }
 
 void DeviceCore::config_changed() {
@@ -327,14 +327,14 @@ void DeviceCore::config_changed() {
     const std::lock_guard lock(mutex_);
     config_ = std::move(config);
     state_.config_changed();
-    if (context_) show_interrupts();
+    if (context_) show_interrupts({.config = state_.running()});
 }
 
 void DeviceCore::fail(std::optional<unsigned> queue, std::string_view what) {
     {
         const std::lock_guard lock(mutex_);
         if (!state_.fail()) return;
-        show_interrupts();
+        show_interrupts({.config = state_.running()});
     }
     const std::string where = queue ? fmt::format(" in queue {}", *queue) : std::string();
     say_once(fmt::format("device {}: the driver breaks the rules{}: {}; it has to reset the device", device_->name(), where,
@@ -353,8 +353,8 @@ void DeviceCore::need_reset(std::string_view why) {
 void DeviceCore::failed(unsigned queue, const std::exception_ptr& failure) {
     {
         const std::lock_guard lock(mutex_);
-        static_cast<void>(state_.fail());
-        show_interrupts();
+        const bool is_new = state_.fail();
+        show_interrupts({.config = is_new && state_.running()});
     }
     say_once(fmt::format("device {} failed in queue {}: {}", device_->name(), queue, reason_of(failure)));
 }

@@ -34,9 +34,15 @@ public:
     DeviceCore& operator=(const DeviceCore&) = delete;
     ~DeviceCore();
 
-    /// `show_interrupts` is called under the mutex, on any thread, each time that DeviceState::interrupts() may have
-    /// changed.
-    void attach(const DeviceContext& context, std::function<void(std::uint8_t interrupts)> show_interrupts);
+    /// What has just been raised, if anything has.
+    struct Raised {
+        bool config = false;
+        std::optional<unsigned> queue{};  ///< whose used ring has something new
+    };
+    /// Called under the mutex, on any thread, each time that DeviceState::interrupts() may have changed: shows the driver
+    /// what is pending.
+    using ShowInterrupts = std::function<void(DeviceState& state, const Raised& raised)>;
+    void attach(const DeviceContext& context, ShowInterrupts show_interrupts);
 
     [[nodiscard]] Device& device() const noexcept { return *device_; }
     [[nodiscard]] std::size_t queues() const noexcept { return shapes_.size(); }
@@ -77,7 +83,8 @@ public:
     [[nodiscard]] std::shared_ptr<void> owner();
     [[nodiscard]] std::uint64_t negotiated() const;
     [[nodiscard]] std::shared_ptr<Queue> queue(unsigned index) const noexcept;
-    void interrupt();
+    /// The driver wants to be told of the used ring of `queue`.
+    void interrupt(unsigned queue);
     void config_changed();
     /// A chain has gone back to the driver.
     void given_back() {
@@ -105,13 +112,14 @@ private:
     void start_queues();
     void start_queue_if_ready(unsigned index, const SplitQueue::Position* position = nullptr);
     void reset_state();
-    void show_interrupts() { show_interrupts_(state_.interrupts()); }
+    void show_interrupts() { show_interrupts_(state_, Raised()); }
+    void show_interrupts(const Raised& raised) { show_interrupts_(state_, raised); }
     void say_once(std::string text);
 
     const std::shared_ptr<Device> device_;
     const std::vector<QueueShape> shapes_;
     std::optional<DeviceContext> context_;
-    std::function<void(std::uint8_t)> show_interrupts_;
+    ShowInterrupts show_interrupts_;
 
     mutable std::mutex mutex_;
     DeviceState state_;

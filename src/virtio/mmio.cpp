@@ -20,7 +20,8 @@ public:
 
     void attached(const DeviceContext& context) override {
         if (irq_) line_ = context.irq(*irq_);
-        core_->attach(context, [this](std::uint8_t interrupts) { line_.set(interrupts != 0); });
+        core_->attach(context,
+                      [this](const DeviceState& state, const DeviceCore::Raised&) { line_.set(state.interrupts() != 0); });
     }
 
     [[nodiscard]] awaitable<void> read(Access& access) override {

@@ -89,7 +89,7 @@ bool Queue::served() const noexcept { return ring_->is_idle(); }
 
 void Queue::flush() {
     interrupt_owed_ = false;
-    if (!stopped_ && ring_->interrupt_due()) core_.interrupt();
+    if (!stopped_ && ring_->interrupt_due()) core_.interrupt(index_);
 }
 
 void Queue::fail(std::string_view what) {
