@@ -110,12 +110,16 @@ public:
     /// `index` counts from 0 and is the vCPU's initial APIC ID. Throws Error(host).
     [[nodiscard]] virtual std::unique_ptr<Cpu> create_cpu(unsigned index) = 0;
 
-    /// Has a write that `doorbell` describes, at `address`, add one to `eventfd` without stopping the vCPU. Before the vCPUs
-    /// run. Returns false where the accelerator can't: then the write stops the vCPU as any other.
+    /// Has a write that `doorbell` describes, at `address`, add one to `eventfd` without stopping the vCPU. Any thread.
+    /// Returns false where the accelerator can't: then the write stops the vCPU as any other.
     virtual bool connect_doorbell([[maybe_unused]] Space space, [[maybe_unused]] std::uint64_t address,
                                   [[maybe_unused]] const Doorbell& doorbell, [[maybe_unused]] int eventfd) noexcept {
         return false;
     }
+
+    /// Undoes a connect_doorbell() with the same arguments that has returned true. Any thread.
+    virtual void disconnect_doorbell([[maybe_unused]] Space space, [[maybe_unused]] std::uint64_t address,
+                                     [[maybe_unused]] const Doorbell& doorbell, [[maybe_unused]] int eventfd) noexcept {}
 
     /// What collects writes; null where the accelerator can't. After the first create_cpu(); it lives as long as this
     /// object.

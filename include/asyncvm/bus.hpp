@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +33,19 @@ struct UnclaimedAddress {
     std::uint64_t writes = 0;
 };
 
+/// A range of a bus that is somewhere else, or nowhere, when the guest says so.
+class MovableRange {
+public:
+    MovableRange() = default;
+    MovableRange(const MovableRange&) = delete;
+    MovableRange& operator=(const MovableRange&) = delete;
+    virtual ~MovableRange() = default;
+
+    /// The range begins there from now on; nothing: no address is the device's. Accesses that are under way are the
+    /// device's still. Where KVM rings the doorbells it takes some milliseconds. Any thread, one call at a time.
+    virtual void move(std::optional<std::uint64_t> first) noexcept = 0;
+};
+
 /// Ports or memory, and the devices there: Machine::ports() and Machine::mmio(). What no device has reads all-ones, and
 /// writes there vanish.
 class Bus {
@@ -46,10 +60,16 @@ public:
     /// machine has the device, and what the device throws when it is asked; the bus is as before then.
     virtual void attach(AddressRange range, std::shared_ptr<Device> device) = 0;
 
+    /// As attach(), for a range of `size` bytes that is nowhere until it is moved. Where it overlaps RAM, the range of
+    /// attach() or a movable range that was attached before, the address is theirs. The result outlives the bus, without
+    /// effect then.
+    [[nodiscard]] virtual std::shared_ptr<MovableRange> attach_movable(std::uint64_t size,
+                                                                       std::shared_ptr<Device> device) = 0;
+
     /// Every device once, in the order of attachment.
     [[nodiscard]] virtual std::vector<std::shared_ptr<Device>> devices() const = 0;
 
-    /// In the order of their addresses. The names live as long as the devices.
+    /// In the order of their addresses, movable ones as they are now. The names live as long as the devices.
     [[nodiscard]] virtual std::vector<AttachedRange> ranges() const = 0;
 
     /// The name of the device at `address`, or an empty view. Any thread while the guest runs.

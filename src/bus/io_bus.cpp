@@ -19,7 +19,45 @@ struct IoBus::Mapping {
     AddressRange range;
     std::shared_ptr<DeviceSlot> slot;
     std::vector<std::shared_ptr<IoEvent>> ioevents{};
-    mutable BurstDetector burst{};  ///< whoever holds the slot's mutex
+    mutable BurstDetector burst{};              ///< whoever holds the slot's mutex
+    const std::atomic<std::uint64_t>* place{};  ///< of a movable range, in place of range.first
+
+    [[nodiscard]] std::uint64_t first() const noexcept {
+        return place != nullptr ? place->load(std::memory_order_relaxed) : range.first;
+    }
+};
+
+class IoBus::Movable final : public MovableRange {
+public:
+    /// Further from every address that a guest has than any range is long.
+    static constexpr std::uint64_t nowhere = std::uint64_t{1} << 63;
+
+    Movable(std::uint64_t size, std::shared_ptr<DeviceSlot> slot, std::vector<std::shared_ptr<IoEvent>> ioevents)
+        : mapping({.range = {.first = nowhere, .size = size},
+                   .slot = std::move(slot),
+                   .ioevents = std::move(ioevents),
+                   .place = &place_}) {}
+
+    void move(std::optional<std::uint64_t> first) noexcept override {
+        if (!attached_) return;
+        place_ = nowhere;
+        for (const auto& ioevent : mapping.ioevents) ioevent->move(first);
+        if (first) place_ = *first;
+    }
+
+    /// The bus goes.
+    void detach() noexcept {
+        attached_ = false;
+        mapping.ioevents.clear();
+        mapping.slot.reset();
+    }
+
+private:
+    std::atomic<std::uint64_t> place_ = nowhere;
+    bool attached_ = true;
+
+public:
+    Mapping mapping;
 };
 
 namespace {
@@ -48,7 +86,9 @@ IoBus::IoBus(Space space, std::shared_ptr<DeviceSlots> slots) : space_(space), s
 IoBus::IoBus(Space space, asio::io_context& device_loop, Log log)
     : IoBus(space, std::make_shared<DeviceSlots>(device_loop, std::move(log))) {}
 
-IoBus::~IoBus() = default;
+IoBus::~IoBus() {
+    for (const auto& movable : movables_) movable->detach();
+}
 
 void IoBus::attach(AddressRange range, std::shared_ptr<Device> device) {
     const std::uint64_t last_address = space_ == Space::port ? 0xffff : ~std::uint64_t{0};
@@ -67,29 +107,48 @@ void IoBus::attach(AddressRange range, std::shared_ptr<Device> device) {
         }
     }
     auto slot = slots_->of(device);
-    std::vector<std::shared_ptr<IoEvent>> ioevents;
-    for (std::size_t index = 0; const Doorbell& doorbell : device->doorbells()) {
-        if (doorbell.offset < range.size) {
-            ioevents.push_back(std::make_shared<IoEvent>(space_, range.first + doorbell.offset, doorbell, slot, index,
-                                                         slots_->device_loop()));
-        }
-        ++index;
-    }
+    auto ioevents = ioevents_of(slot, range.first, range.size);
     mappings_.reserve(mappings_.size() + 1);
     slots_->keep(slot);
     const auto place = std::ranges::upper_bound(mappings_, range.first, {}, [](const Mapping& m) { return m.range.first; });
     mappings_.insert(place, Mapping{.range = range, .slot = std::move(slot), .ioevents = std::move(ioevents)});
 }
 
-inline bool IoBus::covers(const Mapping& mapping, std::uint64_t address) noexcept {
-    return address - mapping.range.first < mapping.range.size;
+std::shared_ptr<MovableRange> IoBus::attach_movable(std::uint64_t size, std::shared_ptr<Device> device) {
+    auto slot = slots_->of(device);
+    auto ioevents = ioevents_of(slot, std::nullopt, size);
+    movables_.reserve(movables_.size() + 1);
+    auto movable = std::make_shared<Movable>(size, slot, std::move(ioevents));
+    slots_->keep(slot);
+    movables_.push_back(movable);
+    return movable;
 }
 
-const IoBus::Mapping* IoBus::find(std::uint64_t address) const noexcept {
+std::vector<std::shared_ptr<IoEvent>> IoBus::ioevents_of(const std::shared_ptr<DeviceSlot>& slot,
+                                                         std::optional<std::uint64_t> first, std::uint64_t size) const {
+    std::vector<std::shared_ptr<IoEvent>> ioevents;
+    for (std::size_t index = 0; const Doorbell& doorbell : slot->device->doorbells()) {
+        if (doorbell.offset < size) {
+            ioevents.push_back(std::make_shared<IoEvent>(space_, first, doorbell, slot, index, slots_->device_loop()));
+        }
+        ++index;
+    }
+    return ioevents;
+}
+
+IoBus::Found IoBus::find(std::uint64_t address) const noexcept {
     const auto after = std::ranges::upper_bound(mappings_, address, {}, [](const Mapping& m) { return m.range.first; });
-    if (after == mappings_.begin()) return nullptr;
-    const Mapping& mapping = *std::prev(after);
-    return covers(mapping, address) ? &mapping : nullptr;
+    if (after != mappings_.begin()) {
+        const Mapping& mapping = *std::prev(after);
+        const std::uint64_t offset = address - mapping.range.first;
+        if (offset < mapping.range.size) return {&mapping, offset};
+    }
+    for (const auto& movable : movables_) {
+        // Read once: it may move meanwhile.
+        const std::uint64_t offset = address - movable->mapping.first();
+        if (offset < movable->mapping.range.size) return {&movable->mapping, offset};
+    }
+    return {};
 }
 
 bool IoBus::reaches_device(std::uint64_t address, std::uint64_t size) const noexcept {
@@ -97,30 +156,34 @@ bool IoBus::reaches_device(std::uint64_t address, std::uint64_t size) const noex
     return after != mappings_.end() && after->range.first - address < size;
 }
 
-inline bool IoBus::suits(const Mapping& mapping, const Transaction& transaction) noexcept {
+inline bool IoBus::suits(const Found& found, const Transaction& transaction) noexcept {
+    const Mapping& mapping = *found.mapping;
     // Among the elements of a string some may ring a doorbell.
     if (transaction.data.size() > transaction.size && !mapping.ioevents.empty()) return false;
-    const std::uint64_t offset = transaction.address - mapping.range.first;
     return transaction.size <= mapping.slot->max_size && is_power_of_two(transaction.size) &&
-           (transaction.size <= mapping.range.size - offset || mapping.range.whole);
+           (transaction.size <= mapping.range.size - found.offset || mapping.range.whole);
 }
 
-inline IoBus::DeviceAccess::DeviceAccess(IoBus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept
-    : bus_(&bus), mapping_(&mapping), transaction_(&transaction) {
+inline IoBus::DeviceAccess::DeviceAccess(IoBus& bus, const Found& found, Transaction& transaction, unsigned cpu) noexcept
+    : bus_(&bus), mapping_(found.mapping), transaction_(&transaction) {
     access_.space = bus.space_;
     access_.size = transaction.size;
     access_.cpu = cpu;
     access_.address = transaction.address;
-    access_.offset = transaction.address - mapping.range.first;
-    AsyncMutex& mutex = mapping.slot->mutex;
+    access_.offset = found.offset;
+    AsyncMutex& mutex = mapping_->slot->mutex;
     locked_ = mutex.try_lock() || mutex.try_lock_spinning();
 }
 
 IoBus::DeviceAccess IoBus::try_access(Transaction& transaction, unsigned cpu, Hint& hint) noexcept {
-    const Mapping* mapping = hint.last_;
-    if (mapping == nullptr || !covers(*mapping, transaction.address)) mapping = hint.last_ = find(transaction.address);
-    if (mapping == nullptr || !mapping->ioevents.empty() || !suits(*mapping, transaction)) return {};
-    return {*this, *mapping, transaction, cpu};
+    Found found{hint.last_};
+    if (found.mapping != nullptr) found.offset = transaction.address - found.mapping->first();
+    if (found.mapping == nullptr || found.offset >= found.mapping->range.size) {
+        found = find(transaction.address);
+        hint.last_ = found.mapping;
+    }
+    if (found.mapping == nullptr || !found.mapping->ioevents.empty() || !suits(found, transaction)) return {};
+    return {*this, found, transaction, cpu};
 }
 
 IoBus::DeviceAccess::~DeviceAccess() {
@@ -179,34 +242,34 @@ void IoBus::DeviceAccess::fail(std::exception_ptr failure, asio::cancellation_ty
 }
 
 awaitable<void> IoBus::perform(Transaction& transaction, unsigned cpu) {
-    const Mapping* const mapping = find(transaction.address);
-    if (mapping == nullptr && !reaches_device(transaction.address, transaction.size)) {
+    const Found found = find(transaction.address);
+    if (found.mapping == nullptr && !reaches_device(transaction.address, transaction.size)) {
         note_unclaimed(transaction);
         fill_with_ones(transaction);
         co_return;
     }
-    if (mapping == nullptr || !suits(*mapping, transaction)) {
+    if (found.mapping == nullptr || !suits(found, transaction)) {
         co_await perform_split(transaction, cpu);
         co_return;
     }
-    if (!mapping->ioevents.empty() && ring(*mapping, transaction)) co_return;
+    if (!found.mapping->ioevents.empty() && ring(found, transaction)) co_return;
     class Once final : public AccessSource {
     public:
-        Once(IoBus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu)
-            : bus_(bus), mapping_(mapping), transaction_(transaction), cpu_(cpu) {}
+        Once(IoBus& bus, const Found& found, Transaction& transaction, unsigned cpu)
+            : bus_(bus), found_(found), transaction_(transaction), cpu_(cpu) {}
         DeviceAccess next() override {
             if (std::exchange(made_, true)) return {};
-            return {bus_, mapping_, transaction_, cpu_};
+            return {bus_, found_, transaction_, cpu_};
         }
 
     private:
         IoBus& bus_;
-        const Mapping& mapping_;
+        const Found found_;
         Transaction& transaction_;
         const unsigned cpu_;
         bool made_ = false;
     };
-    Once once(*this, *mapping, transaction, cpu);
+    Once once(*this, found, transaction, cpu);
     co_await answer_each(once);
 }
 
@@ -244,11 +307,11 @@ awaitable<void> IoBus::perform_split(Transaction& transaction, unsigned cpu) {
             part.address = transaction.address + done;
             if (space_ == Space::port) part.address &= 0xffff;
             unsigned step = 1;
-            if (const Mapping* const mapping = find(part.address); mapping != nullptr) {
-                const std::uint64_t room =
-                    mapping->range.whole ? transaction.size : mapping->range.size - (part.address - mapping->range.first);
+            if (const Found found = find(part.address); found.mapping != nullptr) {
+                const AddressRange& range = found.mapping->range;
+                const std::uint64_t room = range.whole ? transaction.size : range.size - found.offset;
                 step = static_cast<unsigned>(std::min<std::uint64_t>(
-                    std::bit_floor(room), std::min(mapping->slot->max_size, std::bit_floor(transaction.size - done))));
+                    std::bit_floor(room), std::min(found.mapping->slot->max_size, std::bit_floor(transaction.size - done))));
             }
             part.size = static_cast<std::uint8_t>(step);
             part.data = transaction.data.subspan(element + done, step);
@@ -258,10 +321,11 @@ awaitable<void> IoBus::perform_split(Transaction& transaction, unsigned cpu) {
     }
 }
 
-bool IoBus::ring(const Mapping& mapping, const Transaction& transaction) noexcept {
+bool IoBus::ring(const Found& found, const Transaction& transaction) noexcept {
     if (transaction.direction != Direction::write) return false;
-    const auto ioevent = std::ranges::find_if(mapping.ioevents, [&](const auto& b) { return b->matches(transaction); });
-    if (ioevent == mapping.ioevents.end()) return false;
+    const auto& all = found.mapping->ioevents;
+    const auto ioevent = std::ranges::find_if(all, [&](const auto& b) { return b->matches(transaction, found.offset); });
+    if (ioevent == all.end()) return false;
     (*ioevent)->ring();
     return true;
 }
@@ -269,16 +333,20 @@ bool IoBus::ring(const Mapping& mapping, const Transaction& transaction) noexcep
 std::vector<std::shared_ptr<IoEvent>> IoBus::ioevents() const {
     std::vector<std::shared_ptr<IoEvent>> all;
     for (const Mapping& mapping : mappings_) all.insert(all.end(), mapping.ioevents.begin(), mapping.ioevents.end());
+    for (const auto& movable : movables_) {
+        all.insert(all.end(), movable->mapping.ioevents.begin(), movable->mapping.ioevents.end());
+    }
     return all;
 }
 
 bool IoBus::posts(const CoalescedZone& zone) const noexcept {
     for (std::uint64_t address = zone.address; address - zone.address < zone.size; ++address) {
-        const Mapping* const mapping = find(address);
-        if (mapping == nullptr) continue;
-        if (!mapping->slot->device->posts(address - mapping->range.first)) return false;
-        if (std::ranges::any_of(mapping->ioevents, [&](const auto& ioevent) { return ioevent->address() == address; }))
-            return false;
+        const Found found = find(address);
+        if (found.mapping == nullptr) continue;
+        if (!found.mapping->slot->device->posts(found.offset)) return false;
+        const bool rings = std::ranges::any_of(found.mapping->ioevents,
+                                               [&](const auto& ioevent) { return ioevent->offset() == found.offset; });
+        if (rings) return false;
     }
     return true;
 }
@@ -294,7 +362,8 @@ std::vector<std::shared_ptr<Device>> IoBus::devices() const {
     std::vector<std::shared_ptr<Device>> devices;
     for (const auto& slot : slots_->all()) {
         const bool here = std::ranges::find(mappings_, slot, &Mapping::slot) != mappings_.end();
-        if (here) devices.push_back(slot->device);
+        const bool moves = std::ranges::any_of(movables_, [&](const auto& range) { return range->mapping.slot == slot; });
+        if (here || moves) devices.push_back(slot->device);
     }
     return devices;
 }
@@ -302,12 +371,19 @@ std::vector<std::shared_ptr<Device>> IoBus::devices() const {
 std::vector<AttachedRange> IoBus::ranges() const {
     std::vector<AttachedRange> ranges;
     for (const Mapping& mapping : mappings_) ranges.push_back({mapping.range, mapping.slot->device->name()});
+    for (const auto& movable : movables_) {
+        AddressRange range = movable->mapping.range;
+        range.first = movable->mapping.first();
+        if (range.first == Movable::nowhere) continue;
+        ranges.push_back({range, movable->mapping.slot->device->name()});
+    }
+    std::ranges::stable_sort(ranges, {}, [](const AttachedRange& attached) { return attached.range.first; });
     return ranges;
 }
 
 std::string_view IoBus::device_name(std::uint64_t address) const noexcept {
-    const Mapping* const mapping = find(address);
-    return mapping == nullptr ? std::string_view() : mapping->slot->device->name();
+    const Found found = find(address);
+    return found.mapping == nullptr ? std::string_view() : found.mapping->slot->device->name();
 }
 
 }  // namespace asyncvm

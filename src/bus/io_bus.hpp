@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +34,7 @@ public:
     ~IoBus() override;
 
     void attach(AddressRange range, std::shared_ptr<Device> device) override;
+    [[nodiscard]] std::shared_ptr<MovableRange> attach_movable(std::uint64_t size, std::shared_ptr<Device> device) override;
     [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const override;
     [[nodiscard]] std::vector<AttachedRange> ranges() const override;
     [[nodiscard]] std::string_view device_name(std::uint64_t address) const noexcept override;
@@ -64,14 +66,22 @@ public:
 
 private:
     struct Mapping;
-    [[nodiscard]] const Mapping* find(std::uint64_t address) const noexcept;
-    [[nodiscard]] static bool covers(const Mapping& mapping, std::uint64_t address) noexcept;
+    class Movable;
+    /// A place in a device's range. Without a mapping: nobody's.
+    struct Found {
+        const Mapping* mapping = nullptr;
+        std::uint64_t offset = 0;
+    };
+    [[nodiscard]] Found find(std::uint64_t address) const noexcept;
+    [[nodiscard]] std::vector<std::shared_ptr<IoEvent>> ioevents_of(const std::shared_ptr<DeviceSlot>& slot,
+                                                                    std::optional<std::uint64_t> first,
+                                                                    std::uint64_t size) const;
     /// Whether a device begins behind `address`, within `size` bytes.
     [[nodiscard]] bool reaches_device(std::uint64_t address, std::uint64_t size) const noexcept;
     /// Where the accelerator has stopped the vCPU for a write that only notifies: rings, and returns true.
-    [[nodiscard]] static bool ring(const Mapping& mapping, const Transaction& transaction) noexcept;
+    [[nodiscard]] static bool ring(const Found& found, const Transaction& transaction) noexcept;
     /// Whether `transaction`, or each element of it, is one that the device takes as it is.
-    [[nodiscard]] static bool suits(const Mapping& mapping, const Transaction& transaction) noexcept;
+    [[nodiscard]] static bool suits(const Found& found, const Transaction& transaction) noexcept;
     [[nodiscard]] awaitable<void> perform_split(Transaction& transaction, unsigned cpu);
     void written(const Mapping& mapping, const Transaction& transaction) const;
     void report_burst(const Transaction& transaction) const;
@@ -82,6 +92,7 @@ private:
     std::chrono::steady_clock::duration burst_pause_{};
     std::function<void(const CoalescedZone&)> on_burst_;
     std::vector<Mapping> mappings_;
+    std::vector<std::shared_ptr<Movable>> movables_;  ///< in the order of attachment
     std::atomic<std::uint64_t> unclaimed_ = 0;
     mutable std::mutex unclaimed_mutex_;
     std::vector<UnclaimedAddress> unclaimed_addresses_;  ///< never longer than it was reserved
@@ -106,7 +117,7 @@ public:
 private:
     friend class IoBus;
     friend awaitable<void> answer_each(class AccessSource& source);
-    DeviceAccess(IoBus& bus, const Mapping& mapping, Transaction& transaction, unsigned cpu) noexcept;
+    DeviceAccess(IoBus& bus, const Found& found, Transaction& transaction, unsigned cpu) noexcept;
 
     [[nodiscard]] awaitable<void> lock();
     /// Whether there is no device any more; the access is answered then.

@@ -42,22 +42,53 @@ awaitable<std::size_t> EventFd::read(std::uint64_t& signals, std::error_code& er
     return descriptor_.async_read_some(asio::buffer(&signals, sizeof signals), asio::redirect_error(use_awaitable, error));
 }
 
-IoEvent::IoEvent(Space space, std::uint64_t address, const Doorbell& doorbell, std::shared_ptr<DeviceSlot> slot,
+IoEvent::IoEvent(Space space, std::optional<std::uint64_t> range, const Doorbell& doorbell, std::shared_ptr<DeviceSlot> slot,
                  std::size_t index, asio::io_context& device_loop)
-    : space_(space), address_(address), doorbell_(doorbell), slot_(std::move(slot)), index_(index) {
+    : space_(space),
+      moves_(!range),
+      doorbell_(doorbell),
+      slot_(std::move(slot)),
+      index_(index),
+      range_(range) {
     if (doorbell_.eventfd < 0) event_.emplace(device_loop, "a doorbell for", *slot_->device);
 }
 
-void IoEvent::ring() noexcept { signal_eventfd(eventfd()); }
 
 const Device& IoEvent::device() const noexcept { return *slot_->device; }
 
-bool IoEvent::matches(const Transaction& write) const noexcept {
-    if (write.address != address_ || write.size != doorbell_.size || write.data.size() != write.size) return false;
+bool IoEvent::matches(const Transaction& write, std::uint64_t offset) const noexcept {
+    if (offset != doorbell_.offset || write.size != doorbell_.size || write.data.size() != write.size) return false;
     if (!doorbell_.data) return true;
     std::uint64_t value = 0;
     std::memcpy(&value, write.data.data(), write.size);
     return value == *doorbell_.data;
+}
+
+void IoEvent::signal() noexcept { signal_eventfd(eventfd()); }
+
+void IoEvent::ring() noexcept {
+    signal();
+    const std::lock_guard lock(mutex_);
+    connect_here();
+}
+
+void IoEvent::connect(Connector connector) {
+    const std::lock_guard lock(mutex_);
+    connector_ = std::move(connector);
+    if (!moves_) connect_here();
+}
+
+void IoEvent::connect_here() noexcept {
+    if (tried_ || !range_ || !connector_.connect) return;
+    tried_ = true;
+    connected_ = connector_.connect(*range_ + doorbell_.offset, doorbell_, eventfd());
+}
+
+void IoEvent::move(std::optional<std::uint64_t> range) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (connected_) connector_.disconnect(*range_ + doorbell_.offset, doorbell_, eventfd());
+    tried_ = connected_ = false;
+    range_ = range;
 }
 
 awaitable<std::uint64_t> IoEvent::heard() {
@@ -69,8 +100,14 @@ awaitable<std::uint64_t> IoEvent::heard() {
 }
 
 awaitable<void> IoEvent::answer() {
-    return DeviceSlot::rung(slot_, index_,
-                            fmt::format("at its doorbell, {} {:#x}", space_ == Space::port ? "port" : "memory", address_));
+    std::string where = "at its doorbell";
+    {
+        const std::lock_guard lock(mutex_);
+        if (range_) {
+            where += fmt::format(", {} {:#x}", space_ == Space::port ? "port" : "memory", *range_ + doorbell_.offset);
+        }
+    }
+    return DeviceSlot::rung(slot_, index_, std::move(where));
 }
 
 }  // namespace asyncvm

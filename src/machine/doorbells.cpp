@@ -6,7 +6,6 @@
 
 #include <utility>
 
-#include "bus/ioevent.hpp"
 #include "machine/coalesced_writes.hpp"
 
 namespace asyncvm {
@@ -25,10 +24,20 @@ Doorbells::Doorbells(Accelerator& accelerator, std::vector<std::shared_ptr<IoEve
     for (auto& ioevent : ioevents) jobs_.push_back(std::make_shared<Job>(std::move(ioevent)));
 }
 
+/// The accelerator outlives the buses, whose devices may ring and move until then.
+IoEvent::Connector Doorbells::connector(Space space) const {
+    Accelerator& accelerator = accelerator_;
+    return {.connect = [&accelerator, space](
+                           std::uint64_t address, const Doorbell& doorbell,
+                           int eventfd) { return accelerator.connect_doorbell(space, address, doorbell, eventfd); },
+            .disconnect = [&accelerator, space](
+                              std::uint64_t address, const Doorbell& doorbell,
+                              int eventfd) { accelerator.disconnect_doorbell(space, address, doorbell, eventfd); }};
+}
+
 void Doorbells::start(Background& background) {
     for (const auto& job : jobs_) {
-        const Doorbell& doorbell = job->ioevent->doorbell();
-        accelerator_.connect_doorbell(job->ioevent->space(), job->ioevent->address(), doorbell, job->ioevent->eventfd());
+        job->ioevent->connect(connector(job->ioevent->space()));
         if (!job->ioevent->is_answered_here()) continue;
         background.start(fmt::format("device {}", job->ioevent->device().name()), answer(job, coalesced_));
     }
@@ -52,7 +61,7 @@ awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<Coal
 awaitable<void> Doorbells::finish(std::chrono::milliseconds limit) {
     for (const auto& job : jobs_) {
         job->ending = true;
-        job->ioevent->ring();
+        job->ioevent->signal();
     }
     for (const auto& job : jobs_) {
         const auto seen = job->end.generation();

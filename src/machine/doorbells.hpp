@@ -4,6 +4,7 @@
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/asio.hpp>
 
+#include "bus/ioevent.hpp"
 #include "machine/background.hpp"
 
 #include <chrono>
@@ -13,7 +14,6 @@
 namespace asyncvm {
 
 class CoalescedWrites;
-class IoEvent;
 
 /// Device loop.
 class Doorbells {
@@ -30,6 +30,7 @@ public:
 
 private:
     struct Job;
+    [[nodiscard]] IoEvent::Connector connector(Space space) const;
     [[nodiscard]] static awaitable<void> answer(std::shared_ptr<Job> job, std::shared_ptr<CoalescedWrites> coalesced);
 
     Accelerator& accelerator_;

@@ -60,6 +60,19 @@ std::string open_advice(int error) {
                 advice.empty() ? fmt::format("{}: {}", what, why) : fmt::format("{}: {} ({})", what, why, advice));
 }
 
+kvm_ioeventfd ioeventfd(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept {
+    kvm_ioeventfd request{};
+    request.addr = address;
+    request.len = doorbell.size;
+    request.fd = eventfd;
+    if (space == Space::port) request.flags |= KVM_IOEVENTFD_FLAG_PIO;
+    if (doorbell.data) {
+        request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+        request.datamatch = *doorbell.data;
+    }
+    return request;
+}
+
 class KvmAccelerator final : public Accelerator {
 public:
     explicit KvmAccelerator(const KvmOptions& options) : cpus_(std::max(options.cpus, 1u)) {
@@ -140,16 +153,14 @@ public:
     }
 
     bool connect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
-        kvm_ioeventfd request{};
-        request.addr = address;
-        request.len = doorbell.size;
-        request.fd = eventfd;
-        if (space == Space::port) request.flags |= KVM_IOEVENTFD_FLAG_PIO;
-        if (doorbell.data) {
-            request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
-            request.datamatch = *doorbell.data;
-        }
+        kvm_ioeventfd request = ioeventfd(space, address, doorbell, eventfd);
         return vm_.control(KVM_IOEVENTFD, &request) == 0;
+    }
+
+    void disconnect_doorbell(Space space, std::uint64_t address, const Doorbell& doorbell, int eventfd) noexcept override {
+        kvm_ioeventfd request = ioeventfd(space, address, doorbell, eventfd);
+        request.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+        vm_.control(KVM_IOEVENTFD, &request);
     }
 
     [[nodiscard]] CoalescedRing* posted_writes() noexcept override { return coalesced_.get(); }
