@@ -74,6 +74,7 @@ _asyncvm() {
         --device) _asyncvm_device "$typed" "${words[0]}" ;;
         --posted-writes) _asyncvm_reply "$typed" '' 'on off' ;;
         --machine) _asyncvm_reply "$typed" '' 'flat pc' ;;
+        --transport) _asyncvm_reply "$typed" '' 'mmio pci' ;;
         --reboot) _asyncvm_reply "$typed" '' 'exit restart' ;;
         --on-halt) _asyncvm_reply "$typed" '' 'exit fail wait' ;;
         --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot firmware' ;;
@@ -90,7 +91,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --vsock --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --vsock --device --no-defaults
                     --serial --debugcon --console --virtio-port --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

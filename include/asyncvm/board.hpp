@@ -11,6 +11,7 @@
 #include <asyncvm/boot.hpp>
 #include <asyncvm/devices.hpp>
 #include <asyncvm/memory_map.hpp>
+#include <asyncvm/pci.hpp>
 #include <asyncvm/virtio.hpp>
 
 #include <cstdint>
@@ -19,6 +20,12 @@
 #include <vector>
 
 namespace asyncvm {
+
+/// How a machine's virtio devices are reached. docs/virtio.md
+enum class VirtioTransport : std::uint8_t {
+    mmio,  ///< each has a page at a place of its own
+    pci,   ///< functions on a PCI bus
+};
 
 /// Devices, tables and memory map all follow from this one description, so that they can't disagree.
 struct PcDescription {
@@ -31,8 +38,11 @@ struct PcDescription {
     /// Whether ACPI names the keyboard controller, on whose keyboard nobody types. Without it Linux leaves the controller
     /// alone, which saves it about a hundred accesses; kernels that do not ask ACPI find it all the same.
     bool announce_keyboard = false;
-    /// 0 to most_virtio_devices: ACPI names that many, from slot 0 on; add_virtio_device() attaches them.
+    /// 0 to most_virtio_devices, with `pci` to most_pci_slots: the tables name that many, from slot 0 on;
+    /// add_virtio_device() or add_pci_virtio_device() attaches them.
     unsigned virtio_devices = 0;
+    /// With `pci` the machine has a PCI bus, which add_pci_host() attaches, also without a device.
+    VirtioTransport virtio_transport = VirtioTransport::mmio;
     bool acpi = true;
     bool mp_table = true;
 };
@@ -46,6 +56,19 @@ struct VirtioPlace {
 };
 [[nodiscard]] constexpr VirtioPlace virtio_place(unsigned slot) noexcept {
     return {.memory = {.first = 0xfeb0'0000 + slot * virtio::mmio_size, .size = virtio::mmio_size}, .irq = 16 + slot % 8};
+}
+
+/// Where the PCI bus of a machine, pc or flat, is in memory, and where the function in slot `slot`, 1 to most_pci_slots, has
+/// its BAR and its interrupt at the start.
+inline constexpr AddressRange pci_window{.first = 0xc000'0000, .size = 0x2000'0000};
+inline constexpr AddressRange pci_ecam{.first = 0xe000'0000, .size = pci_ecam_size};
+struct PciSlot {
+    std::uint32_t bar;
+    unsigned irq;  ///< a GSI that is also an ISA interrupt, so that it has the same number for all interrupt controllers
+};
+[[nodiscard]] constexpr PciSlot pci_slot(unsigned slot) noexcept {
+    constexpr std::uint32_t room = 0x10'0000;
+    return {.bar = static_cast<std::uint32_t>(pci_window.first) + (slot - 1) * room, .irq = 10 + slot % 2};
 }
 
 /// What the flat machine tells a guest that asks: its RAM, and no tables. `ram_size` in bytes. Pure.
@@ -66,5 +89,12 @@ void add_pc_devices(const DeviceHost& host, const PcDescription& description);
 /// Attaches `device`, which is not null, at its place as virtio-mmio. Throws Error(usage) if there is no such slot or
 /// another device is there.
 void add_virtio_device(const DeviceHost& host, unsigned slot, std::shared_ptr<virtio::Device> device);
+
+/// Attaches a PCI host bridge: ports 0xcf8 to 0xcff and ECAM. Throws Error(usage) if another device is there.
+[[nodiscard]] std::shared_ptr<PciHost> add_pci_host(const DeviceHost& host);
+
+/// Attaches `device`, which is not null, as virtio-pci: the function in slot `slot`, 1 to most_pci_slots. Throws as
+/// PciHost::add().
+void add_pci_virtio_device(const DeviceHost& host, PciHost& pci, unsigned slot, std::shared_ptr<virtio::Device> device);
 
 }  // namespace asyncvm

@@ -4,6 +4,7 @@
 #include <asyncvm/asio.hpp>
 #include <asyncvm/event.hpp>
 #include <asyncvm/guest_memory.hpp>
+#include <asyncvm/interrupt_controller.hpp>
 #include <asyncvm/irq_line.hpp>
 #include <asyncvm/log.hpp>
 
@@ -87,6 +88,8 @@ struct DeviceContext {
     /// A new driver of the interrupt line `irq`, 0 to 23. It is connected to nothing where the machine has no interrupt
     /// controller.
     std::function<IrqLine(unsigned irq)> irq{};
+    /// For messages (MSI-X); null where the machine has no interrupt controller. Its lines are irq()'s alone.
+    InterruptController* interrupts = nullptr;
     /// The machine, for coroutines that a device spawns itself and that may outlive run(): one that holds it has all of the
     /// above. Empty without a machine.
     std::weak_ptr<void> machine{};

@@ -31,6 +31,9 @@ public:
     /// Sets the level of an input line. One driver: who shares a line ORs the levels (IrqPin).
     virtual void set(unsigned gsi, bool level) noexcept = 0;
 
+    /// A device may send messages from now on: a vCPU that halts may be interrupted by them.
+    virtual void expect_messages() noexcept {}
+
     /// Delivers one message. Returns whether a vCPU took it.
     virtual bool signal(const MsiMessage& message) noexcept = 0;
 

@@ -24,7 +24,8 @@
 
 namespace asyncvm {
 class BlockBackend;
-}
+class PciFunction;
+}  // namespace asyncvm
 
 namespace asyncvm::virtio {
 
@@ -195,6 +196,10 @@ private:
 /// this transport alone.
 [[nodiscard]] std::shared_ptr<asyncvm::Device> make_mmio(std::shared_ptr<Device> device, std::optional<unsigned> irq);
 inline constexpr std::uint64_t mmio_size = 0x1000;
+
+/// The device at a virtio-pci transport (specification, 4.1): a PCI function that interrupts by MSI-X, a vector for each
+/// queue and one for the configuration, or by its line. `device` as for make_mmio(). docs/virtio.md
+[[nodiscard]] std::shared_ptr<PciFunction> make_pci(std::shared_ptr<Device> device);
 
 /// An entropy source. docs/devices/virtio-rng.md
 [[nodiscard]] std::shared_ptr<Device> make_rng();

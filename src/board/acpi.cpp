@@ -127,8 +127,40 @@ std::vector<std::byte> make_madt(unsigned cpus) {
     return end_table(madt);
 }
 
-std::vector<std::byte> make_dsdt(std::span<const AcpiDevice> devices) {
+namespace {
+
+/// A host bridge of PCI Express, which has ECAM, and of PCI for kernels that know no other.
+aml::Code host_bridge(const AcpiPci& pci) {
+    constexpr std::uint64_t config_ports = 0xcf8, all_functions = 0xffff;
+    constexpr std::uint8_t config_ports_size = 8;
+    std::vector<aml::Code> routes;
+    for (std::uint64_t slot = 1; slot <= pci.irqs.size(); ++slot) {
+        // Address, pin A, no link device: the interrupt is the last element (6.2.13).
+        routes.push_back(aml::package(
+            {aml::integer(slot << 16 | all_functions), aml::integer(0), aml::integer(0), aml::integer(pci.irqs[slot - 1])}));
+    }
+    const aml::Code resources = aml::join(
+        {aml::bus_numbers(0, 0), aml::io_ports(config_ports, config_ports_size),
+         aml::memory_window(static_cast<std::uint32_t>(pci.window.first), static_cast<std::uint32_t>(pci.window.size))});
+    return aml::device(
+        "PCI0", aml::join({aml::name("_HID", aml::hardware_id("PNP0A08")), aml::name("_CID", aml::hardware_id("PNP0A03")),
+                           aml::name("_UID", aml::integer(0)), aml::name("_BBN", aml::integer(0)),
+                           aml::name("_CRS", aml::resource_template(resources)),
+                           aml::name("_PRT", aml::package(std::span<const aml::Code>(routes)))}));
+}
+
+/// A motherboard resource, without which Linux does not use ECAM.
+aml::Code reservation_of(const AddressRange& range) {
+    const aml::Code resources = aml::memory(static_cast<std::uint32_t>(range.first), static_cast<std::uint32_t>(range.size));
+    return aml::device("ECAM", aml::join({aml::name("_HID", aml::hardware_id("PNP0C02")),
+                                          aml::name("_CRS", aml::resource_template(resources))}));
+}
+
+}  // namespace
+
+std::vector<std::byte> make_dsdt(std::span<const AcpiDevice> devices, const std::optional<AcpiPci>& pci) {
     aml::Code bus;
+    if (pci) bus = aml::join({host_bridge(*pci), reservation_of(pci->ecam)});
     for (const AcpiDevice& device : devices) {
         aml::Code resources;
         for (const AddressRange& range : device.ports) {
@@ -154,6 +186,12 @@ std::vector<std::byte> make_dsdt(std::span<const AcpiDevice> devices) {
     return end_table(dsdt);
 }
 
+std::vector<std::byte> make_mcfg(const AcpiPci& pci) {
+    TableBytes mcfg = begin_table("MCFG", 1);
+    mcfg.zeros(8).u64(pci.ecam.first).u16(0).u8(0).u8(0).zeros(4);  // segment 0, buses 0 to 0
+    return end_table(mcfg);
+}
+
 std::vector<std::byte> make_acpi_tables(const AcpiDescription& description, std::uint64_t address) {
     constexpr std::size_t rsdp_size = 36;
     TableBytes all;
@@ -165,8 +203,9 @@ std::vector<std::byte> make_acpi_tables(const AcpiDescription& description, std:
         return place;
     };
     const auto facs = static_cast<std::uint32_t>(add(make_facs()));
-    const auto dsdt = static_cast<std::uint32_t>(add(make_dsdt(description.devices)));
-    const std::vector<std::uint64_t> tables{add(make_fadt(description, facs, dsdt)), add(make_madt(description.cpus))};
+    const auto dsdt = static_cast<std::uint32_t>(add(make_dsdt(description.devices, description.pci)));
+    std::vector<std::uint64_t> tables{add(make_fadt(description, facs, dsdt)), add(make_madt(description.cpus))};
+    if (description.pci) tables.push_back(add(make_mcfg(*description.pci)));
     const std::uint64_t rsdt = add(make_root("RSDT", tables, 4));
     const std::uint64_t xsdt = add(make_root("XSDT", tables, 8));
     TableBytes result;

@@ -23,16 +23,27 @@ struct AcpiDevice {
     std::optional<unsigned> gsi{};         ///< an interrupt that is level-triggered, active high
 };
 
+/// A PCI bus with the number 0.
+struct AcpiPci {
+    AddressRange ecam;
+    AddressRange window;           ///< where a kernel may put BARs; below 4 GiB
+    std::vector<unsigned> irqs{};  ///< of slots 1, 2 and so on: the global system interrupt of INTA#
+};
+
 struct AcpiDescription {
     unsigned cpus = 1;
     bool keyboard_controller = false;  ///< an i8042 at ports 0x60 and 0x64
     bool clock = false;                ///< an RTC at ports 0x70 and 0x71
     bool reset_register = false;       ///< at pc_layout.hpp's port
     std::vector<AcpiDevice> devices{};
+    std::optional<AcpiPci> pci{};
 };
 
 /// Differentiated system description table: the code that names devices and the soft-off state.
-[[nodiscard]] std::vector<std::byte> make_dsdt(std::span<const AcpiDevice> devices);
+[[nodiscard]] std::vector<std::byte> make_dsdt(std::span<const AcpiDevice> devices,
+                                               const std::optional<AcpiPci>& pci = std::nullopt);
+/// PCI Express memory-mapped configuration table (PCI Firmware specification 3.3, 4.1.2).
+[[nodiscard]] std::vector<std::byte> make_mcfg(const AcpiPci& pci);
 /// Multiple APIC description table. `cpus` is most_cpus at most.
 [[nodiscard]] std::vector<std::byte> make_madt(unsigned cpus);
 /// Fixed ACPI description table, for the tables at these guest-physical addresses below 4 GiB.

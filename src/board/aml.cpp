@@ -13,7 +13,8 @@ namespace {
 constexpr std::uint8_t zero_op = 0x00, one_op = 0x01, name_op = 0x08, byte_prefix = 0x0a, word_prefix = 0x0b,
                        dword_prefix = 0x0c, string_prefix = 0x0d, qword_prefix = 0x0e, scope_op = 0x10, buffer_op = 0x11,
                        package_op = 0x12, extended_prefix = 0x5b, device_op = 0x82, root_char = '\\';
-constexpr std::uint8_t irq_tag = 0x22, io_tag = 0x47, end_tag = 0x79, memory_tag = 0x86, interrupt_tag = 0x89;
+constexpr std::uint8_t irq_tag = 0x22, io_tag = 0x47, end_tag = 0x79, memory_tag = 0x86, dword_space_tag = 0x87,
+                       word_space_tag = 0x88, interrupt_tag = 0x89;
 constexpr std::size_t name_size = 4;
 
 Code take(const TableBytes& bytes) { return bytes.bytes(); }
@@ -89,7 +90,9 @@ Code hardware_id(std::string_view id) {
     return take(result);
 }
 
-Code package(std::initializer_list<Code> elements) {
+Code package(std::initializer_list<Code> elements) { return package(std::span(elements.begin(), elements.size())); }
+
+Code package(std::span<const Code> elements) {
     TableBytes contents;
     contents.u8(static_cast<std::uint8_t>(elements.size()));
     for (const Code& element : elements) contents.append(element);
@@ -128,6 +131,29 @@ Code memory(std::uint32_t first, std::uint32_t size) {
     constexpr std::uint16_t length = 9;
     TableBytes result;
     return take(result.u8(memory_tag).u16(length).u8(read_and_write).u32(first).u32(size));
+}
+
+namespace {
+
+/// The flags of a range that a bridge passes on: positively decoded, its ends fixed.
+constexpr std::uint8_t passed_on = 0b1100;
+
+}  // namespace
+
+Code memory_window(std::uint32_t first, std::uint32_t size) {
+    constexpr std::uint8_t kind_memory = 0, read_and_write = 1;
+    constexpr std::uint16_t length = 23;
+    TableBytes result;
+    result.u8(dword_space_tag).u16(length).u8(kind_memory).u8(passed_on).u8(read_and_write);
+    return take(result.u32(0).u32(first).u32(first + size - 1).u32(0).u32(size));
+}
+
+Code bus_numbers(std::uint8_t first, std::uint8_t last) {
+    constexpr std::uint8_t kind_bus = 2;
+    constexpr std::uint16_t length = 13;
+    TableBytes result;
+    result.u8(word_space_tag).u16(length).u8(kind_bus).u8(passed_on).u8(0);
+    return take(result.u16(0).u16(first).u16(last).u16(0).u16(static_cast<std::uint16_t>(last - first + 1)));
 }
 
 Code level_interrupt(std::uint32_t gsi) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +21,7 @@ using Code = std::vector<std::byte>;
 /// A hardware ID: seven characters such as "PNP0501" become EISA's number, all others a string ("QEMU0001").
 [[nodiscard]] Code hardware_id(std::string_view id);
 /// 255 elements at most.
+[[nodiscard]] Code package(std::span<const Code> elements);
 [[nodiscard]] Code package(std::initializer_list<Code> elements);
 
 /// Name (path, value). `path` has names of four characters at most, which are filled up with `_`, and may begin with `\`.
@@ -34,6 +36,10 @@ using Code = std::vector<std::byte>;
 [[nodiscard]] Code isa_interrupt(unsigned irq);
 /// `size` bytes of memory from `first` on, which can be read and written.
 [[nodiscard]] Code memory(std::uint32_t first, std::uint32_t size);
+/// `size` bytes of memory from `first` on, below 4 GiB, that a bus passes on to its devices.
+[[nodiscard]] Code memory_window(std::uint32_t first, std::uint32_t size);
+/// The numbers `first` to `last` of a bus.
+[[nodiscard]] Code bus_numbers(std::uint8_t first, std::uint8_t last);
 /// A global system interrupt: level-triggered, active high, perhaps shared.
 [[nodiscard]] Code level_interrupt(std::uint32_t gsi);
 [[nodiscard]] Code resource_template(const Code& descriptors);

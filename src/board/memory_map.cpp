@@ -22,6 +22,7 @@ std::vector<asyncvm::MemoryRange> asyncvm::pc_memory_map(std::uint64_t ram_size)
     if (low_end > extended_memory) {
         map.push_back({.address = extended_memory, .size = low_end - extended_memory, .kind = MemoryKind::ram});
     }
+    map.push_back({.address = pci_ecam.first, .size = pci_ecam.size, .kind = MemoryKind::reserved});
     map.push_back({.address = virtio_base, .size = virtio_size, .kind = MemoryKind::reserved});
     // The start's page tables, and what accelerators keep for themselves: no place for a PCI device.
     static_assert(GuestMemory::boot_tables_base < GuestMemory::accelerator_pages_base);

@@ -13,6 +13,7 @@
 #include "board/pc_layout.hpp"
 #include "board/table_bytes.hpp"
 #include "devices/catalogue.hpp"
+#include "devices/device_kind.hpp"
 
 namespace asyncvm::board {
 
@@ -48,6 +49,16 @@ constexpr std::array rows{
     Row{.kind = "power", .ports = power_ports},
 };
 
+bool has_pci(const PcDescription& description) noexcept { return description.virtio_transport == VirtioTransport::pci; }
+
+/// The interrupts of the slots that have a device.
+std::vector<unsigned> pci_irqs(const PcDescription& description) {
+    std::vector<unsigned> irqs;
+    if (!has_pci(description)) return irqs;
+    for (unsigned slot = 1; slot <= description.virtio_devices; ++slot) irqs.push_back(pci_slot(slot).irq);
+    return irqs;
+}
+
 void check(const PcDescription& description) {
     const auto refuse = [](std::string_view what, unsigned value, unsigned first, unsigned last) {
         throw Error(ErrorKind::usage, fmt::format("a pc machine has {} to {} {}, not {}", first, last, what, value));
@@ -56,9 +67,8 @@ void check(const PcDescription& description) {
     if (description.serial_ports > com_ports.size()) {
         refuse("serial ports", description.serial_ports, 0, static_cast<unsigned>(com_ports.size()));
     }
-    if (description.virtio_devices > most_virtio_devices) {
-        refuse("virtio devices", description.virtio_devices, 0, most_virtio_devices);
-    }
+    const unsigned most = has_pci(description) ? most_pci_slots : most_virtio_devices;
+    if (description.virtio_devices > most) refuse("virtio devices", description.virtio_devices, 0, most);
 }
 
 /// What a BIOS leaves behind: the serial ports, the equipment word with their number, and the size of conventional memory in
@@ -119,6 +129,10 @@ AcpiDescription describe(const PcDescription& description) {
                                   .ports = {ports.begin(), ports.end()},
                                   .irq = row.irq});
     }
+    if (has_pci(description)) {
+        tables.pci = AcpiPci{.ecam = pci_ecam, .window = pci_window, .irqs = pci_irqs(description)};
+        return tables;
+    }
     for (unsigned slot = 0; slot < description.virtio_devices; ++slot) {
         const VirtioPlace place = virtio_place(slot);
         tables.devices.push_back({.name = fmt::format("VR{:02X}", slot),
@@ -148,8 +162,9 @@ BootSurroundings pc_surroundings(const PcDescription& description) {
             {.name = "ACPI tables", .address = acpi_tables, .bytes = make_acpi_tables(tables, acpi_tables)});
     }
     if (description.mp_table) {
-        surroundings.tables.push_back(
-            {.name = "MP table", .address = mp_tables, .bytes = make_mp_table(description.cpus, mp_tables)});
+        surroundings.tables.push_back({.name = "MP table",
+                                       .address = mp_tables,
+                                       .bytes = make_mp_table(description.cpus, mp_tables, pci_irqs(description))});
     }
     return surroundings;
 }
@@ -158,6 +173,8 @@ void add_pc_devices(const DeviceHost& host, const PcDescription& description) {
     static_cast<void>(board::describe(description));
     for (const board::Row& row : board::pc_rows()) {
         if (!board::has_device(description, row.kind)) continue;
+        // The host bridge has these ports.
+        if (row.kind == "pci-config" && description.virtio_transport == VirtioTransport::pci) continue;
         const DeviceKind& kind = device_kind(row.kind);
         const DeviceRequest request{std::string(row.kind), {}};
         const auto device = row.make ? row.make(description) : kind.make(DeviceOptions(request), host);
@@ -171,6 +188,21 @@ void add_virtio_device(const DeviceHost& host, unsigned slot, std::shared_ptr<vi
     }
     const VirtioPlace place = virtio_place(slot);
     host.mmio.attach(place.memory, virtio::make_mmio(std::move(device), place.irq));
+}
+
+std::shared_ptr<PciHost> add_pci_host(const DeviceHost& host) {
+    auto pci = make_pci_host(reset_request(host));
+    // Whole: an access at 0xcfd or 0xcff may be wider than what follows, and must not fall apart into bytes.
+    host.ports.attach({.first = 0xcf8, .size = 8, .whole = true}, pci);
+    host.mmio.attach(pci_ecam, pci);
+    return pci;
+}
+
+void add_pci_virtio_device(const DeviceHost& host, PciHost& pci, unsigned slot, std::shared_ptr<virtio::Device> device) {
+    const auto function = virtio::make_pci(std::move(device));
+    pci.add(slot, function);
+    const PciSlot at = pci_slot(slot);
+    function->plug({.bar = at.bar, .irq = at.irq, .range = host.mmio.attach_movable(function->bar_size(), function)});
 }
 
 }  // namespace asyncvm

@@ -41,6 +41,8 @@ If it is a flat binary:
 The machine:
   --machine flat|pc       memory and devices only (default for flat binaries), or a PC
                           with interrupt controllers, timers and ACPI (for kernels)
+  --transport mmio|pci    where a guest finds its virtio devices: each in a page of
+                          memory (default), or on a PCI bus
   --reboot exit|restart   when the guest resets itself: end (default), or start anew
   --on-halt exit|fail|wait
                           when all vCPUs have halted for good: end with 0 (default of

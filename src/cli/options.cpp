@@ -70,6 +70,12 @@ MachineKind parse_machine(std::string_view text) {
     fail(fmt::format("--machine {}: it is flat (memory and devices, nothing else) or pc (a PC, for kernels)", text));
 }
 
+VirtioTransport parse_transport(std::string_view text) {
+    if (text == "mmio") return VirtioTransport::mmio;
+    if (text == "pci") return VirtioTransport::pci;
+    fail(fmt::format("--transport {}: it is mmio (a page of memory for each virtio device) or pci (a PCI bus)", text));
+}
+
 bool parse_reboot(std::string_view text) {
     if (text == "restart") return true;
     if (text == "exit") return false;
@@ -299,6 +305,7 @@ Options parse_options(int argc, const char* const* argv) {
         fail("--irqchip on: Unicorn can't interrupt a guest (drop it, or take --accel kvm)");
     }
     if (!raw.machine.empty()) options.machine = parse_machine(raw.machine.back());
+    if (!raw.transport.empty()) options.transport = parse_transport(raw.transport.back());
     if (!raw.append.empty()) options.append = raw.append.back();
     for (const auto& text : raw.module) options.modules.push_back(parse_module(text));
     if (!raw.initrd.empty()) options.initrd = raw.initrd.back();

@@ -6,6 +6,7 @@
 
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/block.hpp>
+#include <asyncvm/board.hpp>
 #include <asyncvm/boot.hpp>
 #include <asyncvm/loader.hpp>
 #include <asyncvm/net.hpp>
@@ -64,6 +65,7 @@ struct Options {
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
     bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
+    VirtioTransport transport = VirtioTransport::mmio;
     bool rng = false;          ///< the machine has an entropy device
     bool balloon = false;      ///< and a memory balloon
     std::string cpu_features;  ///< KvmOptions::cpu_features

@@ -54,6 +54,7 @@ constexpr Value values[] = {
     {"--memory-share", &RawOptions::memory_share},
     {"--irqchip", &RawOptions::irqchip},
     {"--machine", &RawOptions::machine},
+    {"--transport", &RawOptions::transport},
     {"--format", &RawOptions::format},
     {"--append", &RawOptions::append},
     {"--module", &RawOptions::module},
@@ -73,7 +74,7 @@ constexpr std::string_view names[] = {
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
-    "--console",      "--balloon",  "--virtio-port"};
+    "--console",      "--balloon",  "--virtio-port",   "--transport"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

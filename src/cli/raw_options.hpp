@@ -32,6 +32,7 @@ struct RawOptions {
     std::vector<std::string> memory_share;
     std::vector<std::string> irqchip;
     std::vector<std::string> machine;
+    std::vector<std::string> transport;
     std::vector<std::string> format;
     std::vector<std::string> append;
     std::vector<std::string> module;

@@ -109,6 +109,7 @@ PcDescription pc_description(const Options& options) {
     pc.cpus = options.cpus;
     pc.serial_ports = static_cast<unsigned>(options.serials.size());
     pc.virtio_devices = count_virtio_devices(options);
+    pc.virtio_transport = options.transport;
     // --no-defaults takes away what both machines have.
     for (const auto& request : plan_devices({}, true)) {
         if (!asks_for(options, request.name)) pc.without.push_back(request.name);

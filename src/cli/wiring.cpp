@@ -57,6 +57,10 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
     const auto is_boards = [pc](const DeviceRequest& request) {
         return pc && request.name == "power" && request.options.empty();
     };
+    // The host bridge has the same ports.
+    const auto is_host_bridges = [](const DeviceRequest& request) {
+        return request.name == "pci-config" && request.options.empty();
+    };
     if (pc) {
         PcDescription board = pc_description(options);
         for (const auto& request : options.devices) {
@@ -64,13 +68,20 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
         }
         add_pc_devices(host, board);
     }
+    const auto bus = options.transport == VirtioTransport::pci ? add_pci_host(host) : nullptr;
     for (const auto& request : options.devices) {
-        if (is_boards(request)) continue;
+        if (is_boards(request) || (bus && is_host_bridges(request))) continue;
         current = &request;
         add_device(host, request);
     }
     unsigned slot = 0;
-    for (auto& device : make_virtio_devices(options, wiring)) add_virtio_device(host, slot++, std::move(device));
+    for (auto& device : make_virtio_devices(options, wiring)) {
+        if (bus) {
+            add_pci_virtio_device(host, *bus, ++slot, std::move(device));
+        } else {
+            add_virtio_device(host, slot++, std::move(device));
+        }
+    }
 }
 
 void dry_run(const Options& options, const Setup& setup, asio::io_context& loop) {

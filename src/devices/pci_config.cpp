@@ -2,10 +2,12 @@
 #include <asyncvm/state.hpp>
 
 #include "devices/device_kind.hpp"
+#include "pci/config_ports.hpp"
 
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdint>
 #include <utility>
 
 namespace asyncvm {
@@ -16,47 +18,33 @@ using namespace std::string_view_literals;
 
 constexpr auto pci_config_name = "pci-config"sv;
 
-/// Sources: PCI Local Bus specification 3.0, 3.2.2.3.2 (configuration mechanism 1: CONFIG_ADDRESS takes 32-bit accesses
-/// only, narrower ones pass to what else is there); Intel 82371AB (PIIX4) data sheet, 4.1.6 (reset control, 8 bits at
-/// 0xcf9).
 class PciConfigRegisters {
 public:
-    static constexpr unsigned address = 0;        ///< 0xcf8
-    static constexpr unsigned reset_control = 1;  ///< 0xcf9
-
-    static constexpr std::uint32_t address_bits = 0x80ff'fffc;  ///< 31: enable; the others reserved
-    static constexpr std::uint8_t reset_cpu = 1 << 2;           ///< resets when it rises
-    static constexpr std::uint8_t reset_bits = 0x0e;            ///< 1: hard instead of soft, 3: power cycle
     static constexpr unsigned state_version = 1;
 
     explicit PciConfigRegisters(bool mechanism = false) : mechanism_(mechanism) {}
 
     [[nodiscard]] std::uint32_t read(unsigned offset, unsigned size) const noexcept {
-        if (offset == reset_control && size == 1) return reset_control_;
-        if (mechanism_ && offset == address && size == 4) return address_;
+        if (offset == pci::ConfigPorts::reset_control && size == 1) return ports_.read_reset_control();
+        if (mechanism_ && offset == pci::ConfigPorts::address && size == 4) return ports_.config_address();
         return static_cast<std::uint32_t>(all_ones(size));  // no device answers: a master abort
     }
 
     /// Returns whether it resets the machine.
     [[nodiscard]] bool write(unsigned offset, unsigned size, std::uint32_t value) noexcept {
-        if (offset == address && size == 4) address_ = value & address_bits;
-        if (offset != reset_control || size != 1) return false;
-        const auto before = std::exchange(reset_control_, static_cast<std::uint8_t>(value & reset_bits));
-        return (reset_control_ & ~before & reset_cpu) != 0;
+        return ports_.write(offset, size, value);
     }
 
-    void reset() noexcept { *this = PciConfigRegisters(mechanism_); }
+    void reset() noexcept { ports_ = {}; }
 
     template <class Archive>
     void fields(Archive& archive) {
-        archive.field("address", address_);
-        archive.field("reset control", reset_control_, reset_bits);
+        ports_.fields(archive);
     }
 
 private:
     bool mechanism_;  ///< not the guest's to change
-    std::uint32_t address_ = 0;
-    std::uint8_t reset_control_ = 0;
+    pci::ConfigPorts ports_;
 };
 
 class PciConfig final : public Device {

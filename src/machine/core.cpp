@@ -194,6 +194,7 @@ void MachineCore::introduce_devices() {
                                     const auto self = weak.lock();
                                     return self ? self->irq(gsi) : IrqLine();
                                 },
+                                .interrupts = accelerator_->irqchip(),
                                 .machine = weak_from_this()});
     }
 }

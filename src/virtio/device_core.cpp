@@ -1,6 +1,7 @@
 #include "virtio/device_core.hpp"
 
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -196,6 +197,9 @@ awaitable<void> DeviceCore::perform(const Command& command) {
                 with_state([index](DeviceState& state) { state.reset_queue(index); });
             }
             break;
+        case notify:
+            notified(index);
+            break;
         case mistake:
             break;  // carry_out() has dealt with it
     }
@@ -265,6 +269,7 @@ void DeviceCore::start_queue_if_ready(unsigned index, const SplitQueue::Position
 
 void DeviceCore::notified(unsigned index) {
     if (queues_[index]) queues_[index]->wake();
+    if (handed_over_[index]) ::eventfd_write(device_->notification(index), 1);
 }
 
 void DeviceCore::reset() {
@@ -345,7 +350,7 @@ void DeviceCore::need_reset(std::string_view why) {
     {
         const std::lock_guard lock(mutex_);
         if (!state_.fail()) return;
-        show_interrupts();
+        show_interrupts({.config = state_.running()});
     }
     say_once(fmt::format("device {}: {}; the driver has to reset the device", device_->name(), why));
 }

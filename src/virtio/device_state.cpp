@@ -48,6 +48,8 @@ bool DeviceState::acceptable() const noexcept {
 
 std::uint32_t DeviceState::offered() const noexcept { return half_of(offered_, offered_half_); }
 
+std::uint32_t DeviceState::accepted() const noexcept { return half_of(accepted_, accepted_half_); }
+
 void DeviceState::accept(std::uint32_t features) noexcept {
     if ((status_ & features_ok) == 0 && accepted_half_ < 2) set_half(accepted_, accepted_half_ == 1, features);
 }

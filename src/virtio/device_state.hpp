@@ -54,6 +54,7 @@ public:
             start_queue,  ///< `queue` has been made ready after that
             stop_queue,   ///< `queue` is not ready any more
             reset_queue,  ///< call reset_queue() when nothing of `queue` is under way any more
+            notify,       ///< `queue` by a write that is no doorbell
             mistake,      ///< `mistake`: call fail()
         };
         Kind kind = Kind::none;
@@ -71,14 +72,19 @@ public:
 
     /// Half of the features: 0 the low ones, 1 the high ones; others are 0.
     void select_offered(std::uint32_t half) noexcept { offered_half_ = half; }
+    [[nodiscard]] std::uint32_t offered_half() const noexcept { return offered_half_; }
     [[nodiscard]] std::uint32_t offered() const noexcept;
     void select_accepted(std::uint32_t half) noexcept { accepted_half_ = half; }
+    [[nodiscard]] std::uint32_t accepted_half() const noexcept { return accepted_half_; }
+    /// What the driver has written last of the selected half.
+    [[nodiscard]] std::uint32_t accepted() const noexcept;
     /// No effect after FEATURES_OK.
     void accept(std::uint32_t features) noexcept;
     /// All features that the driver has accepted; none before FEATURES_OK.
     [[nodiscard]] std::uint64_t negotiated() const noexcept;
 
     void select_queue(std::uint32_t index) noexcept { selected_ = index; }
+    [[nodiscard]] std::uint32_t selected_index() const noexcept { return selected_; }
     [[nodiscard]] std::size_t queues() const noexcept { return queues_.size(); }
     [[nodiscard]] const QueueSetup& queue(std::size_t index) const noexcept { return queues_[index]; }
     /// The selected one, or null if there is no such queue.

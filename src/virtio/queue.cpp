@@ -170,8 +170,8 @@ void Device::config_changed() {
     if (core_ != nullptr) core_->config_changed();
 }
 
-void Device::interrupt([[maybe_unused]] unsigned queue) {
-    if (core_ != nullptr) core_->interrupt();
+void Device::interrupt(unsigned queue) {
+    if (core_ != nullptr) core_->interrupt(queue);
 }
 
 void Device::need_reset(std::string_view why) {

@@ -36,6 +36,7 @@ public:
     [[nodiscard]] bool may_interrupt(const LocalApic& apic) const;
 
     void connect(unsigned gsi) noexcept override;
+    void expect_messages() noexcept override { messages_.store(true); }
     void set(unsigned gsi, bool level) noexcept override;
     bool signal(const MsiMessage& message) noexcept override;
     void attach_irqfd(unsigned gsi, int eventfd, int resample_fd) override;

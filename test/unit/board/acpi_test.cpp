@@ -36,7 +36,8 @@ AcpiDescription full(unsigned cpus) {
                          .uid = 0,
                          .ports = {},
                          .memory = AddressRange{0xfeb0'0000, 0x1000},
-                         .gsi = 16}}};
+                         .gsi = 16}},
+            .pci = AcpiPci{.ecam = {0xe000'0000, 0x10'0000}, .window = {0xc000'0000, 0x2000'0000}, .irqs = {11, 10, 11}}};
 }
 
 bool iasl_is_there() { return std::system("command -v iasl >/dev/null 2>&1") == 0; }
@@ -185,7 +186,7 @@ BOOST_AUTO_TEST_CASE(iasl_takes_the_tables_apart_and_compiles_them_again_without
         const Scratch scratch;
         const auto bytes = make_acpi_tables(full(cpus), tables_at);
         const AcpiReader reader(bytes, tables_at);
-        for (const std::string name : {"DSDT", "FACP", "APIC", "RSDT", "XSDT"}) {
+        for (const std::string name : {"DSDT", "FACP", "APIC", "MCFG", "RSDT", "XSDT"}) {
             const auto table = reader.table(name);
             std::ofstream(scratch.path / (name + ".aml"), std::ios::binary)
                 .write(reinterpret_cast<const char*>(table.data()), static_cast<std::streamsize>(table.size()));
@@ -197,11 +198,31 @@ BOOST_AUTO_TEST_CASE(iasl_takes_the_tables_apart_and_compiles_them_again_without
             BOOST_TEST(made.find("0 Errors, 0 Warnings") != std::string::npos, made);
         }
         const auto source = content(scratch.path / "DSDT.dsl");
-        for (const char* const part :
-             {"Name (\\_S5, Package (0x04)", "Device (COM1)", "EisaId (\"PNP0501\")", "Device (COM2)",
-              "EisaId (\"PNP0B00\")", "EisaId (\"PNP0303\")", "\"QEMU0001\"", "IRQNoFlags ()", "{4}", "\"LNRO0005\"",
-              "Memory32Fixed (ReadWrite", "0xFEB00000,", "Interrupt (ResourceConsumer, Level, ActiveHigh, Shared",
-              "0x00000010,", "0x0505,             // Range Minimum"}) {
+        for (const char* const part : {"Name (\\_S5, Package (0x04)",
+                                       "Device (COM1)",
+                                       "EisaId (\"PNP0501\")",
+                                       "Device (COM2)",
+                                       "EisaId (\"PNP0B00\")",
+                                       "EisaId (\"PNP0303\")",
+                                       "\"QEMU0001\"",
+                                       "IRQNoFlags ()",
+                                       "{4}",
+                                       "\"LNRO0005\"",
+                                       "Memory32Fixed (ReadWrite",
+                                       "0xFEB00000,",
+                                       "Interrupt (ResourceConsumer, Level, ActiveHigh, Shared",
+                                       "Device (PCI0)",
+                                       "EisaId (\"PNP0A08\")",
+                                       "EisaId (\"PNP0A03\")",
+                                       "EisaId (\"PNP0C02\")",
+                                       "WordBusNumber (ResourceProducer",
+                                       "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed",
+                                       "0xC0000000,         // Range Minimum",
+                                       "0xDFFFFFFF,         // Range Maximum",
+                                       "0x0001FFFF,",
+                                       "0x0003FFFF,",
+                                       "0x00000010,",
+                                       "0x0505,             // Range Minimum"}) {
             BOOST_TEST(source.find(part) != std::string::npos, part << " is not in\n" << source);
         }
         const auto fixed = content(scratch.path / "FACP.dsl");
@@ -211,6 +232,15 @@ BOOST_AUTO_TEST_CASE(iasl_takes_the_tables_apart_and_compiles_them_again_without
             BOOST_TEST(fixed.find(part) != std::string::npos, part << " is not in\n" << fixed);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(ecam_is_in_a_table_of_its_own_if_there_is_a_pci_bus) {
+    const auto bytes = make_acpi_tables(full(1), tables_at);
+    const auto mcfg = AcpiReader(bytes, tables_at).table("MCFG");
+    BOOST_TEST(mcfg.size() == 60u);
+    BOOST_TEST(number_at(mcfg, 44, 8) == 0xe000'0000u);
+    BOOST_TEST(number_at(mcfg, 52, 2) == 0u);  // segment
+    BOOST_TEST(number_at(mcfg, 54, 2) == 0u);  // buses 0 to 0
 }
 
 BOOST_AUTO_TEST_CASE(a_table_without_devices_still_has_the_soft_off_state) {

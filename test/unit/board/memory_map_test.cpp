@@ -68,10 +68,21 @@ BOOST_AUTO_TEST_CASE(ram_goes_on_at_4_gib_from_3_gib_on) {
 
 BOOST_AUTO_TEST_CASE(what_the_machine_keeps_below_4_gib_is_reserved) {
     const auto map = pc_memory_map(mib);
-    for (const std::uint64_t address : {virtio_place(0).memory.first, virtio_place(31).memory.first + 0xfff,
-                                        GuestMemory::boot_tables_base, GuestMemory::accelerator_pages_base,
-                                        GuestMemory::accelerator_pages_base + GuestMemory::accelerator_pages_size - 1}) {
+    for (const std::uint64_t address :
+         {virtio_place(0).memory.first, virtio_place(31).memory.first + 0xfff, pci_ecam.first,
+          pci_ecam.first + pci_ecam.size - 1, GuestMemory::boot_tables_base, GuestMemory::accelerator_pages_base,
+          GuestMemory::accelerator_pages_base + GuestMemory::accelerator_pages_size - 1}) {
         BOOST_TEST((kind_at(map, address) == MemoryKind::reserved));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_window_of_the_pci_bus_is_nobody_s) {
+    for (const std::uint64_t size : {mib, 3 * gib, 5 * gib}) {
+        for (const MemoryRange& range : pc_memory_map(size)) {
+            const bool before = range.address + range.size <= pci_window.first;
+            const bool behind = range.address >= pci_window.first + pci_window.size;
+            BOOST_TEST((before || behind));
+        }
     }
 }
 

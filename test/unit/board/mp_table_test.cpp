@@ -4,7 +4,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <map>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "table_reader.hpp"
 
@@ -21,7 +23,9 @@ struct Decoded {
     std::map<unsigned, unsigned> inputs;                      ///< of the IOAPIC, by ISA interrupt
     std::map<unsigned, unsigned> flags;                       ///< by ISA interrupt
     std::map<unsigned, std::pair<unsigned, unsigned>> local;  ///< kind of interrupt: local APIC, its input
-    unsigned buses = 0, ioapics = 0;
+    std::vector<std::string> buses;
+    std::map<unsigned, unsigned> pci_inputs;  ///< of the IOAPIC, by slot
+    unsigned ioapics = 0;
 };
 
 Decoded decode(const std::vector<std::byte>& bytes) {
@@ -50,8 +54,8 @@ Decoded decode(const std::vector<std::byte>& bytes) {
             result.processors.push_back(field(1));
             if ((field(3) & 2) != 0) result.boot_processors.push_back(field(1));
         } else if (type == 1) {
-            ++result.buses;
-            BOOST_TEST(text_at(table, at + 2, 6) == "ISA   ");
+            BOOST_TEST(field(1) == result.buses.size());
+            result.buses.push_back(text_at(table, at + 2, 6));
         } else if (type == 2) {
             ++result.ioapics;
             BOOST_TEST(field(1) == 0u);
@@ -60,8 +64,15 @@ Decoded decode(const std::vector<std::byte>& bytes) {
         } else if (type == 3) {
             BOOST_TEST(field(1) == 0u);
             BOOST_TEST(field(6) == 0u);
-            result.inputs[field(5)] = field(7);
-            result.flags[field(5)] = static_cast<unsigned>(number_at(table, at + 2, 2));
+            const auto flags = static_cast<unsigned>(number_at(table, at + 2, 2));
+            if (result.buses.at(field(4)) == "PCI   ") {
+                BOOST_TEST((field(5) & 3) == 0u);  // INTA#
+                BOOST_TEST(flags == 0xdu);
+                result.pci_inputs[field(5) >> 2] = field(7);
+            } else {
+                result.inputs[field(5)] = field(7);
+                result.flags[field(5)] = flags;
+            }
         } else {
             BOOST_TEST(type == 4u);
             result.local[field(1)] = {field(6), field(7)};
@@ -82,7 +93,7 @@ BOOST_AUTO_TEST_CASE(each_cpu_is_there_once_and_the_first_is_the_one_that_boots)
         BOOST_REQUIRE_EQUAL(decoded.processors.size(), cpus);
         for (unsigned cpu = 0; cpu < cpus; ++cpu) BOOST_TEST(decoded.processors[cpu] == cpu);
         BOOST_TEST(decoded.boot_processors == std::vector<unsigned>{0}, boost::test_tools::per_element());
-        BOOST_TEST(decoded.buses == 1u);
+        BOOST_TEST(decoded.buses == std::vector<std::string>{"ISA   "}, boost::test_tools::per_element());
         BOOST_TEST(decoded.ioapics == 1u);
     }
 }
@@ -95,6 +106,14 @@ BOOST_AUTO_TEST_CASE(isa_interrupts_go_to_the_inputs_that_acpi_says) {
         BOOST_TEST(input == (irq == 0 ? 2 : irq));
         BOOST_TEST(decoded.flags.at(irq) == (irq == 9 ? 0xdu : 0u));
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_pci_bus_has_its_own_number_and_an_interrupt_for_each_slot) {
+    const std::vector<unsigned> irqs{11, 10, 11};
+    const auto decoded = decode(make_mp_table(2, tables_at, irqs));
+    BOOST_TEST(decoded.buses == (std::vector<std::string>{"PCI   ", "ISA   "}), boost::test_tools::per_element());
+    BOOST_TEST(decoded.inputs.size() == 15u);
+    BOOST_TEST((decoded.pci_inputs == std::map<unsigned, unsigned>{{1, 11}, {2, 10}, {3, 11}}));
 }
 
 BOOST_AUTO_TEST_CASE(the_pic_is_at_lint0_of_the_first_cpu_and_nmi_at_lint1_of_all) {

@@ -60,6 +60,9 @@ BOOST_AUTO_TEST_CASE(numbers_out_of_their_range_are_refused_by_name) {
     BOOST_TEST(refusal({.cpus = 256}) == "a pc machine has 1 to 255 CPUs, not 256");
     BOOST_TEST(refusal({.serial_ports = 5}) == "a pc machine has 0 to 4 serial ports, not 5");
     BOOST_TEST(refusal({.virtio_devices = 33}) == "a pc machine has 0 to 32 virtio devices, not 33");
+    BOOST_TEST(refusal({.virtio_devices = 32, .virtio_transport = VirtioTransport::pci}) ==
+               "a pc machine has 0 to 31 virtio devices, not 32");
+    BOOST_TEST(refusal({.virtio_devices = 31, .virtio_transport = VirtioTransport::pci}) == "it is not refused");
     BOOST_TEST(refusal({.cpus = 255, .serial_ports = 4, .virtio_devices = 32}) == "it is not refused");
 }
 
@@ -122,6 +125,37 @@ BOOST_AUTO_TEST_CASE(acpi_has_each_virtio_device_where_it_is_attached) {
     BOOST_TEST(board.mmio.device_name(devices[9].memory->first + 0xfff) == "virtio-rng");
     BOOST_CHECK_THROW(add_virtio_device(board.host, 32, virtio::make_rng()), Error);
     BOOST_CHECK_THROW(add_virtio_device(board.host, 9, virtio::make_rng()), Error);
+}
+
+BOOST_AUTO_TEST_CASE(the_tables_have_each_slot_of_the_pci_bus_with_the_interrupt_that_it_has) {
+    const PcDescription description{.virtio_devices = 3, .virtio_transport = VirtioTransport::pci};
+    const auto tables = describe(description);
+    BOOST_TEST((std::ranges::find(tables.devices, "LNRO0005", &AcpiDevice::hardware_id) == tables.devices.end()));
+    BOOST_REQUIRE(tables.pci.has_value());
+    BOOST_TEST(tables.reset_register);
+    BOOST_REQUIRE_EQUAL(tables.pci->irqs.size(), 3u);
+    for (unsigned slot = 1; slot <= 3; ++slot) {
+        const PciSlot place = pci_slot(slot);
+        BOOST_TEST(tables.pci->irqs[slot - 1] == place.irq);
+        BOOST_TEST(place.bar >= pci_window.first);
+        BOOST_TEST(place.bar < pci_window.first + pci_window.size);
+    }
+    BOOST_TEST(pci_slot(most_pci_slots).bar < pci_window.first + pci_window.size);
+    BOOST_TEST(!describe({.virtio_devices = 3}).pci.has_value());
+}
+
+BOOST_AUTO_TEST_CASE(the_host_bridge_has_the_configuration_ports_and_ecam) {
+    const PcDescription description{.virtio_devices = 1, .virtio_transport = VirtioTransport::pci};
+    Board board(description);
+    BOOST_TEST(!board.names().contains("pci-config"));
+    const auto pci = add_pci_host(board.host);
+    for (const unsigned port : {0xcf8, 0xcf9, 0xcff}) BOOST_TEST(board.ports.device_name(port) == "pci-host");
+    BOOST_TEST(board.mmio.device_name(pci_ecam.first) == "pci-host");
+    BOOST_TEST(board.mmio.device_name(pci_ecam.first + pci_ecam.size - 1) == "pci-host");
+    add_pci_virtio_device(board.host, *pci, 1, virtio::make_rng());
+    BOOST_CHECK_THROW(add_pci_virtio_device(board.host, *pci, 1, virtio::make_rng()), Error);
+    BOOST_CHECK_THROW(add_pci_virtio_device(board.host, *pci, 32, virtio::make_rng()), Error);
+    BOOST_CHECK_THROW(static_cast<void>(add_pci_host(board.host)), Error);
 }
 
 BOOST_AUTO_TEST_CASE(the_fixed_table_knows_what_is_left_out) {

@@ -80,8 +80,11 @@ public:
     Event change;
 };
 
-struct MirrorDriver : MmioDriver {
-    explicit MirrorDriver(std::shared_ptr<Mirror> of = std::make_shared<Mirror>()) : MmioDriver(of), mirror(std::move(of)) {}
+/// A driver of a Mirror, at whatever transport.
+template <class Driver>
+struct Asking : Driver {
+    explicit Asking(std::shared_ptr<Mirror> of = std::make_shared<Mirror>()) : Driver(of), mirror(std::move(of)) {}
+    using Driver::ring;
 
     static constexpr std::uint64_t requests = 0x8000;
 
@@ -98,5 +101,7 @@ struct MirrorDriver : MmioDriver {
 
     std::shared_ptr<Mirror> mirror;
 };
+
+using MirrorDriver = Asking<MmioDriver>;
 
 }  // namespace asyncvm::virtio
