@@ -240,6 +240,27 @@ BOOST_AUTO_TEST_CASE(virtio_devices_are_where_the_tables_say) {
     BOOST_TEST(dry_run_error({"--rng", "--device", "counter,mmio=0xfeb00000", "g"}).find("virtio-rng") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(with_a_pci_bus_a_host_bridge_has_the_configuration_ports) {
+    for (const auto* const machine : {"flat", "pc"}) {
+        Fixture fixture;
+        const std::vector<std::string> arguments{"--transport",  "pci",       "--rng", "--disk",
+                                                 "/nonexistent", "--machine", machine, "g"};
+        fixture.attach(arguments, guess_setup(parse(arguments)));
+        BOOST_TEST(fixture.ports.device_name(0xcf8) == "pci-host");
+        BOOST_TEST(fixture.mmio.device_name(0xfeb0'0000) == "");
+        BOOST_TEST(fixture.mmio.devices().size() == 3u);  // the bridge, a disk, an entropy device
+        BOOST_TEST((pc_description(parse(arguments)).virtio_transport == VirtioTransport::pci));
+    }
+    Fixture without;
+    without.attach({"--transport", "mmio", "--rng", "g"});
+    BOOST_TEST(without.ports.device_name(0xcf8) == "pci-config");
+    BOOST_TEST(dry_run_error({"--transport", "pci", "--device", "pci-config,mechanism=on", "g"}).find("pci-host") !=
+               std::string::npos);
+    BOOST_TEST(usage_error([] {
+                   static_cast<void>(parse({"--transport", "isa", "g"}));
+               }) == "--transport isa: it is mmio (a page of memory for each virtio device) or pci (a PCI bus)");
+}
+
 BOOST_AUTO_TEST_CASE(each_console_is_a_virtio_device_with_a_stream_of_its_own) {
     Fixture fixture;
     fixture.attach({"--console", "tcp:4444", "--console", "null", "--rng", "g"});
