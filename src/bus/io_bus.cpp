@@ -377,7 +377,7 @@ std::vector<AttachedRange> IoBus::ranges() const {
         if (range.first == Movable::nowhere) continue;
         ranges.push_back({range, movable->mapping.slot->device->name()});
     }
-    std::ranges::stable_sort(ranges, {}, [](const AttachedRange& attached) { return attached.range.first; });
+    std::ranges::sort(ranges, {}, [](const AttachedRange& attached) { return attached.range.first; });
     return ranges;
 }
 

@@ -2,6 +2,7 @@
 /// queues, and which interrupts by MSI-X or by its line.
 #include <asyncvm/error.hpp>
 #include <asyncvm/pci.hpp>
+#include <asyncvm/state.hpp>
 #include <asyncvm/virtio.hpp>
 
 #include <fmt/format.h>

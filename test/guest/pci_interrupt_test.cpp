@@ -1,0 +1,179 @@
+// A guest's virtio-pci device interrupts it, by its line and by MSI-X, and goes on when its BAR has moved.
+#include <asyncvm/board.hpp>
+#include <asyncvm/devices.hpp>
+#include <asyncvm/machine.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "guest_code.hpp"
+#include "machine_fixture.hpp"
+#include "requires.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+// The entropy device in slot 1 gets its BAR at 0x90000, behind the RAM, and one request. The interrupt's handler writes to
+// port 0x50 what has interrupted (the ISR register's bits as a digit, 'M' for a message), and how many requests have come
+// back; then it moves the BAR to 0x98000 and asks again, or ends the guest. Rings at 0x20000, 0x20400 and 0x20800.
+asm(R"(
+    .macro asyncvm_test_pci_config offset value
+    mov $(0x80000800 + \offset), %eax
+    mov $0xcf8, %dx
+    out %eax, %dx
+    mov $\value, %eax
+    mov $0xcfc, %dx
+    out %eax, %dx
+    .endm
+
+    .macro asyncvm_test_pci_guest msix
+    xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov $0x8000, %sp
+    movw $(10f - 0b), 4 * 0x2b
+    mov %cs, 4 * 0x2b + 2
+    movw $(10f - 0b), 4 * 0x40
+    mov %cs, 4 * 0x40 + 2
+    mov $0x11, %al
+    out %al, $0x20
+    out %al, $0xa0
+    mov $0x20, %al
+    out %al, $0x21
+    mov $0x28, %al
+    out %al, $0xa1
+    mov $4, %al
+    out %al, $0x21
+    mov $2, %al
+    out %al, $0xa1
+    mov $1, %al
+    out %al, $0x21
+    out %al, $0xa1
+    mov $(0xfb | (4 * \msix)), %al
+    out %al, $0x21
+    mov $0xf7, %al
+    out %al, $0xa1
+    mov $0x4d1, %dx
+    mov $8, %al
+    out %al, %dx
+
+    asyncvm_test_pci_config 0x10 0x90000
+    asyncvm_test_pci_config 0x04 6
+    mov $0x2000, %ax
+    mov %ax, %es
+    mov $0x9000, %ax
+    mov %ax, %fs
+    movb $0, %fs:0x14
+    movb $1, %fs:0x14
+    movb $3, %fs:0x14
+    movl $1, %fs:0x08
+    movl $1, %fs:0x0c
+    movb $0xb, %fs:0x14
+    movw $4, %fs:0x18
+    .if \msix
+    mov $0x1b, %ecx
+    rdmsr
+    or $0xc00, %eax
+    wrmsr
+    mov $0x80f, %ecx
+    mov $0x1ff, %eax
+    xor %edx, %edx
+    wrmsr
+    asyncvm_test_pci_config 0x40 0x80000000
+    movl $0xfee00000, %fs:0x4010
+    movl $0x40, %fs:0x4018
+    movl $0, %fs:0x401c
+    movw $1, %fs:0x1a
+    .endif
+    movl $0x20000, %fs:0x20
+    movl $0x20400, %fs:0x28
+    movl $0x20800, %fs:0x30
+    movw $1, %fs:0x1c
+    movb $0xf, %fs:0x14
+    movl $0x21000, %es:0
+    movl $16, %es:8
+    movl $2, %es:12
+    movw $1, %es:0x402
+    movw $0, %fs:0x3000
+1:  sti
+    hlt
+    jmp 1b
+
+10: mov $'M', %al
+    .if \msix == 0
+    mov %fs:0x1000, %al
+    or $'0', %al
+    .endif
+    out %al, $0x50
+    mov %es:0x802, %al
+    or $'0', %al
+    out %al, $0x50
+    cmp $'2', %al
+    je 11f
+    .if \msix
+    mov $0x80b, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    .else
+    mov $0x20, %al
+    out %al, $0xa0
+    out %al, $0x20
+    .endif
+    asyncvm_test_pci_config 0x10 0x98000
+    mov $0x9800, %ax
+    mov %ax, %fs
+    movw $2, %es:0x402
+    movw $0, %fs:0x3000
+    iret
+11: out %al, $0xf4
+    .endm
+)");
+
+GUEST_CODE(line_guest, 16, "asyncvm_test_pci_guest 0")
+GUEST_CODE(msix_guest, 16, "asyncvm_test_pci_guest 1")
+
+namespace {
+
+/// Port 0x50.
+class Notes final : public Device {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "notes"; }
+    [[nodiscard]] awaitable<void> write(const Access& access) override {
+        written += static_cast<char>(access.data);
+        co_return;
+    }
+    [[nodiscard]] awaitable<void> read(Access&) override { co_return; }
+
+    std::string written;
+};
+
+void check_pci_interrupts(std::span<const std::byte> code, std::string_view expected) {
+    asio::io_context loop{1};
+    TestMachine test(loop, 1, make_kvm_accelerator({.irqchip = true}),
+                     [](MachineConfig& config) { config.memory_size = 0x8'0000; });
+    Machine& machine = test.machine;
+    const DeviceHost host{.ports = machine.ports(), .mmio = machine.mmio(), .finish = {}, .open_chardev = {}};
+    const auto pci = add_pci_host(host);
+    add_pci_virtio_device(host, *pci, 1, virtio::make_rng());
+    const auto notes = std::make_shared<Notes>();
+    machine.ports().attach({.first = 0x50}, notes);
+    machine.ports().attach({.first = 0xf4}, make_exit_port([&machine](Outcome outcome) { machine.finish(outcome); }));
+    machine.set_registers(0, load_flat(machine.memory(), {.path = "test guest", .bytes = code}).registers);
+    const auto outcome = test.run();
+    BOOST_TEST((outcome.kind == Outcome::Kind::exited), outcome.summary);
+    BOOST_TEST(notes->written == expected);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_pci_device_interrupts_by_its_line_and_its_bar_moves, REQUIRES("irq-wake")) {
+    check_pci_interrupts(line_guest(), "1112");
+}
+
+BOOST_AUTO_TEST_CASE(a_pci_device_interrupts_by_msix_and_its_bar_moves, REQUIRES("irq-wake")) {
+    check_pci_interrupts(msix_guest(), "M1M2");
+}
