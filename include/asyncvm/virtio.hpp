@@ -11,6 +11,7 @@
 #include <asyncvm/device_context.hpp>
 #include <asyncvm/virtio_chain.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -31,14 +32,16 @@ namespace asyncvm::virtio {
 
 class DeviceCore;
 class Jobs;
+class PollTime;
 class SplitQueue;
+struct QueueShape;
 
 /// A queue that the driver has set up. A new object for each time that it does: what belongs to an old one reaches neither
 /// the driver nor its memory. Device loop.
 class Queue : public std::enable_shared_from_this<Queue> {
 public:
     /// The library makes it.
-    Queue(DeviceCore& core, unsigned index, unsigned most_coroutines, std::unique_ptr<SplitQueue> ring);
+    Queue(DeviceCore& core, unsigned index, const QueueShape& shape, std::unique_ptr<SplitQueue> ring);
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
     ~Queue();
@@ -68,6 +71,7 @@ public:
 private:
     friend class DeviceCore;
     class Waiter;
+    class Poller;
 
     void start();
     void wake();
@@ -77,6 +81,7 @@ private:
     void flush();
     void begin_stop();
     [[nodiscard]] bool served() const noexcept;
+    [[nodiscard]] awaitable<void> poll();
     [[nodiscard]] awaitable<void> stopped();
     [[nodiscard]] static awaitable<void> serve(std::shared_ptr<Queue> self);
     [[nodiscard]] static awaitable<void> release_held(std::shared_ptr<Queue> self);
@@ -87,6 +92,8 @@ private:
     const std::unique_ptr<SplitQueue> ring_;
     const std::unique_ptr<Jobs> coroutines_;  ///< that serve the queue
     const std::unique_ptr<Jobs> releasing_;
+    const std::unique_ptr<PollTime> poll_time_;
+    bool polled_ = false;  ///< a pop() polls
     bool stopped_ = false;
     bool interrupt_owed_ = false;                        ///< flush() has been posted
     std::deque<std::shared_ptr<OneShot>> idle_;          ///< pop()s that wait
@@ -102,6 +109,10 @@ struct QueueShape {
     /// It carries what the guest puts out: when the machine's run has ended, what the driver has made available by then is
     /// served first, for a tenth of a second at most.
     bool output = false;
+    /// How long the device loop polls the ring for the next chain, at most, before it waits for a notification. While chains
+    /// come that fast, neither the driver's notification nor a wake-up of the loop is between two of them. A queue whose
+    /// chains come more slowly is not polled, and none is where the process has one processor. 0: never.
+    std::chrono::microseconds polled_for{50};
 };
 
 /// A ring that the driver has set up, for a device whose rings another process serves. Addresses are guest-physical, and

@@ -263,7 +263,7 @@ void DeviceCore::start_queue_if_ready(unsigned index, const SplitQueue::Position
     auto ring = std::make_unique<SplitQueue>(context_->memory, setup);
     if (position != nullptr) ring->go_on_from(*position);
     if (ring->mistake() != Mistake::none) return fail(index, describe(ring->mistake()));
-    queues_[index] = std::make_shared<Queue>(*this, index, shapes_[index].coroutines, std::move(ring));
+    queues_[index] = std::make_shared<Queue>(*this, index, shapes_[index], std::move(ring));
     queues_[index]->start();
 }
 

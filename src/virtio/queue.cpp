@@ -7,6 +7,7 @@
 
 #include "virtio/device_core.hpp"
 #include "virtio/jobs.hpp"
+#include "virtio/poll_time.hpp"
 #include "virtio/split_queue.hpp"
 
 namespace asyncvm::virtio {
@@ -26,13 +27,31 @@ private:
     const std::shared_ptr<OneShot> shot_;
 };
 
-Queue::Queue(DeviceCore& core, unsigned index, unsigned most_coroutines, std::unique_ptr<SplitQueue> ring)
+/// The pop() that polls. The others wait meanwhile, and go on if it goes away.
+class Queue::Poller {
+public:
+    explicit Poller(Queue& queue) : queue_(queue) { queue_.polled_ = true; }
+    Poller(const Poller&) = delete;
+    Poller& operator=(const Poller&) = delete;
+    ~Poller() {
+        queue_.polled_ = false;
+        if (!ended) queue_.wake();
+    }
+
+    bool ended = false;  ///< it goes on with pop()
+
+private:
+    Queue& queue_;
+};
+
+Queue::Queue(DeviceCore& core, unsigned index, const QueueShape& shape, std::unique_ptr<SplitQueue> ring)
     : core_(core),
       index_(index),
-      most_coroutines_(most_coroutines),
+      most_coroutines_(shape.coroutines),
       ring_(std::move(ring)),
       coroutines_(std::make_unique<Jobs>(core.loop())),
-      releasing_(std::make_unique<Jobs>(core.loop())) {}
+      releasing_(std::make_unique<Jobs>(core.loop())),
+      poll_time_(std::make_unique<PollTime>(has_several_processors() ? shape.polled_for : std::chrono::microseconds(0))) {}
 
 Queue::~Queue() = default;
 
@@ -44,11 +63,41 @@ awaitable<Chain> Queue::pop() {
         if (stopped_) throw std::system_error(asio::error::operation_aborted);
         auto chain = try_pop();
         if (chain) co_return std::move(*chain);
-        const bool quiet = ring_->ask_for_notification();
+        const auto empty_since = PollTime::now();
+        if (!polled_) co_await poll();
+        if (stopped_ || ring_->has_more()) continue;
+        const bool asked = !polled_;
+        const bool quiet = polled_ || ring_->ask_for_notification();
         if (!quiet) continue;
         Waiter waiter(*this);
         co_await waiter.woken();
+        if (asked) poll_time_->slept(PollTime::now() - empty_since);
         ring_->decline_notification();
+    }
+}
+
+/// Ends when there is a chain, when it has polled long enough, or when pop() has something else to look at.
+awaitable<void> Queue::poll() {
+    const auto limit = poll_time_->begin();
+    if (limit == PollTime::duration::zero()) co_return;
+    Poller poller(*this);
+    const auto until = PollTime::now() + limit;
+    bool found = false;
+    bool late = false;
+    while (!found && !late && !stopped_ && core_.gate()->is_open()) {
+        // Whatever else is ready on the loop goes first.
+        co_await asio::post(core_.loop(), use_awaitable);
+        for (unsigned look = 0; look < PollTime::looks && !found; ++look) {
+            found = ring_->has_more();
+            if (!found) PollTime::pause();
+        }
+        late = PollTime::now() >= until;
+    }
+    poller.ended = true;
+    if (found) {
+        poll_time_->found();
+    } else if (late) {
+        poll_time_->missed();
     }
 }
 

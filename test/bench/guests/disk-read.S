@@ -1,6 +1,6 @@
 # Sends a byte when it is ready, reads pages of 4 KiB at random from a virtio disk of 64 MiB on virtio-mmio, sends a byte, and ends.
 # The number at offset 4 says how many, the one at offset 8 how many are asked for at a time (1 to 32). It polls the used ring,
-# asks for no interrupt, and notifies once for all that it asks for together.
+# asks for no interrupt, and notifies once for all that it asks for together. Few instructions are between an answer and the next request.
     .intel_syntax noprefix
     .code16
     .include "end.inc"
@@ -26,6 +26,7 @@
     .set headers, 0x103000
     .set answers, 0x104000
     .set buffers, 0x200000
+    .set sectors, 0x400000
     .set pages_mask, 0x3fff
     jmp start
     .balign 4
@@ -87,16 +88,36 @@ found:
     mov dword ptr [edi + status], 0xf
     mov word ptr [available], 1
 
-    # Request n has the descriptors 3n to 3n + 2: header, data, status.
+    # The sectors that will be asked for: what is computed now takes no time between two requests.
+    cld
+    push edi
+    mov edi, sectors
+    mov ebx, 1
+    mov ecx, [load_at + count]
+1:  imul ebx, ebx, 1664525
+    add ebx, 1013904223
+    mov eax, ebx
+    shr eax, 8
+    and eax, pages_mask
+    shl eax, 3
+    stosd
+    loop 1b
+    mov ebp, edi
+    pop edi
+    mov esi, sectors
+
+    # Request n has the descriptors 4n to 4n + 2: header, data, status.
     xor ecx, ecx
-1:  imul ebx, ecx, 48
+1:  mov ebx, ecx
+    shl ebx, 6
     add ebx, descriptors
-    imul eax, ecx, 16
+    mov eax, ecx
+    shl eax, 4
     add eax, headers
     mov [ebx], eax
     mov dword ptr [ebx + 8], 16
     mov word ptr [ebx + 12], 1
-    lea edx, [ecx + 2 * ecx + 1]
+    lea edx, [4 * ecx + 1]
     mov [ebx + 14], dx
     mov eax, ecx
     shl eax, 12
@@ -106,7 +127,7 @@ found:
     mov word ptr [ebx + 28], 3
     inc edx
     mov [ebx + 30], dx
-    lea eax, [ecx + answers]
+    lea eax, [4 * ecx + answers]
     mov [ebx + 32], eax
     mov dword ptr [ebx + 40], 1
     mov word ptr [ebx + 44], 2
@@ -116,43 +137,41 @@ found:
 
     mov al, '<'
     call send
-    # esi: still to be asked for. ebp: still to be answered. ebx: the last random number.
-    mov esi, [load_at + count]
-    mov ebp, esi
-    mov ebx, 1
+    # esi: the next sector to ask for, ebp: behind the last one. ecx: requests that were made, ebx: answers that were taken.
     xor ecx, ecx
-1:  call ask
-    inc ecx
+    xor ebx, ebx
+1:  lea edx, [4 * ecx]
+    call ask
     cmp ecx, [load_at + depth]
     jb 1b
-2:  lock or dword ptr [esp], 0
+notify:
+    lock or dword ptr [esp], 0
     test byte ptr [used], 1
-    jnz 3f
+    jnz waiting
     mov dword ptr [edi + queue_notify], 0
-3:  pause
-    mov ax, [used + 2]
-    cmp ax, [load_at + seen]
-    je 3b
-4:  movzx ecx, word ptr [load_at + seen]
-    and ecx, queue_size - 1
-    mov eax, [used + 4 + 8 * ecx]
-    xor edx, edx
-    mov ecx, 3
-    div ecx
-    mov ecx, eax
-    cmp byte ptr [answers + ecx], 0
+waiting:
+    cmp bx, [used + 2]
+    jne take
+    pause
+    jmp waiting
+take:
+    mov edx, ebx
+    and edx, queue_size - 1
+    mov edx, [used + 4 + 8 * edx]
+    inc ebx
+    cmp byte ptr [answers + edx], 0
     jne failed
-    inc word ptr [load_at + seen]
-    dec ebp
-    jz 5f
-    test esi, esi
-    jz 6f
+    cmp esi, ebp
+    je no_more
     call ask
-6:  mov ax, [used + 2]
-    cmp ax, [load_at + seen]
-    jne 4b
-    jmp 2b
-5:  mov al, '>'
+taken:
+    cmp bx, [used + 2]
+    jne take
+    jmp notify
+no_more:
+    cmp ebx, [load_at + count]
+    jne taken
+    mov al, '>'
     call send
     end_guest
 
@@ -161,31 +180,19 @@ failed:
     call send
     end_guest
 
-# Offers request ecx to the device, for the next random page.
+# Offers the request whose first descriptor is edx to the device, for the next sector.
 ask:
-    imul ebx, ebx, 1664525
-    add ebx, 1013904223
-    mov eax, ebx
-    shr eax, 8
-    and eax, pages_mask
-    shl eax, 3
-    mov edx, ecx
-    shl edx, 4
-    mov [headers + 8 + edx], eax
-    mov byte ptr [answers + ecx], 0xff
-    movzx eax, word ptr [available + 2]
+    lodsd
+    mov [headers + 8 + 4 * edx], eax
+    mov byte ptr [answers + edx], 0xff
+    mov eax, ecx
     and eax, queue_size - 1
-    lea edx, [ecx + 2 * ecx]
     mov [available + 4 + 2 * eax], dx
-    inc word ptr [available + 2]
-    dec esi
+    inc ecx
+    mov [available + 2], cx
     ret
 
 send:
     mov dx, com1
     out dx, al
     ret
-
-    .balign 4
-seen:
-    .long 0

@@ -4,6 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 #include "mmio_driver.hpp"
@@ -15,10 +16,15 @@ inline constexpr std::uint16_t for_device = RingDriver::writes;
 /// Answers each request with its text backwards, when its host lets it: queue 0 with four coroutines, queue 1 with one.
 class Mirror final : public Device {
 public:
+    /// `polled_for`: of queue 0.
+    explicit Mirror(std::chrono::microseconds polled_for = QueueShape{}.polled_for) : polled_for_(polled_for) {}
+
     [[nodiscard]] std::string_view name() const noexcept override { return "virtio-mirror"; }
     [[nodiscard]] std::uint32_t id() const noexcept override { return 42; }
     [[nodiscard]] std::uint64_t features() const override { return 1; }
-    [[nodiscard]] std::vector<QueueShape> queues() const override { return {{.size = 8, .coroutines = 4}, {.size = 8}}; }
+    [[nodiscard]] std::vector<QueueShape> queues() const override {
+        return {{.size = 8, .coroutines = 4, .polled_for = polled_for_}, {.size = 8}};
+    }
     [[nodiscard]] std::vector<std::byte> config() const override {
         return {std::byte{0x11}, std::byte{mode}, std::byte{0x33}};
     }
@@ -78,6 +84,9 @@ public:
     unsigned under_way = 0;
     unsigned resets = 0;
     Event change;
+
+private:
+    const std::chrono::microseconds polled_for_;
 };
 
 /// A driver of a Mirror, at whatever transport.
