@@ -78,9 +78,16 @@ _asyncvm() {
         --reboot) _asyncvm_reply "$typed" '' 'exit restart' ;;
         --on-halt) _asyncvm_reply "$typed" '' 'exit fail wait' ;;
         --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot firmware' ;;
-        --disk | --firmware | --initrd | --module) _asyncvm_files "$typed" '' ;;
+        --disk)
+            if [[ $typed == vhost-user:* ]]; then
+                _asyncvm_files "${typed#*:}" vhost-user:
+            else
+                _asyncvm_files "$typed" ''
+            fi
+            ;;
+        --fs | --firmware | --initrd | --module) _asyncvm_files "$typed" '' ;;
         --append) ;;
-        --net) _asyncvm_reply "$typed" '' 'user user,hostfwd= tap tap= stream:unix: stream:tcp: dgram:unix:' ;;
+        --net) _asyncvm_reply "$typed" '' 'user user,hostfwd= tap tap= stream:unix: stream:tcp: dgram:unix: vhost-user:' ;;
         --vsock) _asyncvm_reply "$typed" '' 'unix:' ;;
         --memory-share | --irqchip) _asyncvm_reply "$typed" '' 'on off' ;;
         --hugepages) _asyncvm_reply "$typed" '' 'off on reserved' ;;
@@ -91,7 +98,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --vsock --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --fs --vsock --device --no-defaults
                     --serial --debugcon --console --virtio-port --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

@@ -57,25 +57,30 @@ public:
 
 /// What --disk says.
 struct DiskSpec {
-    enum class Kind : std::uint8_t { file, nbd };
+    enum class Kind : std::uint8_t {
+        file,
+        nbd,
+        vhost_user,  ///< another process serves the whole device: connect_vhost_user() in place of open_disk()
+    };
 
     Kind kind = Kind::file;
-    std::string source;      ///< a file's path, or an NBD URI
+    std::string source;      ///< a file's path, an NBD URI, or the path of a back end's socket
     bool read_only = false;  ///< the guest can't write
     bool snapshot = false;   ///< what the guest writes goes to a temporary file, and is gone at the end
     bool direct = false;     ///< past the host's page cache (O_DIRECT)
     std::string serial;      ///< 20 characters at most
+    unsigned queues = 0;     ///< vhost_user: how many; 0: nobody has said
 };
 
 /// The longest serial number that a guest can read, in bytes.
 inline constexpr std::size_t longest_disk_serial = 20;
 
-/// `FILE[,ro][,snapshot][,serial=ID][,cache=writeback|none]`, where FILE may be `nbd:unix:PATH` or an NBD URI; a doubled
-/// comma is a comma of the name. Pure. Throws Error(usage) that names the option.
+/// `FILE[,ro][,snapshot][,serial=ID][,cache=writeback|none]`, where FILE may be `nbd:unix:PATH` or an NBD URI, or
+/// `vhost-user:PATH[,queues=N]`; a doubled comma is a comma of the name. Pure. Throws Error(usage) that names the option.
 [[nodiscard]] DiskSpec parse_disk_spec(std::string_view text);
 
 /// Opens the image and locks it, as QEMU does, against a second writer. `loop` is the device loop. Throws Error(host) for
-/// what can't be opened, is in use, or is no raw image; it says what to do.
+/// what can't be opened, is in use, or is no raw image; it says what to do. Error(usage) for DiskSpec::Kind::vhost_user.
 [[nodiscard]] std::shared_ptr<BlockBackend> open_disk(const DiskSpec& spec, asio::io_context& loop, Log log);
 
 }  // namespace asyncvm

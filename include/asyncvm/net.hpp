@@ -31,7 +31,14 @@ inline constexpr std::size_t most_frame = 69632;
 
 /// The parsed form of the text after `--net`. docs/networks.md says what each option does.
 struct NetSpec {
-    enum class Kind : std::uint8_t { stream_unix, stream_tcp, dgram_unix, tap, user };
+    enum class Kind : std::uint8_t {
+        stream_unix,
+        stream_tcp,
+        dgram_unix,
+        tap,
+        user,
+        vhost_user,  ///< another process serves the whole card: connect_vhost_user() in place of open_net()
+    };
 
     /// A port of the host that leads to one of the guest.
     struct Forward {
@@ -43,7 +50,8 @@ struct NetSpec {
     };
 
     Kind kind = Kind::user;
-    std::string path;                  ///< stream_unix; dgram_unix: where this side receives; tap: the interface, or empty
+    /// stream_unix, vhost_user; dgram_unix: where this side receives; tap: the interface, or empty
+    std::string path;
     std::string remote;                ///< dgram_unix: where the other side receives
     std::string host;                  ///< stream_tcp: a name or an address without brackets; empty: loopback
     std::uint16_t port = 0;            ///< stream_tcp: 0 lets the kernel pick one, for a server
@@ -58,9 +66,9 @@ struct NetSpec {
 
 inline constexpr std::uint16_t least_mtu = 68;  ///< bytes, IPv4's
 
-/// Parses `stream:unix:PATH`, `stream:tcp:[HOST:]PORT`, `dgram:unix:PATH`, `tap` or `user`, each with `,option[=value]...`.
-/// A comma that belongs to a path is doubled. Opens nothing. Any thread. Throws Error(usage); its text says what is wrong
-/// and gives an example.
+/// Parses `stream:unix:PATH`, `stream:tcp:[HOST:]PORT`, `dgram:unix:PATH`, `vhost-user:PATH`, `tap` or `user`, each with
+/// `,option[=value]...`. A comma that belongs to a path is doubled. Opens nothing. Any thread. Throws Error(usage); its text
+/// says what is wrong and gives an example.
 [[nodiscard]] NetSpec parse_net_spec(std::string_view text);
 
 /// What a card or its driver does in place of who makes a frame.
@@ -151,7 +159,7 @@ struct NetEnvironment {
 
 /// Opens what `spec` describes and starts its work on the loop. The last owner closes it. On the device loop's thread, or
 /// before the loop runs. Throws Error(host) if something can't be opened, with the reason and a remedy in its text, and
-/// Error(usage) for a path that is too long for a socket.
+/// Error(usage) for a path that is too long for a socket, and for NetSpec::Kind::vhost_user.
 [[nodiscard]] std::shared_ptr<NetBackend> open_net(const NetSpec& spec, NetEnvironment environment);
 
 }  // namespace asyncvm

@@ -1,4 +1,5 @@
 #include <asyncvm/block.hpp>
+#include <asyncvm/error.hpp>
 
 #include "block/file.hpp"
 #include "block/file_backend.hpp"
@@ -11,6 +12,9 @@ namespace asyncvm {
 
 std::shared_ptr<BlockBackend> open_disk(const DiskSpec& spec, asio::io_context& loop, Log log) {
     std::shared_ptr<BlockBackend> disk;
+    if (spec.kind == DiskSpec::Kind::vhost_user) {
+        throw Error(ErrorKind::usage, "a vhost-user disk has no back end in this process");
+    }
     if (spec.kind == DiskSpec::Kind::nbd) {
         disk = block::open_nbd(spec, loop, log);
     } else {

@@ -15,6 +15,7 @@ namespace asyncvm {
 namespace {
 
 constexpr std::array<std::string_view, 4> disk_options{"ro", "snapshot", "serial=", "cache="};
+constexpr unsigned most_disk_queues = 8;
 
 class DiskComplaint {
 public:
@@ -46,10 +47,16 @@ std::string percent_encoded(std::string_view path) {
 void parse_source(const DiskComplaint& complain, std::string_view source, DiskSpec& spec) {
     constexpr std::array<std::string_view, 5> uris{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "nbd+vsock://"};
     constexpr std::string_view unix_socket = "nbd:unix:";
+    constexpr std::string_view vhost_user = "vhost-user:";
     if (source.empty()) complain("it names no file (example: --disk disk.img)");
     if (source == "-") complain("a disk can't be the standard input (name a file)");
     spec.source = source;
-    if (std::ranges::any_of(uris, [source](std::string_view uri) { return source.starts_with(uri); })) {
+    if (source.starts_with(vhost_user)) {
+        spec.kind = DiskSpec::Kind::vhost_user;
+        spec.source = source.substr(vhost_user.size());
+        if (spec.source.empty())
+            complain("vhost-user: needs the path of a socket (example: --disk vhost-user:/tmp/disk.sock)");
+    } else if (std::ranges::any_of(uris, [source](std::string_view uri) { return source.starts_with(uri); })) {
         spec.kind = DiskSpec::Kind::nbd;
     } else if (source.starts_with(unix_socket)) {
         const auto path = source.substr(unix_socket.size());
@@ -78,6 +85,18 @@ void parse_flag(const DiskComplaint& complain, std::string_view name, std::strin
         complain("{} is neither {}=on nor {}=off", word, name, name);
     }
     flag = value != "=off";
+}
+
+/// All else is the back end's to say.
+void parse_vhost_user_option(const DiskComplaint& complain, std::string_view word, DiskSpec& spec) {
+    if (!word.starts_with("queues=")) {
+        complain("there is no option '{}' of a vhost-user disk but queues=: say it to the back end", word);
+    }
+    const auto queues = parse_number(word.substr(7));
+    if (!queues || *queues < 1 || *queues > most_disk_queues) {
+        complain("{} is not a number from 1 to {} (example: queues=2)", word, most_disk_queues);
+    }
+    spec.queues = static_cast<unsigned>(*queues);
 }
 
 void parse_disk_option(const DiskComplaint& complain, std::string_view word, DiskSpec& spec) {
@@ -109,7 +128,8 @@ DiskSpec parse_disk_spec(std::string_view text) {
     const auto words = split_at_commas(text);
     DiskSpec spec;
     parse_source(complain, words.front(), spec);
-    for (auto word = words.begin() + 1; word != words.end(); ++word) parse_disk_option(complain, *word, spec);
+    const auto parse = spec.kind == DiskSpec::Kind::vhost_user ? parse_vhost_user_option : parse_disk_option;
+    for (auto word = words.begin() + 1; word != words.end(); ++word) parse(complain, *word, spec);
     if (spec.read_only && spec.snapshot) complain("ro and snapshot are both given: a snapshot is there to be written");
     if (spec.direct && spec.kind == DiskSpec::Kind::nbd) {
         complain("cache=none is for files: an NBD server has a cache of its own (say it to the server)");

@@ -71,11 +71,15 @@ The machine:
   --disk FILE[,OPTION]... a disk (virtio-blk): a raw image, a block device, or
                           nbd:unix:PATH; options ro, snapshot, serial=ID and
                           cache=writeback|none; can be repeated. The first one of a
-                          boot sector is what it reads (default: GUEST itself)
+                          boot sector is what it reads (default: GUEST itself).
+                          vhost-user:PATH[,queues=N]: another process serves it
   --net SPEC[,mac=MAC][,mtu=BYTES]
                           a network card (virtio-net): user (through passt), tap[=NAME],
                           stream:unix:PATH or stream:tcp:HOST:PORT (with ,server: the
-                          listening side), dgram:unix:PATH,remote=PATH; can be repeated
+                          listening side), dgram:unix:PATH,remote=PATH, or
+                          vhost-user:PATH; can be repeated
+  --fs PATH,tag=NAME      a file system of the host, which virtiofsd serves at the socket
+                          PATH (virtio-fs); can be repeated
   --vsock unix:PATH[,cid=N]
                           sockets between the guest and programs of the host
                           (virtio-vsock); the guest's address is 3 unless given

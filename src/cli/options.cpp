@@ -231,11 +231,34 @@ void read_networks(const RawOptions& raw, Options& options) {
     } catch (const Error& error) {
         fail(fmt::format("--net {}", error.what()));
     }
+    try {
+        for (const auto& text : raw.file_system) options.file_systems.push_back(parse_file_system_spec(text));
+    } catch (const Error& error) {
+        fail(fmt::format("--fs {}", error.what()));
+    }
     if (raw.vsock.size() > 1) fail("--vsock is given twice, but a guest has one address (drop one of them)");
     try {
         for (const auto& text : raw.vsock) options.vsock = parse_vsock_spec(text);
     } catch (const Error& error) {
         fail(fmt::format("--vsock {}", error.what()));
+    }
+}
+
+/// A device that another process serves needs memory that it can map.
+void read_memory_share(const RawOptions& raw, Options& options) {
+    const char* needs = nullptr;
+    if (!options.file_systems.empty()) needs = "--fs";
+    if (std::ranges::any_of(options.networks, [](const auto& n) { return n.kind == NetSpec::Kind::vhost_user; })) {
+        needs = "--net vhost-user:";
+    }
+    if (std::ranges::any_of(options.disks, [](const auto& d) { return d.kind == DiskSpec::Kind::vhost_user; })) {
+        needs = "--disk vhost-user:";
+    }
+    options.memory_share = needs != nullptr;
+    if (raw.memory_share.empty()) return;
+    options.memory_share = parse_memory_share(raw.memory_share.back());
+    if (needs != nullptr && !options.memory_share) {
+        fail(fmt::format("--memory-share off: the back end of {} has to map the guest's memory (drop one of them)", needs));
     }
 }
 
@@ -289,7 +312,6 @@ Options parse_options(int argc, const char* const* argv) {
     if (!raw.memory.empty()) options.memory_size = parse_size(raw.memory.back(), "--memory");
     check_memory_size(options.memory_size);
     if (!raw.huge_pages.empty()) options.huge_pages = parse_huge_pages(raw.huge_pages.back());
-    if (!raw.memory_share.empty()) options.memory_share = parse_memory_share(raw.memory_share.back());
     if (!raw.cpus.empty()) options.cpus = parse_cpus(raw.cpus.back());
     if (!raw.cpu.empty()) {
         options.cpu_features = raw.cpu.back();
@@ -315,6 +337,7 @@ Options parse_options(int argc, const char* const* argv) {
     }
     check_bios_disk(options);
     read_networks(raw, options);
+    read_memory_share(raw, options);
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     options.inspect = raw.inspect;

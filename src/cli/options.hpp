@@ -10,6 +10,7 @@
 #include <asyncvm/boot.hpp>
 #include <asyncvm/loader.hpp>
 #include <asyncvm/net.hpp>
+#include <asyncvm/vhost_user.hpp>
 #include <asyncvm/vsock.hpp>
 
 #include <cstdint>
@@ -51,14 +52,15 @@ struct Options {
     std::vector<RegisterSetting> registers;
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     std::optional<HugePages> huge_pages{};  ///< not given: on the pc machine on, else off
-    bool memory_share = false;
-    bool irqchip = false;                  ///< KvmOptions::irqchip and pit, on the flat machine
-    std::optional<MachineKind> machine{};  ///< not given: flat for a flat guest and for --format flat, else pc
-    std::optional<BootFormat> format{};    ///< not given: as the file says
+    bool memory_share = false;              ///< asked for, or what a device of another process needs
+    bool irqchip = false;                   ///< KvmOptions::irqchip and pit, on the flat machine
+    std::optional<MachineKind> machine{};   ///< not given: flat for a flat guest and for --format flat, else pc
+    std::optional<BootFormat> format{};     ///< not given: as the file says
     std::string append;
     std::vector<BootRequest::Module> modules;
     std::string initrd;
     std::vector<NetSpec> networks;  ///< a card each
+    std::vector<VhostUserSpec> file_systems;
     std::optional<VsockSpec> vsock{};
     std::vector<DiskSpec> disks;          ///< see bios_disk() and virtio_disks()
     bool restart = false;                 ///< a reset restarts the guest, instead of ending the program

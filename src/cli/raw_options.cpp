@@ -62,6 +62,7 @@ constexpr Value values[] = {
     {"--disk", &RawOptions::disk},
     {"--net", &RawOptions::net},
     {"--vsock", &RawOptions::vsock},
+    {"--fs", &RawOptions::file_system},
     {"--firmware", &RawOptions::firmware},
     {"--reboot", &RawOptions::reboot},
     {"--on-halt", &RawOptions::on_halt},
@@ -74,7 +75,7 @@ constexpr std::string_view names[] = {
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
-    "--console",      "--balloon",  "--virtio-port",   "--transport"};
+    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

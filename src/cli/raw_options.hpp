@@ -40,6 +40,7 @@ struct RawOptions {
     std::vector<std::string> disk;
     std::vector<std::string> net;
     std::vector<std::string> vsock;
+    std::vector<std::string> file_system;
     std::vector<std::string> firmware;
     std::vector<std::string> reboot;
     std::vector<std::string> on_halt;

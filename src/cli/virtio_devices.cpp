@@ -1,6 +1,7 @@
 #include "cli/virtio_devices.hpp"
 
 #include <asyncvm/block.hpp>
+#include <asyncvm/vhost_user.hpp>
 #include <asyncvm/virtio_net.hpp>
 #include <asyncvm/vsock.hpp>
 
@@ -29,18 +30,6 @@ private:
     BlockProperties properties_;
 };
 
-std::shared_ptr<virtio::Device> make_disk(const DiskSpec& spec, const Options& options, const Wiring& wiring) {
-    constexpr unsigned most_queues = 8;
-    std::shared_ptr<BlockBackend> disk;
-    if (wiring.loop == nullptr) {
-        disk = std::make_shared<NoDisk>();
-    } else {
-        disk = open_disk(spec, *wiring.loop, wiring.log);
-        if (options.verbose) wiring.log(fmt::format("disk {}", disk->properties().description));
-    }
-    return virtio::make_blk(std::move(disk), spec.serial, std::min(options.cpus, most_queues));
-}
-
 /// What a dry run has in place of a device that opens something.
 class Unopened final : public virtio::Device {
 public:
@@ -56,8 +45,44 @@ private:
     std::uint32_t id_;
 };
 
-std::shared_ptr<virtio::Device> make_card(const NetSpec& spec, unsigned index, const Wiring& wiring) {
-    constexpr std::uint32_t network_card = 1;
+constexpr std::uint32_t network_card = 1;
+constexpr std::uint32_t disk_device = 2;
+constexpr std::uint32_t file_system_device = 26;
+
+std::shared_ptr<virtio::Device> make_elsewhere(const VhostUserSpec& spec, std::uint32_t id, const std::string& label,
+                                               bool verbose, const Wiring& wiring) {
+    if (wiring.loop == nullptr) return std::make_shared<Unopened>("vhost-user", id);
+    auto device = connect_vhost_user(spec, {.log = wiring.log, .label = label});
+    if (verbose) wiring.log(fmt::format("{}: the back end at {} serves it", label, spec.path));
+    return device;
+}
+
+std::shared_ptr<virtio::Device> make_disk(const DiskSpec& spec, unsigned index, const Options& options,
+                                          const Wiring& wiring) {
+    constexpr unsigned most_queues = 8;
+    if (spec.kind == DiskSpec::Kind::vhost_user) {
+        VhostUserSpec elsewhere{.kind = VhostUserSpec::Kind::disk, .path = spec.source};
+        elsewhere.queues = spec.queues != 0 ? spec.queues : std::min(options.cpus, most_vhost_user_queues);
+        return make_elsewhere(elsewhere, disk_device, fmt::format("disk{}", index), options.verbose, wiring);
+    }
+    std::shared_ptr<BlockBackend> disk;
+    if (wiring.loop == nullptr) {
+        disk = std::make_shared<NoDisk>();
+    } else {
+        disk = open_disk(spec, *wiring.loop, wiring.log);
+        if (options.verbose) wiring.log(fmt::format("disk {}", disk->properties().description));
+    }
+    return virtio::make_blk(std::move(disk), spec.serial, std::min(options.cpus, most_queues));
+}
+
+std::shared_ptr<virtio::Device> make_card(const NetSpec& spec, unsigned index, bool verbose, const Wiring& wiring) {
+    if (spec.kind == NetSpec::Kind::vhost_user) {
+        const VhostUserSpec elsewhere{.kind = VhostUserSpec::Kind::network,
+                                      .path = spec.path,
+                                      .mac = spec.mac.value_or(default_mac(index)),
+                                      .mtu = spec.mtu};
+        return make_elsewhere(elsewhere, network_card, fmt::format("net{}", index), verbose, wiring);
+    }
     if (wiring.loop == nullptr) return std::make_shared<Unopened>("virtio-net", network_card);
     NetEnvironment environment{.loop = *wiring.loop, .log = wiring.log, .label = fmt::format("net{}", index)};
     return virtio::make_net(open_net(spec, std::move(environment)), spec.mac.value_or(default_mac(index)), spec.mtu);
@@ -82,6 +107,7 @@ std::shared_ptr<virtio::Device> make_named_ports(const Options& options, const W
 unsigned count_virtio_devices(const Options& options) {
     auto count = static_cast<unsigned>(virtio_disks(options).size());
     count += static_cast<unsigned>(options.networks.size());
+    count += static_cast<unsigned>(options.file_systems.size());
     count += static_cast<unsigned>(options.consoles.size());
     if (!options.virtio_ports.empty()) ++count;
     if (options.rng) ++count;
@@ -93,9 +119,16 @@ unsigned count_virtio_devices(const Options& options) {
 std::vector<std::shared_ptr<virtio::Device>> make_virtio_devices(const Options& options,
                                                                  [[maybe_unused]] const Wiring& wiring) {
     std::vector<std::shared_ptr<virtio::Device>> devices;
-    for (const DiskSpec& disk : virtio_disks(options)) devices.push_back(make_disk(disk, options, wiring));
+    const auto disks = virtio_disks(options);
+    for (unsigned index = 0; index < disks.size(); ++index) {
+        devices.push_back(make_disk(disks[index], index, options, wiring));
+    }
     for (unsigned index = 0; index < options.networks.size(); ++index) {
-        devices.push_back(make_card(options.networks[index], index, wiring));
+        devices.push_back(make_card(options.networks[index], index, options.verbose, wiring));
+    }
+    for (unsigned index = 0; index < options.file_systems.size(); ++index) {
+        devices.push_back(make_elsewhere(options.file_systems[index], file_system_device, fmt::format("fs{}", index),
+                                         options.verbose, wiring));
     }
     for (unsigned index = 0; index < options.consoles.size(); ++index) {
         auto stream = wiring.open_stream({options.consoles[index], fmt::format("console{}", index), true});

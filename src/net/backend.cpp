@@ -2,6 +2,7 @@
 #include "net/passt.hpp"
 #include "net/stream.hpp"
 
+#include <asyncvm/error.hpp>
 #include <asyncvm/net.hpp>
 
 #include <asio/error.hpp>
@@ -27,6 +28,8 @@ std::shared_ptr<NetBackend> open_kind(const NetSpec& spec, NetEnvironment enviro
             return open_datagrams(spec, std::move(environment));
         case NetSpec::Kind::tap:
             return open_tap(spec, std::move(environment));
+        case NetSpec::Kind::vhost_user:
+            throw Error(ErrorKind::usage, "a vhost-user card has no back end in this process");
         case NetSpec::Kind::user:
             break;
     }

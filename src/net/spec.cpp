@@ -17,7 +17,7 @@ namespace {
 using Kind = NetSpec::Kind;
 
 constexpr std::string_view net_kinds =
-    "stream:unix:PATH, stream:tcp:[HOST:]PORT, dgram:unix:PATH,remote=PATH, tap or user; for example user";
+    "stream:unix:PATH, stream:tcp:[HOST:]PORT, dgram:unix:PATH,remote=PATH, vhost-user:PATH, tap or user; for example user";
 
 class NetComplaint {
 public:
@@ -59,6 +59,10 @@ void parse_net_head(const NetComplaint& complain, std::string_view head, NetSpec
             complain("dgram goes from a path to a path (for example dgram:unix:/tmp/a,remote=/tmp/b)");
         }
         spec.path = rest.substr(5);
+    } else if (scheme == "vhost-user") {
+        spec.kind = Kind::vhost_user;
+        spec.path = rest;
+        if (rest.empty()) complain("the path of the back end's socket is missing (for example vhost-user:/tmp/net.sock)");
     } else if (head == "tap") {
         spec.kind = Kind::tap;
     } else if (head.starts_with("tap=")) {
@@ -151,6 +155,7 @@ std::string_view options_of(Kind kind) {
         case Kind::dgram_unix:
             return "remote=, mac=, mtu=";
         case Kind::tap:
+        case Kind::vhost_user:
             return "mac=, mtu=";
         case Kind::user:
             return "hostfwd=, mac=, mtu=";

@@ -4,7 +4,11 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdlib>
+#include <memory>
 
 using namespace program_test;
 
@@ -84,6 +88,65 @@ BOOST_FIXTURE_TEST_CASE(the_disk_of_a_second_vm_is_in_use, DiskFixture) {
     first.send_signal(SIGTERM);
     first.wait();
     BOOST_TEST(run(image).out == "virtio-blk ok\n");
+}
+
+namespace {
+
+/// The disk that QEMU's storage daemon serves at `socket`.
+struct StorageDaemon {
+    StorageDaemon(const std::string& image, const std::string& socket)
+        : child({"qemu-storage-daemon", "--blockdev", "driver=file,node-name=f,filename=" + image, "--blockdev",
+                 "driver=raw,node-name=r,file=f", "--export",
+                 "type=vhost-user-blk,id=e,node-name=r,writable=on,addr.type=unix,addr.path=" + socket}) {
+        child.wait_until("the storage daemon's socket", [&socket] { return ::access(socket.c_str(), F_OK) == 0; });
+    }
+    static bool is_installed() { return std::system("qemu-storage-daemon --version >/dev/null 2>&1") == 0; }
+
+    Child child;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(another_process_serves_a_disk, DiskFixture) {
+    if (!StorageDaemon::is_installed()) {
+        BOOST_TEST_MESSAGE("skipped: no qemu-storage-daemon (Debian: qemu-utils)");
+        return;
+    }
+    const std::string socket = directory.file("disk.sock");
+    const StorageDaemon daemon(image, socket);
+    const auto ended = run("vhost-user:" + socket);
+    BOOST_TEST(ended.out == "virtio-blk ok\n", ended.err);
+    BOOST_TEST(ended.code == 0);
+    BOOST_TEST((read_file(image) == written(disk_of('a'))));
+    // It takes the next machine.
+    BOOST_TEST(run("vhost-user:" + socket).out == "virtio-blk ok\n");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_disk_outlives_the_process_that_serves_it, DiskFixture) {
+    if (!StorageDaemon::is_installed()) {
+        BOOST_TEST_MESSAGE("skipped: no qemu-storage-daemon (Debian: qemu-utils)");
+        return;
+    }
+    const std::string socket = directory.file("disk.sock");
+    const std::string serial = directory.file("serial");
+    auto daemon = std::make_unique<StorageDaemon>(image, socket);
+    // The guest waits for a client.
+    Child vm(asyncvm({"-v", "--serial", "unix:" + serial + ",wait", "--mode", "32", "--disk", "vhost-user:" + socket,
+                      guest_path("virtio-blk")}));
+    vm.wait_for_error_line("disk0: the back end at " + socket + " serves it");
+    daemon.reset();
+    ::unlink(socket.c_str());
+    Child client({"nc", "-U", serial});
+    vm.wait_for_error_line("disk0: the back end at " + socket + " is gone: it has closed the connection");
+    daemon = std::make_unique<StorageDaemon>(image, socket);
+    vm.wait_for_error_line("disk0: the back end at " + socket + " is there again");
+    const auto ended = vm.wait();
+    BOOST_TEST(ended.out == "virtio-blk ok\n", ended.err);
+    BOOST_TEST((read_file(image) == written(disk_of('a'))));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_process_that_is_not_there_serves_no_disk, DiskFixture) {
+    BOOST_TEST(has(refused("vhost-user:" + directory.file("absent.sock"), 72), "cannot use the vhost-user back end at"));
 }
 
 BOOST_FIXTURE_TEST_CASE(what_is_no_disk_is_refused, DiskFixture) {

@@ -51,6 +51,21 @@ BOOST_AUTO_TEST_CASE(servers_are_given_by_a_socket_or_by_a_uri) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_disk_of_another_process_is_a_socket_and_a_number_of_queues) {
+    const auto spec = parse("vhost-user:/tmp/a,,b,queues=4");
+    BOOST_TEST((spec.kind == DiskSpec::Kind::vhost_user));
+    BOOST_TEST(spec.source == "/tmp/a,b");
+    BOOST_TEST(spec.queues == 4u);
+    BOOST_TEST(parse("vhost-user:/tmp/a").queues == 0u);
+    check_refused("vhost-user:", "needs the path of a socket");
+    check_refused("vhost-user:/a,ro", "there is no option 'ro' of a vhost-user disk but queues=: say it to the back end");
+    for (const char* const number : {"0", "9", "x", ""}) {
+        check_refused("vhost-user:/a,queues=" + std::string(number), "is not a number from 1 to 8");
+    }
+    asio::io_context loop(1);
+    BOOST_TEST(has(refused([&] { static_cast<void>(open_disk(spec, loop, {})); }), "no back end in this process"));
+}
+
 BOOST_AUTO_TEST_CASE(mistakes_are_named_by_their_field) {
     check_refused("", "names no file");
     check_refused("-", "standard input");

@@ -48,6 +48,24 @@ BOOST_AUTO_TEST_CASE(networks_and_sockets) {
                }).find("given twice") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(devices_of_other_processes_share_the_memory) {
+    const auto options = parse({"--fs", "/a,tag=home", "--fs", "tag=b,socket=/b", "guest.bin"});
+    BOOST_REQUIRE(options.file_systems.size() == 2u);
+    BOOST_TEST(options.file_systems[0].path == "/a");
+    BOOST_TEST(options.file_systems[1].tag == "b");
+    BOOST_TEST(options.memory_share);
+    BOOST_TEST(parse({"--disk", "vhost-user:/a", "g"}).memory_share);
+    BOOST_TEST(parse({"--net", "vhost-user:/a", "g"}).memory_share);
+    BOOST_TEST(!parse({"--disk", "a", "--net", "user", "g"}).memory_share);
+    BOOST_TEST(usage_error([] { parse({"--fs", "/a", "g"}); }).find("--fs '/a': tag= is missing") == 0u);
+    for (const auto& [option, value] :
+         {std::pair("--fs", "/a,tag=b"), std::pair("--disk", "vhost-user:/a"), std::pair("--net", "vhost-user:/a")}) {
+        const auto error = usage_error([&] { parse({option, value, "--memory-share", "off", "g"}); });
+        BOOST_TEST(error.find("--memory-share off: the back end of ") == 0u, error);
+        BOOST_TEST(parse({option, value, "--memory-share", "on", "g"}).memory_share);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(disks_are_virtio_devices_but_for_the_first_of_a_boot_sector) {
     const auto options = parse({"--disk", "a.img,ro", "--disk", "nbd:unix:/b,serial=b", "guest.bin"});
     BOOST_REQUIRE(options.disks.size() == 2u);
@@ -62,7 +80,7 @@ BOOST_AUTO_TEST_CASE(disks_are_virtio_devices_but_for_the_first_of_a_boot_sector
 }
 
 BOOST_AUTO_TEST_CASE(a_boot_sectors_disk_is_a_file_without_options) {
-    for (const auto* const disk : {"a,snapshot", "a,serial=x", "a,cache=none", "nbd:unix:/a"}) {
+    for (const auto* const disk : {"a,snapshot", "a,serial=x", "a,cache=none", "nbd:unix:/a", "vhost-user:/a"}) {
         const auto error = usage_error([&] { static_cast<void>(parse({"--format", "boot", "--disk", disk, "g"})); });
         BOOST_TEST(error.find("the first --disk is the boot sector's") != std::string::npos, error);
     }

@@ -237,6 +237,12 @@ BOOST_AUTO_TEST_CASE(virtio_devices_are_where_the_tables_say) {
     BOOST_TEST(all.mmio.device_name(0xfeb0'3000) == "virtio-rng");
     BOOST_TEST(all.mmio.device_name(0xfeb0'4000) == "virtio-vsock");
     BOOST_TEST(pc_description(parse({"--net", "user", "--vsock", "unix:a", "g"})).virtio_devices == 2u);
+    Fixture elsewhere;
+    elsewhere.attach({"--rng", "--fs", "/nonexistent,tag=a", "--disk", "vhost-user:/nonexistent", "g"});
+    BOOST_TEST(elsewhere.mmio.device_name(0xfeb0'0000) == "vhost-user");
+    BOOST_TEST(elsewhere.mmio.device_name(0xfeb0'1000) == "vhost-user");
+    BOOST_TEST(elsewhere.mmio.device_name(0xfeb0'2000) == "virtio-rng");
+    BOOST_TEST(pc_description(parse({"--rng", "--fs", "/a,tag=a", "g"})).virtio_devices == 2u);
     BOOST_TEST(dry_run_error({"--rng", "--device", "counter,mmio=0xfeb00000", "g"}).find("virtio-rng") != std::string::npos);
 }
 

@@ -54,6 +54,17 @@ BOOST_AUTO_TEST_CASE(datagrams_tap_and_user) {
     BOOST_TEST((spec.forwards[1] == NetSpec::Forward{true, "127.0.0.1", 53, 5353}));
 }
 
+BOOST_AUTO_TEST_CASE(a_card_of_another_process_is_a_socket) {
+    const auto spec = parse_net_spec("vhost-user:/tmp/a,mac=02:00:00:00:00:01");
+    BOOST_TEST((spec.kind == NetSpec::Kind::vhost_user));
+    BOOST_TEST(spec.path == "/tmp/a");
+    BOOST_TEST((spec.mac == MacAddress{2, 0, 0, 0, 0, 1}));
+    BOOST_TEST(refused("vhost-user:", "the path of the back end's socket is missing"));
+    BOOST_TEST(refused("vhost-user:/a,server", "there is no option 'server'; there are mac=, mtu="));
+    asio::io_context loop(1);
+    BOOST_CHECK_THROW(static_cast<void>(open_net(spec, {.loop = loop})), Error);
+}
+
 BOOST_AUTO_TEST_CASE(forwarded_ports_are_passts_options) {
     const auto spec = parse_net_spec("user,hostfwd=tcp::2222-:22,hostfwd=udp:127.0.0.1:53-:5353");
     const std::vector<std::string> expected{"--foreground", "--quiet", "--fd",        "3",

@@ -30,8 +30,9 @@ public:
     explicit MmioDriver(std::shared_ptr<Device> of) : MmioDriver([&of](asio::io_context&) { return std::move(of); }) {}
 
     /// `make` gets the loop.
-    explicit MmioDriver(const std::function<std::shared_ptr<Device>(asio::io_context&)>& make)
-        : device(make_mmio(make(loop), irq)) {
+    explicit MmioDriver(const std::function<std::shared_ptr<Device>(asio::io_context&)>& make,
+                        const MemoryOptions& options = {})
+        : memory(ram, options), device(make_mmio(make(loop), irq)) {
         device->attached({.memory = memory,
                           .loop = loop,
                           .log = [this](std::string_view line) { log.emplace_back(line); },
@@ -164,7 +165,7 @@ private:
 public:
     asio::io_context& loop = *own_loop_;
     Surroundings surroundings{loop};
-    GuestMemory memory{ram};
+    GuestMemory memory;
     std::vector<std::string> log;
     std::shared_ptr<asyncvm::Device> device;
     std::vector<std::unique_ptr<RingDriver>> rings;
