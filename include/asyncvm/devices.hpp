@@ -70,6 +70,9 @@ enum class ExitCoding : std::uint8_t {
 /// A write of n takes n microseconds of the machine's time. docs/devices/sleep.md
 [[nodiscard]] std::shared_ptr<Device> make_sleep_port();
 
+/// The registers of a text display's CRT controller, without a display. docs/devices/crtc.md
+[[nodiscard]] std::shared_ptr<Device> make_crtc();
+
 /// What the guest asks its platform for: a reset, or to be powered off. `why` is one line for a person: "the guest wrote
 /// 0x06 to port 0xcf9 (reset control)". Called on the thread of the vCPU that asks, whose guest goes on until the machine
 /// ends or is reset, and may ask again.

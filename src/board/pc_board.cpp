@@ -34,6 +34,7 @@ constexpr std::array rows{
         .acpi_name = "RTC",
         .hardware_id = "PNP0B00",
         .make = [](const PcDescription& pc) { return make_rtc(pc.cpus); }},
+    Row{.kind = "crtc"},
     // Those of QEMU.
     Row{.kind = "fw_cfg",
         .make =

@@ -28,30 +28,41 @@ constexpr int high(std::uint16_t value) { return value >> 8; }
 
 }  // namespace
 
-std::vector<std::byte> make_bios_code() {
+std::vector<std::byte> make_bios_code(BiosCalls calls) {
     std::vector<std::byte> code(code_size);
     for (std::uint16_t i = 0; i < services.size(); ++i) {
         const auto at = static_cast<std::uint16_t>(i * entry_size);
         const auto jump = static_cast<std::uint16_t>(common - (at + 5));
         put(code, at, {0x6a, services[i], 0xe9, low(jump), high(jump)});  // push vector; jmp common
     }
-    put(code, common,
-        {
-            0x66, 0x60,  // pushad
-            0x1e, 0x06,  // push ds; push es
-            0x66, 0x31,           0xc0,
-            0x8c, 0xd0,  // xor eax, eax; mov ax, ss
-            0x66, 0xc1,           0xe0,
-            0x04,  // shl eax, 4
-            0x66, 0x31,           0xdb,
-            0x89, 0xe3,                             // xor ebx, ebx; mov bx, sp
-            0x66, 0x01,           0xd8,             // add eax, ebx
-            0xba, low(bios_port), high(bios_port),  // mov dx, bios_port
-            0x66, 0xef,                             // out dx, eax
-            0x07, 0x1f,                             // pop es; pop ds
-            0x66, 0x61,                             // popad
-            0x44, 0x44,           0xcf,             // inc sp; inc sp (the vector); iret
-        });
+    if (calls == BiosCalls::refused) {
+        put(code, common,
+            {
+                0x44, 0x44,              // inc sp; inc sp (the vector)
+                0x55, 0x89, 0xe5,        // push bp; mov bp, sp
+                0x83, 0x4e, 0x06, 0x01,  // or word [bp + 6], 1: carry, in the caller's flags
+                0xb4, 0x86,              // mov ah, 0x86
+                0x5d, 0xcf,              // pop bp; iret
+            });
+    } else {
+        put(code, common,
+            {
+                0x66, 0x60,  // pushad
+                0x1e, 0x06,  // push ds; push es
+                0x66, 0x31,           0xc0,
+                0x8c, 0xd0,  // xor eax, eax; mov ax, ss
+                0x66, 0xc1,           0xe0,
+                0x04,  // shl eax, 4
+                0x66, 0x31,           0xdb,
+                0x89, 0xe3,                             // xor ebx, ebx; mov bx, sp
+                0x66, 0x01,           0xd8,             // add eax, ebx
+                0xba, low(bios_port), high(bios_port),  // mov dx, bios_port
+                0x66, 0xef,                             // out dx, eax
+                0x07, 0x1f,                             // pop es; pop ds
+                0x66, 0x61,                             // popad
+                0x44, 0x44,           0xcf,             // inc sp; inc sp (the vector); iret
+            });
+    }
     // An interrupt that nobody handles is acknowledged: push ax; mov al, 0x20; out 0xa0, al; out 0x20, al; pop ax; iret
     put(code, master_handler, {0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf});
     put(code, slave_handler, {0x50, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf});

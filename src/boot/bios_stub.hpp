@@ -1,4 +1,4 @@
-/// What boot sectors find of a BIOS in memory: interrupt vectors, and code behind them that asks a device.
+/// What guests find of a BIOS in memory: interrupt vectors, and code behind them that asks a device, or refuses.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,13 @@ struct BiosFrame {
 };
 static_assert(sizeof(BiosFrame) == 44);
 
+enum class BiosCalls {
+    answered,  ///< by the device at bios_port
+    refused,   ///< with the carry flag and AH 0x86, "function not supported"
+};
+
 /// The code, for bios_code, and the vectors, for address 0. Vectors of exceptions, of DOS and of others stay empty.
-[[nodiscard]] std::vector<std::byte> make_bios_code();
+[[nodiscard]] std::vector<std::byte> make_bios_code(BiosCalls calls = BiosCalls::answered);
 [[nodiscard]] std::vector<std::byte> make_bios_vectors();
 
 /// The drive that a BIOS would start an image of so many bytes as: 0 for what fits a floppy disk, else 0x80.

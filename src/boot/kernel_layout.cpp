@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "boot/bios_stub.hpp"
+
 namespace asyncvm::boot {
 
 namespace {
@@ -83,6 +85,21 @@ std::uint64_t KernelLayout::add_stack() {
     const std::uint64_t at = place_low("the stack", stack_size);
     plan_.reserved.push_back({"the stack", at, stack_size});
     return at + stack_size;
+}
+
+void KernelLayout::add_absent_bios() {
+    auto vectors = make_bios_vectors();
+    auto code = make_bios_code(BiosCalls::refused);
+    const bool has_place =
+        space_.is_ram(0, vectors.size()) && std::ranges::any_of(surroundings_.map, [&](const MemoryRange& range) {
+            return range.kind == MemoryKind::reserved && range.address <= bios_code &&
+                   range.address + range.size >= bios_code + code.size();
+        });
+    if (!has_place || !space_.occupant(0, vectors.size()).empty() || !space_.occupant(bios_code, code.size()).empty())
+        return;
+    plan_.pieces.push_back(
+        {.name = "the interrupt vectors", .address = 0, .size = vectors.size(), .bytes = std::move(vectors)});
+    plan_.pieces.push_back({.name = "the absent BIOS", .address = bios_code, .size = code.size(), .bytes = std::move(code)});
 }
 
 std::string KernelLayout::command_line() const {

@@ -47,6 +47,10 @@ public:
     /// Where a push of CPU 0 does no harm, though no protocol promises a stack: the top of 4 KiB in low memory.
     [[nodiscard]] std::uint64_t add_stack();
 
+    /// Interrupt vectors that refuse each call of a BIOS, for kernels that make some in real mode before they do without:
+    /// where the machine has a place for a BIOS, and nothing else is there.
+    void add_absent_bios();
+
     /// The file's name and, behind a blank, the command line: as boot loaders give it.
     [[nodiscard]] std::string command_line() const;
 

@@ -78,6 +78,7 @@ LoadedKernel load_multiboot(KernelLayout& layout, const MultibootHeader& header,
         refuse_multiboot(fmt::format("entry {:#x} of {} is out of reach for 32-bit code", plan.entry.rip, image->name()));
     }
     plan.entry.mode = Mode::protected32;
+    layout.add_absent_bios();
     plan.description = fmt::format("{} kernel ({}), entered at {:#x}", protocol, kind, plan.entry.rip);
     plan.facts.push_back(fmt::format("{} header: at {:#x} in the file", protocol, header.offset));
     if (kernel.shift != 0) {

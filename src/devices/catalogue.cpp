@@ -20,7 +20,7 @@ namespace {
 constexpr std::array kinds{
     &uart16550_kind,   &counter_kind,    &debug_console_kind, &exit_port_kind, &post_port_kind, &sleep_port_kind,
     &power_ports_kind, &pci_config_kind, &port92_kind,        &port61_kind,    &acpi_pm_kind,   &i8042_kind,
-    &rtc_kind,         &fw_cfg_kind,     &pvpanic_kind,       &testdev_kind,
+    &rtc_kind,         &fw_cfg_kind,     &pvpanic_kind,       &testdev_kind,   &crtc_kind,
 };
 
 constexpr std::array place_keys{

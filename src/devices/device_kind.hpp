@@ -47,6 +47,7 @@ extern const DeviceKind fw_cfg_kind;
 extern const DeviceKind pvpanic_kind;
 extern const DeviceKind testdev_kind;
 extern const DeviceKind sleep_port_kind;
+extern const DeviceKind crtc_kind;
 
 /// A device that a guest can't tell from a new one: its saved state has no fields.
 class StatelessDevice : public Device {

@@ -6,6 +6,7 @@
 #include "report/hints.hpp"
 #include "report/names.hpp"
 #include "report/stuck.hpp"
+#include "report/text_screen.hpp"
 #include "report/wording.hpp"
 
 #include <fmt/format.h>
@@ -127,6 +128,9 @@ std::string format_report(const CrashContext& crash) {
         text += fmt::format("code{} ({}):\n{}", place, mode_name(context.registers), format_code(crash, context));
     }
     text += last_exits(crash);
+    if (const auto screen = read_text_screen(crash.memory); !screen.empty()) {
+        text += fmt::format("text screen ({:#x}):\n{}", text_screen_address, screen);
+    }
     if (context.reset) return text;
     text += fmt::format("registers of vCPU {}:\n{}", crash.cpu, format_registers(crash.registers));
     return text + stack(crash, context);

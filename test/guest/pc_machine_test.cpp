@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 
+#include "boot/bios_stub.hpp"
 #include "guest_code.hpp"
 #include "machine_fixture.hpp"
 #include "requires.hpp"
@@ -184,6 +185,27 @@ GUEST_CODE(board_guest, 16, R"(
     hlt
 )")
 
+// Asks a BIOS for the memory map.
+GUEST_CODE(bios_call_guest, 16, R"(
+    xor %ax, %ax
+    mov %ax, %ss
+    mov $0x8000, %sp
+    mov $0x1234, %bp
+    mov $0xe820, %ax
+    clc
+    int $0x15
+    out %ax, $0x51
+    sbb %ax, %ax
+    neg %ax
+    out %ax, $0x52
+    mov %sp, %ax
+    out %ax, $0x53
+    mov %bp, %ax
+    out %ax, $0x54
+    out %ax, $0x50
+    hlt
+)")
+
 namespace {
 
 /// Ports 0x50 to 0x57: what each vCPU writes last. The machine ends when `cpus` of them have written to 0x50.
@@ -309,6 +331,22 @@ BOOST_AUTO_TEST_CASE(the_interrupt_controllers_have_the_vectors_of_a_bios, REQUI
     auto& said = machine.notes->by_cpu[0];
     BOOST_TEST(said.contains(0x50), "the interrupt did not come");
     BOOST_TEST(said[0x51] == 0x031bu);
+}
+
+BOOST_AUTO_TEST_CASE(calls_of_an_absent_bios_fail_and_return) {
+    PcMachine machine(make_accelerator_under_test(), 1);
+    auto& memory = machine.test.machine.memory();
+    const auto vectors = boot::make_bios_vectors();
+    const auto code = boot::make_bios_code(boot::BiosCalls::refused);
+    BOOST_REQUIRE(memory.write(0, vectors) == vectors.size());
+    BOOST_REQUIRE(memory.write(boot::bios_code, code) == code.size());
+    machine.test.load(bios_call_guest(), Mode::real16);
+    static_cast<void>(machine.test.run());
+    auto& said = machine.notes->by_cpu[0];
+    BOOST_TEST(said[0x51] == 0x8620u);  // AX: AH says that there is no such function
+    BOOST_TEST(said[0x52] == 1u);       // the carry flag
+    BOOST_TEST(said[0x53] == 0x8000u);  // SP
+    BOOST_TEST(said[0x54] == 0x1234u);  // BP
 }
 
 BOOST_AUTO_TEST_CASE(two_cpus_start_and_cpuid_tells_them_apart, REQUIRES("irq-wake", "ap-startup")) { check_cpus(2); }

@@ -273,6 +273,28 @@ BOOST_AUTO_TEST_CASE(the_information_keeps_clear_of_the_kernel_and_of_pages_for_
     BOOST_TEST((plan.entry.rbx >= 0x9a000u || *plan.entry.rsp <= 0x4000u));
 }
 
+BOOST_AUTO_TEST_CASE(calls_of_a_bios_are_refused_where_the_machine_has_a_place_for_one) {
+    auto around = surroundings();
+    const auto names = [&around](const Request& request) {
+        std::string text;
+        for (const auto& piece : plan_multiboot(request, around).pieces) text += piece.name + ';';
+        return text;
+    };
+    const auto request = request_for(elf_kernel().bytes());
+    around.map = {{0, 64 * mib, MemoryKind::ram}};
+    BOOST_TEST(!contains(names(request), "BIOS"));
+    around.map = {{0, 0x9fc00, MemoryKind::ram}, {0xe0000, 0x20000, MemoryKind::reserved}, {mib, 63 * mib, MemoryKind::ram}};
+    BOOST_TEST(contains(names(request), "the interrupt vectors;the absent BIOS;"));
+    const auto plan = plan_multiboot(request, around);
+    BOOST_TEST(piece_of(plan, "the interrupt vectors").address == 0u);
+    BOOST_TEST(piece_of(plan, "the absent BIOS").address == 0xff000u);
+    BOOST_TEST(value_at<std::uint32_t>(plan, 4 * 0x15) >> 16 == 0xff00u);
+    // A kernel that is linked there keeps its place.
+    auto low = elf_kernel();
+    low.set_word(low.program_field(1, 3), 0x200).set_word(low.program_field(1, 5), 0x1000);
+    BOOST_TEST(!contains(names(request_for(low.bytes())), "the interrupt vectors"));
+}
+
 BOOST_AUTO_TEST_CASE(low_and_high_memory_end_at_the_first_hole) {
     const auto basic = [](std::vector<MemoryRange> map) {
         const auto memory = basic_memory(map);

@@ -161,7 +161,7 @@ const std::vector<std::string> kinds{"uart16550", "counter",       "debugcon",
                                      "power",     "pci-config",    "pci-config,mechanism=on",
                                      "port92",    "port61",        "acpi-pm",
                                      "i8042",     "rtc",           "fw_cfg",
-                                     "pvpanic",   "testdev"};
+                                     "pvpanic",   "testdev",       "crtc"};
 
 }  // namespace
 

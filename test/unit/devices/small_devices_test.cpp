@@ -227,6 +227,47 @@ BOOST_AUTO_TEST_CASE(a_trace_tells_each_change_once) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
+BOOST_FIXTURE_TEST_SUITE(crtc, Fixture)
+
+BOOST_AUTO_TEST_CASE(the_cursor_s_place_reads_back_until_reset) {
+    const auto made = make_crtc();
+    Device& device = *made;
+    const auto at = [](unsigned offset, unsigned value = 0) {
+        Access access = make_access(0x3d4 + offset, 1, value);
+        access.offset = offset;
+        return access;
+    };
+    const auto get = [&](unsigned index) {
+        write(device, at(0, index));
+        return read(device, at(1));
+    };
+    BOOST_TEST(get(0x0e) == 0u);
+    write(device, at(1, 0x07));
+    write(device, at(0, 0x0f));
+    write(device, at(1, 0xd0));
+    BOOST_TEST(read(device, at(0)) == 0x0fu);
+    BOOST_TEST(get(0x0e) == 0x07u);
+    BOOST_TEST(get(0x0f) == 0xd0u);
+    device.reset();
+    BOOST_TEST(get(0x0e) == 0u);
+    BOOST_TEST(get(0x0f) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(there_are_registers_up_to_the_line_compare) {
+    const auto made = make_crtc();
+    Device& device = *made;
+    for (const unsigned index : {0x18u, 0x19u, 0xffu}) {
+        Access access = make_access(0x3d4, 1, index);
+        write(device, access);
+        access.offset = 1;
+        access.data = 0x5a;
+        write(device, access);
+        BOOST_TEST(read(device, access) == (index == 0x18 ? 0x5au : 0u));
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
 BOOST_FIXTURE_TEST_SUITE(sleep_port, Fixture)
 
 BOOST_AUTO_TEST_CASE(a_write_takes_as_long_as_it_says) {
