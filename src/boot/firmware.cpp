@@ -5,15 +5,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace asyncvm::boot {
 
 namespace {
 
 constexpr std::uint64_t smallest_firmware = 64 << 10;
+/// All of it, where a PC has the last 128 KiB: firmware of 256 KiB copies the rest itself once it has found a chipset that
+/// it knows, and runs into nothing if there is none.
 constexpr std::uint64_t copy_end = 1 << 20;
-constexpr std::uint64_t most_of_copy = 128 << 10;
 constexpr std::uint64_t reset_vector = 0xffff'fff0;
 
 }  // namespace
@@ -26,7 +25,6 @@ Plan plan_firmware(const Request& request) {
                     fmt::format("{} has {} bytes: firmware has {} to {} KiB, a multiple of {} KiB", image.name(), size,
                                 smallest_firmware >> 10, GuestMemory::most_firmware >> 10, GuestMemory::page_size >> 10));
     }
-    const std::uint64_t copied = std::min(size, most_of_copy);
     Plan plan;
     plan.format = BootFormat::firmware;
     plan.description = fmt::format("firmware of {} KiB", size >> 10);
@@ -37,11 +35,10 @@ Plan plan_firmware(const Request& request) {
                     .image = request.kernel,
                     .file_size = size},
                    {.name = "the copy below 1 MiB",
-                    .address = copy_end - copied,
-                    .size = copied,
+                    .address = copy_end - size,
+                    .size = size,
                     .image = request.kernel,
-                    .offset = size - copied,
-                    .file_size = copied}};
+                    .file_size = size}};
     // Table 9-1 leaves the stepping and the model open: a processor of family 6.
     plan.entry = {.mode = Mode::real16, .rip = reset_vector, .rdx = 0x600, .reset = true};
     return plan;
