@@ -37,7 +37,10 @@ public:
 
     [[nodiscard]] awaitable<void> serve(Queue& queue) override {
         constexpr unsigned receive_queue = 0;
-        return queue.index() == receive_queue ? stream_.receive(queue) : stream_.transmit(queue);
+        if (queue.index() != receive_queue) return stream_.transmit(queue);
+        // Linux reads the size of a console's only port when it is told of a change, and not before.
+        if (stream_.chardev().terminal_size() != TerminalSize{}) config_changed();
+        return stream_.receive(queue);
     }
 
     [[nodiscard]] awaitable<void> run() override {

@@ -1,7 +1,8 @@
 """The Linux that tests boot as a guest: Debian's kernel for clouds, downloaded once, an initial RAM disk with busybox, and a disk
 with a root file system.
 
-guest.py FOLDER puts them there as vmlinuz, initrd and root.img, and prints what it did."""
+guest.py FOLDER [PROGRAM]... puts them there as vmlinuz, initrd (with these programs, which are static, in /bin) and root.img, and
+prints what it did."""
 import gzip
 import os
 import shutil
@@ -23,11 +24,13 @@ META_PACKAGE = "linux-image-cloud-amd64"
 MODULES = ["pvpanic-mmio", "virtio-mmio", "virtio_pci", "virtio_balloon", "virtio-blk", "virtio-net", "vmw-vsock-virtio-transport", "virtio-rng", "virtio_console"]
 
 
-def initrd(busybox, linux):
+def initrd(busybox, linux, programs):
     disk = Image()
     disk.put("/init", (HERE / "init").read_bytes(), 0o755)
     disk.put("/bin/busybox", Path(busybox).read_bytes(), 0o755)
     disk.link("/bin/sh", "busybox")
+    for program in programs:
+        disk.put(f"/bin/{Path(program).name}", Path(program).read_bytes(), 0o755)
     for number, (name, data) in enumerate(linux.modules_for(MODULES)):
         disk.put(f"/modules/{number:02}-{name}.ko", data)
     return gzip.compress(disk.pack(), 1)
@@ -51,15 +54,15 @@ def root_disk(busybox):
         return disk.read_bytes()
 
 
-def get():
+def get(programs=()):
     """(kernel's path, bytes of the initial RAM disk). Raises kernel.Missing."""
     linux = kernel.get(package=META_PACKAGE)
-    return linux.image, initrd(machine.check_tools(), linux)
+    return linux.image, initrd(machine.check_tools(), linux, programs)
 
 
 def main():
     folder = Path(sys.argv[1])
-    image, disk = get()
+    image, disk = get(sys.argv[2:])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vmlinuz").write_bytes(image.read_bytes())
     (folder / "initrd").write_bytes(disk)

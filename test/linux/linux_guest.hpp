@@ -37,7 +37,7 @@ public:
     /// Returns what came until then, and what came with it.
     const std::string& wait_for(std::string_view text) {
         while (seen_.find(text) == std::string::npos) {
-            const auto more = peer_.read_some();
+            const auto more = next(text);
             if (more.empty()) throw std::runtime_error("the stream ended without '" + std::string(text) + "': " + seen_);
             seen_ += more;
         }
@@ -47,6 +47,14 @@ public:
     void forget() { seen_.clear(); }
 
 private:
+    std::string next(std::string_view text) {
+        try {
+            return peer_.read_some();
+        } catch (const std::runtime_error& error) {
+            throw std::runtime_error(error.what() + (", without '" + std::string(text) + "': " + seen_));
+        }
+    }
+
     Peer peer_;
     std::string seen_;
 };

@@ -1,4 +1,4 @@
-"""What every image of the emulated machine has: its first process, busybox, kvm-amd. And how its paging is chosen."""
+"""What every image of the emulated machine has: its first process, busybox, kvm-amd, tap interfaces. And how its paging is chosen."""
 from pathlib import Path
 
 from image import Image
@@ -14,9 +14,9 @@ def bootable(busybox, linux, lane):
     disk.put("/bin/busybox", Path(busybox).read_bytes(), 0o755)
     disk.link("/bin/sh", "busybox")
     disk.put("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
-    disk.put("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+    disk.put("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     order = []
-    for name, data in linux.modules_for(["kvm-amd"]):
+    for name, data in linux.modules_for(["kvm-amd", "tun"]):
         disk.put(f"/modules/{name}.ko", data)
         order.append(f"{name} {LANES[lane]}" if name == "kvm-amd" else name)
     disk.put("/modules/order", ("\n".join(order) + "\n").encode())

@@ -2,7 +2,7 @@
 import json
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from image import is_program
@@ -11,7 +11,7 @@ from image import is_program
 # and volumes, are not among them. How memory is mapped changes what a guest does, but nothing of the program around it.
 LANES = {"npt": {"hosts"}, "shadow": {"hosts", "guest"}, "linux": {"linux"}}
 # Tools that tests call by name.
-TOOLS = ["nc", "socat", "bash", "cmp"]
+TOOLS = ["nc", "socat", "bash", "cmp", "passt"]
 # Slower than the host's processor by about this much; the tests' own limits of time count for the host.
 SLOWER = 4
 
@@ -23,6 +23,7 @@ class Test:
     environment: dict
     limit: int  # seconds
     files: list
+    guest_programs: list = field(default_factory=list)  # for the initial RAM disk of the Linux that it boots
     why_not: str = ""  # not empty: it can't run there
 
     def script(self):
@@ -46,11 +47,12 @@ def read(build, lane):
         command, environment = test["cmd"], dict(test["env"])
         for name in ("MALLOC_PERTURB_", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
             environment.pop(name, None)
+        programs = environment.pop("LINUX_PROGRAMS", "").split()
         environment.setdefault("TEST_PATIENCE", str(30 * SLOWER))
         named = [*command[1:], *environment.values()]
         files = [file for path in named if os.path.isabs(path) and os.path.exists(path) for file in _files_below(path)]
         why_not = "" if is_program(command[0]) else f"{command[0]} is no program that the machine could run"
-        tests.append(Test(test["name"], command, environment, int(test["timeout"]) * SLOWER, files, why_not))
+        tests.append(Test(test["name"], command, environment, int(test["timeout"]) * SLOWER, files, programs, why_not))
     return tests
 
 

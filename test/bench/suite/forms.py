@@ -10,6 +10,7 @@ CASES = {
     6: "Scale",
     7: "A Linux boots to its first process",
     8: "A virtio disk",
+    9: "A virtio console and a virtio network card",
 }
 
 

@@ -15,12 +15,17 @@ class Stream:
     port: int = 0
     interrupts: bool = False  # the machine has interrupt controllers
     disk: str = ""            # file behind a virtio disk on virtio-mmio
+    console: bool = False     # the stream is that of a virtio console on virtio-mmio, in place of the serial port's
+    net: int = 0              # TCP port of loopback where a virtio network card's peer listens
 
 
 def asyncvm(bench, image, stream):
     spec = {"stdio": "stdio", "listen": f"tcp:{stream.port}", "connect": f"tcp:127.0.0.1:{stream.port},client"}[stream.kind]
-    disk = ["--disk", stream.disk] if stream.disk else []
-    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--irqchip", "on" if stream.interrupts else "off", *disk, "--serial", spec, image]
+    devices = ["--disk", stream.disk] if stream.disk else []
+    if stream.net:
+        devices += ["--net", f"stream:tcp:127.0.0.1:{stream.net}"]
+    ports = ["--serial", "null", "--console", spec] if stream.console else ["--serial", spec]
+    return [bench.asyncvm, "-m", f"{MEBIBYTES}M", "--irqchip", "on" if stream.interrupts else "off", *devices, *ports, image]
 
 
 def bare(bench, image, stream):
@@ -40,13 +45,20 @@ def qemu(bench, image, stream):
     pic = "on" if stream.interrupts else "off"
     # The guest opens the PIC's way through x2APIC's registers.
     cpu = ["-cpu", "qemu64,+x2apic"] if stream.interrupts else []
-    disk = ["-object", "iothread,id=io", "-drive", f"if=none,id=disk,format=raw,file={stream.disk}",
-            "-global", "virtio-mmio.force-legacy=false", "-device", "virtio-blk-device,drive=disk,iothread=io"]
+    modern = ["-global", "virtio-mmio.force-legacy=false"]
+    devices, ports = [], ["-serial", "chardev:stream"]
+    if stream.disk:
+        devices += [*modern, "-object", "iothread,id=io", "-drive", f"if=none,id=disk,format=raw,file={stream.disk}",
+                    "-device", "virtio-blk-device,drive=disk,iothread=io"]
+    if stream.net:
+        devices += [*modern, "-netdev", f"stream,id=net,server=off,addr.type=inet,addr.host=127.0.0.1,addr.port={stream.net}",
+                    "-device", "virtio-net-device,netdev=net"]
+    if stream.console:
+        ports = ["-serial", "null", *modern, "-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=stream"]
     return [bench.qemu, "-accel", "kvm", *cpu, "-M", f"microvm,pit=off,pic={pic},rtc=off,isa-serial=on,auto-kernel-cmdline=off",
             "-nodefaults", "-no-user-config", "-display", "none", "-m", f"{MEBIBYTES}M", "-bios", bench.guest("firmware"),
             "-device", f"loader,file={image},addr=0x10000,force-raw=on", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-            *(disk if stream.disk else []),
-            "-chardev", f"{chardev[stream.kind]},id=serial", "-serial", "chardev:serial"]
+            *devices, "-chardev", f"{chardev[stream.kind]},id=stream", *ports]
 
 
 def kvmtool(bench, image, stream):
