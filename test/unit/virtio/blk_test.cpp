@@ -1,93 +1,13 @@
 // The block device at its transport, with a disk that does what the test says.
 #define BOOST_TEST_MODULE virtio_blk
-#include "fake_disk.hpp"
-#include "mmio_driver.hpp"
-#include "virtio/blk_request.hpp"
-
 #include <boost/test/unit_test.hpp>
+
+#include "blk_fixture.hpp"
 
 using namespace asyncvm;
 using namespace asyncvm::virtio;
-using test::FakeDisk;
-
-namespace {
 
 using R = MmioRegisters;
-using Kind = BlkRequest::Kind;
-constexpr std::uint16_t for_device = RingDriver::writes;
-constexpr std::uint64_t feature_read_only = 1 << 5, feature_flush = 1 << 9, feature_wce = 1 << 11, feature_mq = 1 << 12,
-                        feature_discard = 1 << 13, feature_zeroes = 1 << 14;
-constexpr std::uint64_t usual = feature_version_1 | feature_flush;
-constexpr std::uint8_t no_status = 0xff;
-
-struct Range {
-    std::uint64_t sector;
-    std::uint32_t sectors;
-    std::uint32_t flags;
-};
-
-struct BlkFixture : MmioDriver {
-    explicit BlkFixture(std::shared_ptr<FakeDisk> of = std::make_shared<FakeDisk>(), unsigned queues = 1)
-        : MmioDriver(make_blk(of, "root-1", queues)), disk(std::move(of)) {
-        for (std::size_t i = 0; i < disk->bytes.size(); ++i) disk->bytes[i] = static_cast<std::byte>(i / 512 + i);
-    }
-
-    static constexpr std::uint64_t header_at = 0x8000, data_at = 0x10000, status_at = 0xf000;
-
-    void put_header(std::uint16_t head, std::uint32_t kind, std::uint64_t sector) {
-        ring().put(header_at + 16 * head, kind);
-        ring().put(header_at + 16 * head + 4, std::uint32_t{0});
-        ring().put(header_at + 16 * head + 8, sector);
-        ring().put(status_at + head, no_status);
-    }
-    /// Offers a request whose data are `size` bytes at data_at + 0x1000 * head.
-    void ask(std::uint16_t head, Kind kind, std::uint64_t sector, std::uint32_t size) {
-        const bool reads = kind == Kind::read || kind == Kind::get_id;
-        put_header(head, static_cast<std::uint32_t>(kind), sector);
-        std::vector<RingDriver::Buffer> buffers{{header_at + 16 * head, 16}};
-        if (size != 0) buffers.push_back({data_at + 0x1000 * head, size, reads ? for_device : std::uint16_t{0}});
-        buffers.push_back({status_at + head, 1, for_device});
-        ring().offer(head, std::move(buffers));
-    }
-    [[nodiscard]] std::uint8_t status(std::uint16_t head = 0) const { return rings[0]->get<std::uint8_t>(status_at + head); }
-    /// The answer to one request.
-    std::uint8_t answer(Kind kind, std::uint64_t sector, std::uint32_t size) {
-        ask(0, kind, sector, size);
-        notify(0);
-        BOOST_TEST(ring().take_used().has_value());
-        return status();
-    }
-    std::uint8_t answer(Kind kind, const std::vector<Range>& ranges) {
-        for (std::size_t i = 0; i < ranges.size(); ++i) ring().put(data_at + 16 * i, ranges[i]);
-        return answer(kind, 0, static_cast<std::uint32_t>(16 * ranges.size()));
-    }
-    [[nodiscard]] std::vector<std::byte> data(std::size_t size, std::uint16_t head = 0) const {
-        std::vector<std::byte> bytes(size);
-        BOOST_TEST(memory.read(data_at + 0x1000 * head, bytes) == size);
-        return bytes;
-    }
-    [[nodiscard]] std::vector<std::byte> on_disk(std::size_t offset, std::size_t size) const {
-        const auto first = disk->bytes.begin() + static_cast<std::ptrdiff_t>(offset);
-        return {first, first + static_cast<std::ptrdiff_t>(size)};
-    }
-    template <typename T>
-    [[nodiscard]] T config(std::uint64_t at) {
-        return static_cast<T>(read(R::config + at, sizeof(T)));
-    }
-
-    std::shared_ptr<FakeDisk> disk;
-};
-
-struct ReadOnly : BlkFixture {
-    ReadOnly() : BlkFixture(std::make_shared<FakeDisk>(64 << 10, true)) {}
-};
-struct FourQueues : BlkFixture {
-    FourQueues() : BlkFixture(std::make_shared<FakeDisk>(), 4) {}
-};
-
-constexpr std::uint8_t ok = 0, io_error = 1, unsupported = 2;
-
-}  // namespace
 
 BOOST_FIXTURE_TEST_CASE(a_driver_finds_the_disk_in_the_configuration_space, BlkFixture) {
     disk->set_block_size(4096);
@@ -244,77 +164,6 @@ BOOST_FIXTURE_TEST_CASE(the_driver_turns_the_write_cache_off_and_on, BlkFixture)
     start(usual);
     write(R::config + 0x20, 0, 1);  // not negotiated
     BOOST_TEST(config<std::uint8_t>(0x20) == 1u);
-}
-
-BOOST_FIXTURE_TEST_CASE(requests_are_under_way_together_and_end_in_any_order, BlkFixture) {
-    start(usual);
-    disk->hold();
-    ask(0, Kind::read, 0, 512);
-    ask(3, Kind::write, 8, 512);
-    notify(0);
-    poll();
-    BOOST_TEST(disk->under_way == 2u);
-    BOOST_TEST(!ring().take_used().has_value());
-    BOOST_TEST(status(0) == no_status);
-    disk->release();
-    poll();
-    BOOST_TEST(status(0) == ok);
-    BOOST_TEST(status(3) == ok);
-    BOOST_TEST(ring().used_index() == 2u);
-    BOOST_TEST(interrupts() == 1u);
-}
-
-// A disk that answers at once, and a driver that always has another request.
-BOOST_FIXTURE_TEST_CASE(requests_without_an_end_leave_the_loop_to_others, BlkFixture) {
-    start(usual);
-    constexpr unsigned all = 300;
-    unsigned calls = 0;
-    unsigned others_turn = 0;
-    disk->on_read = [&] {
-        if (++calls == 1) asio::post(loop, [&] { others_turn = calls; });
-        if (calls < all) ask(calls % 2 == 0 ? 0 : 3, Kind::read, 0, 512);
-    };
-    ask(0, Kind::read, 0, 512);
-    notify(0);
-    BOOST_TEST(calls == all);
-    BOOST_TEST(others_turn > 0u);
-    BOOST_TEST(others_turn <= 65u);
-}
-
-BOOST_FIXTURE_TEST_CASE(a_reset_waits_for_what_is_under_way_and_answers_none_of_it, BlkFixture) {
-    start(usual);
-    disk->hold();
-    ask(0, Kind::read, 0, 512);
-    notify(0);
-    BOOST_TEST(disk->under_way == 1u);
-    begin_write(R::status, 0);
-    BOOST_TEST(!write_done);
-    disk->release();
-    poll();
-    BOOST_TEST(write_done);
-    BOOST_TEST(disk->under_way == 0u);
-    BOOST_TEST(ring().used_index() == 0u);
-    BOOST_TEST(!interrupted());
-    start(usual);
-    BOOST_TEST(answer(Kind::read, 0, 512) == ok);
-}
-
-BOOST_FIXTURE_TEST_CASE(a_request_that_is_under_way_when_the_state_is_saved_is_made_again, BlkFixture) {
-    start(usual);
-    disk->hold();
-    ask(0, Kind::read, 4, 512);
-    notify(0);
-    const auto state = saved();
-    BlkFixture other;
-    std::vector<std::byte> all(ram);
-    memory.read(0, all);
-    other.memory.write(0, all);
-    other.restore(state);
-    BOOST_TEST(other.memory.load_acquire<std::uint8_t>(status_at).value() == ok);
-    BOOST_TEST((other.disk->calls == std::vector<std::string>{"read"}));
-    BOOST_TEST((other.data(512) == on_disk(2048, 512)));
-    disk->release();
-    poll();
 }
 
 BOOST_FIXTURE_TEST_CASE(a_request_without_header_or_status_is_the_drivers_mistake, BlkFixture) {

@@ -61,8 +61,15 @@ public:
         co_return error;
     }
 
-    /// From now on requests wait for release().
+    /// From now on requests wait for a release.
     void hold() { held_ = true; }
+    /// `count` of those that wait go on, the youngest first.
+    void release(std::size_t count) {
+        for (; count > 0 && !waiting_.empty(); --count) {
+            waiting_.back()->complete();
+            waiting_.pop_back();
+        }
+    }
     void release() {
         held_ = false;
         for (const auto& shot : std::exchange(waiting_, {})) shot->complete();
@@ -80,7 +87,7 @@ private:
     /// A cancellation does not end the wait: it is that of a transfer.
     awaitable<void> turn() {
         most_under_way = std::max(most_under_way, ++under_way);
-        while (held_) {
+        if (held_) {
             const auto shot = std::make_shared<OneShot>();
             waiting_.push_back(shot);
             co_await shot->wait_to_end();
