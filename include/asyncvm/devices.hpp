@@ -110,6 +110,9 @@ struct FwCfgFile {
 /// "etc/e820", as SeaBIOS reads it.
 [[nodiscard]] FwCfgFile fw_cfg_memory_map(std::span<const MemoryRange> map);
 
+/// "etc/sercon-port": SeaBIOS then has its console, INT 10h and 16h, at the serial port whose first port this is.
+[[nodiscard]] FwCfgFile fw_cfg_serial_console(std::uint16_t port);
+
 /// QEMU's firmware configuration device, 2 addresses: selector and data. It says how much memory the machine has, and `cpus`
 /// processors, 1 to 255; and it has `files`. Throws Error(usage) for a file whose name is empty, too long or there twice, or
 /// whose contents are too large, and for more than 16,352 files. docs/devices/fw_cfg.md

@@ -38,7 +38,13 @@ constexpr std::array rows{
     // Those of QEMU.
     Row{.kind = "fw_cfg",
         .make =
-            [](const PcDescription& pc) { return make_fw_cfg(pc.cpus, {fw_cfg_memory_map(pc_memory_map(pc.ram_size))}); }},
+            [](const PcDescription& pc) {
+                std::vector<FwCfgFile> files{fw_cfg_memory_map(pc_memory_map(pc.ram_size))};
+                if (pc.serial_ports > 0) {
+                    files.push_back(fw_cfg_serial_console(static_cast<std::uint16_t>(com_ports.front().ports.first)));
+                }
+                return make_fw_cfg(pc.cpus, std::move(files));
+            }},
     Row{.kind = "pvpanic", .acpi_name = "PEVT", .hardware_id = "QEMU0001"},
     // Those of the flat machine.
     Row{.kind = "counter"},

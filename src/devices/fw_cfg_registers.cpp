@@ -91,6 +91,11 @@ void FwCfgRegisters::read(std::span<std::byte> bytes) noexcept {
     position_ += there.size();
 }
 
+FwCfgFile fw_cfg_serial_console(std::uint16_t port) {
+    return {.name = "etc/sercon-port",
+            .contents = {static_cast<std::byte>(port), static_cast<std::byte>(port >> 8)}};  // little-endian
+}
+
 FwCfgFile fw_cfg_memory_map(std::span<const MemoryRange> map) {
     FwCfgFile file{.name = "etc/e820", .contents = {}};
     for (const auto& range : map) {

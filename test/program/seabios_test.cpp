@@ -43,3 +43,18 @@ BOOST_DATA_TEST_CASE(seabios_runs_until_it_finds_no_disk, boost::unit_test::data
     child.send_signal(SIGTERM);
     BOOST_TEST(child.wait().code == 128 + SIGTERM);
 }
+
+BOOST_AUTO_TEST_CASE(seabios_starts_a_boot_sector_from_a_virtio_disk_on_the_pci_bus) {
+    const TemporaryDirectory directory;
+    const auto disk = directory.file("disk.img");
+    auto sectors = read_file(guest_path("boot-sector"));
+    sectors.resize(1 << 20);
+    write_file(disk, sectors);
+    Child child(asyncvm(
+        {"--firmware", NeedsSeabios::file("bios-256k.bin"), "--transport", "pci", "--disk", disk, "--debugcon", "null"}));
+    // Both on COM1: SeaBIOS has been told that its console is there.
+    const auto text = child.wait_for_output("Hello from a boot sector");
+    BOOST_TEST(text.find("SeaBIOS (version") != std::string::npos, text);
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+}

@@ -116,6 +116,12 @@ BOOST_AUTO_TEST_CASE(the_memory_map_is_an_array_of_20_bytes_each) {
     BOOST_TEST((file.contents[36] == std::byte{4}));
 }
 
+BOOST_AUTO_TEST_CASE(the_place_of_a_console_is_a_word) {
+    const auto file = fw_cfg_serial_console(0x3f8);
+    BOOST_TEST(file.name == "etc/sercon-port");
+    BOOST_TEST((file.contents == std::vector{std::byte{0xf8}, std::byte{0x03}}));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(the_device_takes_a_word_for_the_selector_and_gives_bytes_and_strings) {
