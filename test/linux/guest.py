@@ -21,7 +21,7 @@ from image import Image  # noqa: E402
 
 META_PACKAGE = "linux-image-cloud-amd64"
 # pvpanic tells the monitor of a panic, which looks like an endless loop from outside.
-MODULES = ["pvpanic-mmio", "virtio-mmio", "virtio_pci", "virtio_balloon", "virtio-blk", "virtio-net", "vmw-vsock-virtio-transport", "virtio-rng", "virtio_console"]
+MODULES = ["pvpanic-mmio", "virtio-mmio", "virtio_pci", "virtio_balloon", "virtio-blk", "virtio-net", "vmw-vsock-virtio-transport", "virtio-rng", "virtio_console", "virtiofs"]
 
 
 def initrd(busybox, linux, programs):

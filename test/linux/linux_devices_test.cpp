@@ -1,5 +1,6 @@
-// Debian's drivers of the entropy device and of the virtio console.
+// Debian's drivers of the entropy device and of the virtio console, and of devices that other processes serve.
 #include "linux_guest.hpp"
+#include "other_processes.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -7,11 +8,15 @@
 
 using namespace linux_test;
 
-BOOST_AUTO_TEST_CASE(linux_reads_random_bytes_and_uses_its_virtio_consoles_and_ports) {
+BOOST_AUTO_TEST_CASE(linux_uses_its_consoles_and_ports_and_random_bytes_and_devices_of_other_processes) {
     TemporaryDirectory directory;
     const std::string socket = directory.file("port");
-    SerialVm vm("tcp:0", booting("", {"--console", "telnet:0,cols=132,rows=43", "--console", "null", "--rng",
-                                      "--virtio-port", "org.asyncvm.test=unix:" + socket, "--virtio-port", "other=null"}));
+    OtherProcesses others;
+    std::vector<std::string> options{
+        "--console",     "telnet:0,cols=132,rows=43",       "--console",     "null",      "--rng",
+        "--virtio-port", "org.asyncvm.test=unix:" + socket, "--virtio-port", "other=null"};
+    for (const auto& word : others.options()) options.push_back(word);
+    SerialVm vm("tcp:0", booting("", options));
     Shell shell(vm);
     Peer terminal = Peer::connect(vm.address("console0"));
     shell.wait_for("guest# ");
@@ -42,8 +47,10 @@ BOOST_AUTO_TEST_CASE(linux_reads_random_bytes_and_uses_its_virtio_consoles_and_p
     shell.wait_for("got a word of the host over vport");
     shell.type("head -c 300000 /dev/zero | tr '\\0' x >&3; echo end >&3\n");
     BOOST_TEST(other.read(300004) == std::string(300000, 'x') + "end\n");
+    others.use(vm, shell);
     shell.type("poweroff -f\n");
     terminal.close();
     other.close();
     vm.check_end(0);
+    others.check();
 }
