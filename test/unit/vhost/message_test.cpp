@@ -48,7 +48,7 @@ std::vector<Answer> read_all(AnswerReader& reader, std::span<const std::byte> by
 Answer answer_to(const Message& message, std::size_t size, std::uint64_t number = 0) {
     Answer answer{.request = static_cast<std::uint32_t>(message.request), .flags = 5};
     answer.payload.resize(size);
-    std::memcpy(answer.payload.data(), &number, std::min(size, sizeof number));
+    if (size > 0) std::memcpy(answer.payload.data(), &number, std::min(size, sizeof number));
     return answer;
 }
 
