@@ -33,14 +33,14 @@ public:
         return space;
     }
 
-    void attached(const DeviceContext& context) override { stream_.attached(context); }
+    void attached(const DeviceContext& context) override {
+        gate_ = context.gate;
+        stream_.attached(context);
+    }
 
     [[nodiscard]] awaitable<void> serve(Queue& queue) override {
         constexpr unsigned receive_queue = 0;
-        if (queue.index() != receive_queue) return stream_.transmit(queue);
-        // Linux reads the size of a console's only port when it is told of a change, and not before.
-        if (stream_.chardev().terminal_size() != TerminalSize{}) config_changed();
-        return stream_.receive(queue);
+        return queue.index() == receive_queue ? receive(queue) : stream_.transmit(queue);
     }
 
     [[nodiscard]] awaitable<void> run() override {
@@ -48,6 +48,7 @@ public:
         TerminalSize told = chardev.terminal_size();
         for (;;) {
             const auto seen = chardev.changed().generation();
+            if (!gate_->is_open()) co_await PauseGate::passed(gate_);
             if (const TerminalSize now = chardev.terminal_size(); std::exchange(told, now) != now) config_changed();
             co_await chardev.changed().wait(seen);
         }
@@ -58,6 +59,14 @@ public:
     void restore(StateReader& reader) override { restore_state(reader, name(), stream_.state()); }
 
 private:
+    /// Linux reads the size of a console's only port when it is told of a change, and not before.
+    [[nodiscard]] awaitable<void> receive(Queue& queue) {
+        if (!gate_->is_open()) co_await PauseGate::passed(gate_);
+        if (stream_.chardev().terminal_size() != TerminalSize{}) config_changed();
+        co_await stream_.receive(queue);
+    }
+
+    std::shared_ptr<PauseGate> gate_;
     ConsoleStream stream_;
 };
 

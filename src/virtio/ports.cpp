@@ -54,6 +54,7 @@ public:
 
     void attached(const DeviceContext& context) override {
         loop_ = &context.loop;
+        gate_ = context.gate;
         for (ConsoleStream& stream : streams_) stream.attached(context);
     }
 
@@ -117,6 +118,7 @@ private:
         std::optional<Chain> chain;
         for (;;) {
             const auto seen = news_.generation();
+            if (!gate_->is_open()) co_await PauseGate::passed(gate_);
             const auto message = control_.next(connected());
             if (!message) {
                 co_await news_.wait(seen);
@@ -175,6 +177,7 @@ private:
     }
 
     asio::io_context* loop_ = nullptr;
+    std::shared_ptr<PauseGate> gate_;
     std::vector<std::string> names_;
     std::deque<ConsoleStream> streams_;  ///< whose coroutines hold their addresses
     PortControl control_;

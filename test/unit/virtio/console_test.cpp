@@ -97,6 +97,17 @@ BOOST_FIXTURE_TEST_CASE(the_driver_knows_the_terminals_size_and_hears_of_a_chang
     BOOST_TEST(read(MmioRegisters::config + 2, 2) == 50u);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_paused_machine_hears_of_a_size_when_it_goes_on, Fixture) {
+    start(feature_version_1 | 1, 2);
+    surroundings.gate->close();
+    chardev->set_terminal_size({.columns = 80, .rows = 25});
+    poll();
+    BOOST_TEST(!interrupted());
+    surroundings.gate->open();
+    poll();
+    BOOST_TEST(acknowledge() == DeviceState::config_change);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_paused_machine_takes_no_input, Fixture) {
     start(feature_version_1, 2);
     offer_buffer(0, 8);

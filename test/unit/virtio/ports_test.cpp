@@ -121,6 +121,21 @@ BOOST_FIXTURE_TEST_CASE(the_driver_hears_of_clients_that_come_and_go, PortsFixtu
     BOOST_TEST(told().empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(the_driver_of_a_paused_machine_hears_the_last_of_the_news_when_it_goes_on, PortsFixture) {
+    set_up();
+    driver.surroundings.gate->close();
+    one->set_connected(true);
+    two->set_connected(false);
+    driver.poll();
+    two->set_connected(true);
+    driver.poll();
+    BOOST_TEST(told().empty());
+    driver.surroundings.gate->open();
+    driver.poll();
+    BOOST_TEST(told() == message(1, opened, 1));
+    BOOST_TEST(told().empty());
+}
+
 BOOST_FIXTURE_TEST_CASE(what_a_port_sends_waits_for_its_own_stream_only, PortsFixture) {
     set_up();
     write(1, "a text that is longer than the queue");
