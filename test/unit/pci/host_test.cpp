@@ -87,6 +87,7 @@ BOOST_AUTO_TEST_CASE(the_ports_are_found_by_a_probe_and_show_a_host_bridge) {
     write(port(0xcf8, 4, 0x8000'0000));
     write(port(0xcfb, 1, 1));
     BOOST_TEST(read(port(0xcf8, 4)) == 0x8000'0000u);
+    BOOST_TEST(read(port(0xcf8, 1)) == 0xffu);
     BOOST_TEST(read(port(0xcfc, 4)) == 0x0008'1b36u);
     choose(0, 8);
     BOOST_TEST(read(port(0xcfe, 2)) == 0x0600u);
