@@ -75,7 +75,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages
     shell.wait_for("is=0000:00:03.0=0x1af4=0x1044=0xff0000");
     shell.forget();
     shell.type(
-        "dmesg | grep -c 'reserved as ACPI motherboard resource' | sed s/^/ecam=/; "
+        "dmesg | grep -m 1 -cE '(MMCONFIG|ECAM) .*reserved' | sed s/^/ecam=/; "
         "grep -c 'PCI-MSI.*virtio0-req' /proc/interrupts | sed s/^/queues=/; "
         "grep -c 'PCI-MSI.*virtio0-config' /proc/interrupts | sed s/^/config=/; "
         "echo random=$(head -c 64 /dev/hwrng | wc -c)\n");

@@ -3,9 +3,11 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -148,6 +150,38 @@ BOOST_AUTO_TEST_CASE(asks_an_accelerator_that_cannot_ring_once_a_place) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+namespace {
+
+awaitable<void> read_many(IoBus& bus, unsigned cpu, int times, bool& right) {
+    std::array<std::byte, 1> data{};
+    for (int i = 0; i < times; ++i) {
+        Transaction transaction = BusFixture::make(Direction::read, 0x4000, 1, data);
+        co_await bus.perform(transaction, cpu);
+        const auto value = std::to_integer<unsigned>(data[0]);
+        if (value != 0x11 && value != 0xff) right = false;
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_movable_range_may_move_while_vcpus_use_it) {
+    Moving moving;
+    moving.bus.ioevents().at(0)->connect(moving.connector());
+    std::array<asio::io_context, 2> contexts;
+    std::array<bool, 2> right{true, true};
+    std::vector<std::thread> threads;
+    for (unsigned cpu = 0; cpu < contexts.size(); ++cpu) {
+        asio::co_spawn(contexts[cpu], read_many(moving.bus, cpu, 5000, right[cpu]), [](std::exception_ptr) {});
+        threads.emplace_back([&context = contexts[cpu]] { context.run(); });
+    }
+    for (int i = 0; i < 2000; ++i) {
+        moving.range->move(i % 2 == 0 ? std::optional<std::uint64_t>(0x4000) : std::nullopt);
+    }
+    for (auto& thread : threads) thread.join();
+    BOOST_TEST(right[0]);
+    BOOST_TEST(right[1]);
+}
 
 BOOST_AUTO_TEST_CASE(a_movable_range_outlives_its_bus) {
     std::shared_ptr<MovableRange> range;
