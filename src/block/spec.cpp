@@ -1,9 +1,8 @@
 #include <asyncvm/block.hpp>
 
+#include "text/complaint.hpp"
 #include "text/parse.hpp"
 #include "text/suggest.hpp"
-
-#include <asyncvm/error.hpp>
 
 #include <fmt/format.h>
 
@@ -16,19 +15,6 @@ namespace {
 
 constexpr std::array<std::string_view, 4> disk_options{"ro", "snapshot", "serial=", "cache="};
 constexpr unsigned most_disk_queues = 8;
-
-class DiskComplaint {
-public:
-    explicit DiskComplaint(std::string_view text) : text_(text) {}
-
-    template <typename... Args>
-    [[noreturn]] void operator()(fmt::format_string<Args...> format, Args&&... args) const {
-        throw Error(ErrorKind::usage, fmt::format("--disk {}: {}", text_, fmt::format(format, std::forward<Args>(args)...)));
-    }
-
-private:
-    std::string_view text_;
-};
 
 /// As a part of a URI.
 std::string percent_encoded(std::string_view path) {
@@ -44,7 +30,7 @@ std::string percent_encoded(std::string_view path) {
     return encoded;
 }
 
-void parse_source(const DiskComplaint& complain, std::string_view source, DiskSpec& spec) {
+void parse_source(const Complaint& complain, std::string_view source, DiskSpec& spec) {
     constexpr std::array<std::string_view, 5> uris{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "nbd+vsock://"};
     constexpr std::string_view unix_socket = "nbd:unix:";
     constexpr std::string_view vhost_user = "vhost-user:";
@@ -68,7 +54,7 @@ void parse_source(const DiskComplaint& complain, std::string_view source, DiskSp
     }
 }
 
-void parse_serial(const DiskComplaint& complain, std::string_view serial, DiskSpec& spec) {
+void parse_serial(const Complaint& complain, std::string_view serial, DiskSpec& spec) {
     if (serial.empty()) complain("serial= needs a text (example: serial=root)");
     if (serial.size() > longest_disk_serial) {
         complain("serial={} has {} characters, and a guest reads at most {}", serial, serial.size(), longest_disk_serial);
@@ -79,7 +65,7 @@ void parse_serial(const DiskComplaint& complain, std::string_view serial, DiskSp
     spec.serial = serial;
 }
 
-void parse_flag(const DiskComplaint& complain, std::string_view name, std::string_view word, bool& flag) {
+void parse_flag(const Complaint& complain, std::string_view name, std::string_view word, bool& flag) {
     const auto value = word.substr(name.size());
     if (!value.empty() && value != "=on" && value != "=off") {
         complain("{} is neither {}=on nor {}=off", word, name, name);
@@ -88,7 +74,7 @@ void parse_flag(const DiskComplaint& complain, std::string_view name, std::strin
 }
 
 /// All else is the back end's to say.
-void parse_vhost_user_option(const DiskComplaint& complain, std::string_view word, DiskSpec& spec) {
+void parse_vhost_user_option(const Complaint& complain, std::string_view word, DiskSpec& spec) {
     if (!word.starts_with("queues=")) {
         complain("there is no option '{}' of a vhost-user disk but queues=: say it to the back end", word);
     }
@@ -99,7 +85,7 @@ void parse_vhost_user_option(const DiskComplaint& complain, std::string_view wor
     spec.queues = static_cast<unsigned>(*queues);
 }
 
-void parse_disk_option(const DiskComplaint& complain, std::string_view word, DiskSpec& spec) {
+void parse_disk_option(const Complaint& complain, std::string_view word, DiskSpec& spec) {
     const auto equals = word.find('=');
     const auto name = word.substr(0, equals);
     const auto value = equals == word.npos ? std::string_view{} : word.substr(equals + 1);
@@ -124,7 +110,7 @@ void parse_disk_option(const DiskComplaint& complain, std::string_view word, Dis
 }  // namespace
 
 DiskSpec parse_disk_spec(std::string_view text) {
-    const DiskComplaint complain(text);
+    const Complaint complain(fmt::format("--disk {}", text));
     const auto words = split_at_commas(text);
     DiskSpec spec;
     parse_source(complain, words.front(), spec);

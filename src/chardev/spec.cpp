@@ -1,8 +1,8 @@
 #include "socket/address.hpp"
+#include "text/complaint.hpp"
 #include "text/parse.hpp"
 
 #include <fmt/format.h>
-#include <asyncvm/error.hpp>
 #include <asyncvm/open_chardev.hpp>
 
 #include <algorithm>
@@ -17,20 +17,6 @@ using Kind = ChardevSpec::Kind;
 
 constexpr std::string_view kinds =
     "tcp:[HOST:]PORT, telnet:[HOST:]PORT, unix:PATH, file:PATH, pty, stdio or null; for example tcp:4444";
-
-/// Says which word it happened in.
-class Complaint {
-public:
-    explicit Complaint(std::string_view text) : text_(text) {}
-
-    template <typename... Args>
-    [[noreturn]] void operator()(fmt::format_string<Args...> format, Args&&... args) const {
-        throw Error(ErrorKind::usage, fmt::format("'{}': {}", text_, fmt::format(format, std::forward<Args>(args)...)));
-    }
-
-private:
-    std::string_view text_;
-};
 
 std::uint64_t parse_size(const Complaint& complain, std::string_view name, std::string_view value, std::uint64_t least) {
     constexpr std::uint64_t most = std::uint64_t{1} << 40;
@@ -207,7 +193,7 @@ void parse_option(const Complaint& complain, std::string_view word, std::string_
 }  // namespace
 
 ChardevSpec parse_chardev_spec(std::string_view text) {
-    const Complaint complain(text);
+    const Complaint complain(fmt::format("'{}'", text));
     const auto words = split_at_commas(text);
     const std::string_view head = words.front();
     if (head.empty()) complain("empty; one of {}", kinds);

@@ -1,7 +1,7 @@
 #include "socket/address.hpp"
+#include "text/complaint.hpp"
 #include "text/parse.hpp"
 
-#include <asyncvm/error.hpp>
 #include <asyncvm/net.hpp>
 
 #include <fmt/format.h>
@@ -19,20 +19,7 @@ using Kind = NetSpec::Kind;
 constexpr std::string_view net_kinds =
     "stream:unix:PATH, stream:tcp:[HOST:]PORT, dgram:unix:PATH,remote=PATH, vhost-user:PATH, tap or user; for example user";
 
-class NetComplaint {
-public:
-    explicit NetComplaint(std::string_view text) : text_(text) {}
-
-    template <typename... Args>
-    [[noreturn]] void operator()(fmt::format_string<Args...> format, Args&&... args) const {
-        throw Error(ErrorKind::usage, fmt::format("'{}': {}", text_, fmt::format(format, std::forward<Args>(args)...)));
-    }
-
-private:
-    std::string_view text_;
-};
-
-void parse_stream(const NetComplaint& complain, std::string_view address, NetSpec& spec) {
+void parse_stream(const Complaint& complain, std::string_view address, NetSpec& spec) {
     if (address.starts_with("unix:")) {
         spec.kind = Kind::stream_unix;
         spec.path = address.substr(5);
@@ -47,7 +34,7 @@ void parse_stream(const NetComplaint& complain, std::string_view address, NetSpe
     spec.port = where.port;
 }
 
-void parse_net_head(const NetComplaint& complain, std::string_view head, NetSpec& spec) {
+void parse_net_head(const Complaint& complain, std::string_view head, NetSpec& spec) {
     const auto colon = head.find(':');
     const auto scheme = head.substr(0, colon);
     const auto rest = colon == head.npos ? std::string_view{} : head.substr(colon + 1);
@@ -78,7 +65,7 @@ void parse_net_head(const NetComplaint& complain, std::string_view head, NetSpec
     }
 }
 
-MacAddress parse_mac(const NetComplaint& complain, std::string_view text) {
+MacAddress parse_mac(const Complaint& complain, std::string_view text) {
     constexpr std::size_t length = 17;
     const auto fail = [&] {
         complain("mac={} is no Ethernet address (six pairs of hexadecimal digits; for example mac=52:54:00:12:34:56)", text);
@@ -95,7 +82,7 @@ MacAddress parse_mac(const NetComplaint& complain, std::string_view text) {
     return mac;
 }
 
-std::uint16_t parse_mtu(const NetComplaint& complain, std::string_view value) {
+std::uint16_t parse_mtu(const Complaint& complain, std::string_view value) {
     constexpr std::uint64_t most = 65535;
     const auto mtu = parse_number(value);
     if (!mtu || *mtu < least_mtu || *mtu > most) {
@@ -104,7 +91,7 @@ std::uint16_t parse_mtu(const NetComplaint& complain, std::string_view value) {
     return static_cast<std::uint16_t>(*mtu);
 }
 
-std::uint16_t parse_forward_port(const NetComplaint& complain, std::string_view text, std::string_view value) {
+std::uint16_t parse_forward_port(const Complaint& complain, std::string_view text, std::string_view value) {
     const auto number = parse_number(text);
     if (!number || *number < 1 || *number > 65535) {
         complain("hostfwd={}: port {} is not a number from 1 to 65535 (for example hostfwd=tcp::2222-:22)", value, text);
@@ -113,7 +100,7 @@ std::uint16_t parse_forward_port(const NetComplaint& complain, std::string_view 
 }
 
 /// tcp:[HOSTADDRESS]:HOSTPORT-[GUESTADDRESS]:GUESTPORT, as QEMU has it. passt gives the guest its address.
-NetSpec::Forward parse_forward(const NetComplaint& complain, std::string_view value) {
+NetSpec::Forward parse_forward(const Complaint& complain, std::string_view value) {
     const auto malformed = [&] {
         complain("hostfwd={}: it is tcp:[ADDRESS]:HOSTPORT-:GUESTPORT, or udp: (for example hostfwd=tcp::2222-:22)", value);
     };
@@ -138,7 +125,7 @@ NetSpec::Forward parse_forward(const NetComplaint& complain, std::string_view va
     return forward;
 }
 
-std::chrono::milliseconds parse_pause(const NetComplaint& complain, std::string_view value) {
+std::chrono::milliseconds parse_pause(const Complaint& complain, std::string_view value) {
     constexpr std::uint64_t most = 86400;
     const auto seconds = parse_number(value);
     if (!seconds || *seconds < 1 || *seconds > most) {
@@ -163,7 +150,7 @@ std::string_view options_of(Kind kind) {
     return {};
 }
 
-void parse_net_option(const NetComplaint& complain, std::string_view word, NetSpec& spec) {
+void parse_net_option(const Complaint& complain, std::string_view word, NetSpec& spec) {
     const auto equals = word.find('=');
     const auto name = word.substr(0, equals);
     const auto value = equals == word.npos ? std::string_view{} : word.substr(equals + 1);
@@ -198,7 +185,7 @@ MacAddress default_mac(unsigned index) noexcept {
 }
 
 NetSpec parse_net_spec(std::string_view text) {
-    const NetComplaint complain(text);
+    const Complaint complain(fmt::format("'{}'", text));
     const auto words = split_at_commas(text);
     if (words.front().empty()) complain("empty; one of {}", net_kinds);
     NetSpec spec;

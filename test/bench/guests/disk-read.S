@@ -1,4 +1,5 @@
-# Sends a byte when it is ready, reads pages of 4 KiB at random from a virtio disk of 64 MiB on virtio-mmio, sends a byte, and ends.
+# Sends a byte when it is ready, reads pages of 4 KiB at random from a virtio disk of 64 MiB on virtio-mmio, sends a byte and how
+# often it has notified the device (4 bytes, little-endian), and ends.
 # The number at offset 4 says how many, the one at offset 8 how many are asked for at a time (1 to 32). It polls the used ring,
 # asks for no interrupt, and notifies once for all that it asks for together. Few instructions are between an answer and the next request.
     .intel_syntax noprefix
@@ -149,6 +150,7 @@ notify:
     test byte ptr [used], 1
     jnz waiting
     mov dword ptr [edi + queue_notify], 0
+    inc dword ptr [load_at + notifications]
 waiting:
     cmp bx, [used + 2]
     jne take
@@ -173,6 +175,12 @@ no_more:
     jne taken
     mov al, '>'
     call send
+    mov ebx, [load_at + notifications]
+    mov ecx, 4
+1:  mov al, bl
+    call send
+    shr ebx, 8
+    loop 1b
     end_guest
 
 failed:
@@ -196,3 +204,7 @@ send:
     mov dx, com1
     out dx, al
     ret
+
+    .balign 4
+notifications:
+    .long 0
