@@ -5,9 +5,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "guest_code.hpp"
 #include "machine_fixture.hpp"
@@ -151,14 +155,37 @@ public:
     std::string written;
 };
 
-void check_pci_interrupts(std::span<const std::byte> code, std::string_view expected) {
+/// An entropy device whose bytes are all 1, and come after a while.
+class SlowEntropy final : public virtio::Device {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "slow-entropy"; }
+    [[nodiscard]] std::uint32_t id() const noexcept override { return 4; }
+    [[nodiscard]] std::vector<virtio::QueueShape> queues() const override { return {{.size = 8}}; }
+    void attached(const DeviceContext& context) override { clock_ = &context.clock; }
+    [[nodiscard]] awaitable<void> serve(virtio::Queue& queue) override {
+        for (;;) {
+            virtio::Chain chain = co_await queue.pop();
+            // Much longer than the machine takes to see that a vCPU sleeps for good.
+            co_await clock_->wait_until(clock_->now() + std::chrono::seconds(1));
+            constexpr std::array bytes{std::byte{1}};
+            const auto written = chain.write(0, bytes);
+            queue.push(std::move(chain), written);
+        }
+    }
+
+private:
+    MachineClock* clock_ = nullptr;
+};
+
+void check_pci_interrupts(std::span<const std::byte> code, std::string_view expected,
+                          std::shared_ptr<virtio::Device> device = virtio::make_rng()) {
     asio::io_context loop{1};
     TestMachine test(loop, 1, make_kvm_accelerator({.irqchip = true}),
                      [](MachineConfig& config) { config.memory_size = 0x8'0000; });
     Machine& machine = test.machine;
     const DeviceHost host{.ports = machine.ports(), .mmio = machine.mmio(), .finish = {}, .open_chardev = {}};
     const auto pci = add_pci_host(host);
-    add_pci_virtio_device(host, *pci, 1, virtio::make_rng());
+    add_pci_virtio_device(host, *pci, 1, std::move(device));
     const auto notes = std::make_shared<Notes>();
     machine.ports().attach({.first = 0x50}, notes);
     machine.ports().attach({.first = 0xf4}, make_exit_port([&machine](Outcome outcome) { machine.finish(outcome); }));
@@ -176,4 +203,8 @@ BOOST_AUTO_TEST_CASE(a_pci_device_interrupts_by_its_line_and_its_bar_moves, REQU
 
 BOOST_AUTO_TEST_CASE(a_pci_device_interrupts_by_msix_and_its_bar_moves, REQUIRES("irq-wake")) {
     check_pci_interrupts(msix_guest(), "M1M2");
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_that_sleeps_until_a_message_comes_has_not_halted, REQUIRES("irq-wake")) {
+    check_pci_interrupts(msix_guest(), "M1M2", std::make_shared<SlowEntropy>());
 }
