@@ -294,7 +294,7 @@ BOOST_AUTO_TEST_CASE(all_virtio_ports_are_one_device_with_a_stream_each) {
         return usage_error([&words] { static_cast<void>(parse(words)); });
     };
     BOOST_TEST(refusal({"--virtio-port", "null", "g"}).find("is not NAME=SPEC") != std::string::npos);
-    for (const std::string name : {"", "a b", "a/b", std::string(65, 'x').c_str()}) {
+    for (const std::string& name : {std::string(), std::string("a b"), std::string("a/b"), std::string(65, 'x')}) {
         BOOST_TEST(refusal({"--virtio-port", name + "=null", "g"}).find("a name has 1 to 64") != std::string::npos);
     }
     BOOST_TEST(refusal({"--virtio-port", "a=null", "--virtio-port", "a=pty", "g"}).find("a is there twice") !=
