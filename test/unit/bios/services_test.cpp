@@ -155,6 +155,11 @@ BOOST_FIXTURE_TEST_CASE(the_memory_map_comes_range_by_range, Fixture) {
     wrong = Call{.vector = 0x15, .eax = 0xe820, .ecx = 20, .edx = 1}.frame();
     static_cast<void>(call(wrong));
     BOOST_TEST(carry(wrong));
+    wrong =
+        Call{.vector = 0x15, .eax = 0xe820, .ecx = 19, .edx = 0x534d4150, .edi = 0x600}.frame();  // too small for a range
+    static_cast<void>(call(wrong));
+    BOOST_TEST(carry(wrong));
+    BOOST_TEST(memory.load_acquire<std::uint32_t>(0x610).value() == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(older_calls_tell_the_memory_too, Fixture) {
