@@ -34,14 +34,15 @@ sockaddr_un unix_name(const std::string& path) {
 void check_echo(Peer peer, std::size_t count) {
     std::string sent(count, '\0');
     for (std::size_t i = 0; i < count; ++i) sent[i] = static_cast<char>(i * 2654435761u >> 13);
-    std::thread writer([&] {
-        peer.write(sent);
-        peer.half_close();
-    });
-    const auto back = peer.read_to_end();
+    std::thread writer([&] { peer.write(sent); });
+    std::string back;
+    for (std::string some = "more"; back.size() < count && !some.empty(); back += some) some = peer.read_some();
     writer.join();
     BOOST_TEST(back.size() == count);
     BOOST_TEST((back == sent));
+    // Only now: passt was seen to end a connection early, one direction of which had ended while the other was busy.
+    peer.half_close();
+    BOOST_TEST(peer.read_to_end().empty());
 }
 
 /// Connects to a Unix socket that is there already.

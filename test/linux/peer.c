@@ -85,7 +85,6 @@ static int send_and_compare(const char* family, const char* where, const char* p
             for (long i = 0; i < piece; ++i) out[i] = byte_at(sent + i);
             const ssize_t put = send(fd, out, (size_t)piece, MSG_DONTWAIT);
             if (put > 0) sent += put;
-            if (sent == count) check(shutdown(fd, SHUT_WR) == 0, "shutdown");
         }
         if (ready.revents & ~POLLOUT) {
             const ssize_t came = read(fd, in, sizeof in);
@@ -94,6 +93,7 @@ static int send_and_compare(const char* family, const char* where, const char* p
             got += came;
         }
     }
+    check(shutdown(fd, SHUT_WR) == 0 && read(fd, in, 1) == 0, "the end");
     printf("%ld bytes came back, %ld wrong\n", got, wrong);
     return 0;
 }
