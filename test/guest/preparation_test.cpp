@@ -29,15 +29,6 @@ struct Asking {
     TestMachine machine;
 };
 
-struct OnKvm {
-    boost::test_tools::assertion_result operator()(boost::unit_test::test_unit_id) const {
-        if (make_accelerator_under_test()->name() == "kvm") return true;
-        boost::test_tools::assertion_result lacks(false);
-        lacks.message() << "Unicorn maps nothing before map()";
-        return lacks;
-    }
-};
-
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(machines_that_are_made_at_once_see_what_one_sees_that_is_made_after_them) {
@@ -78,12 +69,14 @@ BOOST_AUTO_TEST_CASE(registers_can_be_asked_for_and_set_before_and_after_it_is_m
     BOOST_TEST(device->accesses[0].data == 2u);
 }
 
-BOOST_AUTO_TEST_CASE(memory_that_the_maker_gets_is_there_before_map_which_adds_the_rest,
-                     *boost::unit_test::precondition(OnKvm())) {
+// KVM's maker may get memory, which is there at once; Unicorn's gets none.
+BOOST_AUTO_TEST_CASE(map_adds_the_memory_that_the_maker_did_not_get) {
+    const bool gets_some = make_accelerator_under_test()->name() == "kvm";
     GuestMemory memory(1 << 20);
     for (const bool irqchip : {false, true}) {
         const std::vector<GuestMemory::Region> at_start = memory.regions();
-        const auto accelerator = make_kvm_accelerator({.irqchip = irqchip, .memory = at_start});
+        const auto accelerator =
+            gets_some ? make_kvm_accelerator({.irqchip = irqchip, .memory = at_start}) : make_accelerator_under_test();
         const auto cpu = accelerator->create_cpu(0);
         Registers registers = cpu->registers();
         const auto run_at = [&](std::uint64_t address) {
@@ -97,7 +90,7 @@ BOOST_AUTO_TEST_CASE(memory_that_the_maker_gets_is_there_before_map_which_adds_t
             cpu->complete_exit();
             return is_out;
         };
-        BOOST_TEST(run_at(0x1000));
+        if (gets_some) BOOST_TEST(run_at(0x1000));
         static_cast<void>(memory.boot_tables());
         accelerator->map(memory);
         BOOST_TEST(run_at(0x2000));
