@@ -44,15 +44,9 @@ awaitable<std::size_t> EventFd::read(std::uint64_t& signals, std::error_code& er
 
 IoEvent::IoEvent(Space space, std::optional<std::uint64_t> range, const Doorbell& doorbell, std::shared_ptr<DeviceSlot> slot,
                  std::size_t index, asio::io_context& device_loop)
-    : space_(space),
-      moves_(!range),
-      doorbell_(doorbell),
-      slot_(std::move(slot)),
-      index_(index),
-      range_(range) {
+    : space_(space), moves_(!range), doorbell_(doorbell), slot_(std::move(slot)), index_(index), range_(range) {
     if (doorbell_.eventfd < 0) event_.emplace(device_loop, "a doorbell for", *slot_->device);
 }
-
 
 const Device& IoEvent::device() const noexcept { return *slot_->device; }
 

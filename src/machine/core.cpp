@@ -190,10 +190,11 @@ void MachineCore::introduce_devices() {
                                 .clock = *config_.clock,
                                 .random = *config_.random,
                                 .gate = gate_,
-                                .irq = [weak = weak_from_this()](unsigned gsi) {
-                                    const auto self = weak.lock();
-                                    return self ? self->irq(gsi) : IrqLine();
-                                },
+                                .irq =
+                                    [weak = weak_from_this()](unsigned gsi) {
+                                        const auto self = weak.lock();
+                                        return self ? self->irq(gsi) : IrqLine();
+                                    },
                                 .interrupts = accelerator_->irqchip(),
                                 .machine = weak_from_this()});
     }

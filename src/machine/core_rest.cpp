@@ -176,8 +176,8 @@ awaitable<void> MachineCore::reset(std::shared_ptr<MachineCore> self) {
     if (failure) std::rethrow_exception(failure);
 }
 
-/// Device::before_reset() of each device, on the device loop. A device whose function throws has ended its work, as far as it
-/// can.
+/// Device::before_reset() of each device, on the device loop. A device whose function throws has ended its work, as far as
+/// it can.
 awaitable<void> MachineCore::end_device_work(std::shared_ptr<MachineCore> self) {
     for (const auto& slot : self->slots_->all()) {
         const auto done = std::make_shared<OneShot>();
