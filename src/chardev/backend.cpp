@@ -127,8 +127,9 @@ awaitable<void> Backend::yield() {
 awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen, OutputBurst& burst) {
     if (self->draining_) self->state_.notify();
     auto& queue = self->queue_;
-    if (burst.lasts(queue.position(reader), OutputBurst::Time::clock::now())) {
-        co_await queue.output(reader).wait(seen, OutputBurst::pause);
+    const auto pause = burst.pause(queue.position(reader), queue.heard(), Clock::now());
+    if (pause > Clock::duration::zero()) {
+        co_await queue.output(reader).wait(seen, pause);
     } else if (queue.arm(reader)) {
         co_await queue.output(reader).wait(seen);
     } else {

@@ -174,7 +174,18 @@ bool Connection::send_wire() {
     return true;
 }
 
-/// Sends one message. Returns false if that did not go; `all`: nothing is left.
+/// As send_plain().
+bool Connection::send_encoded(Queue& queue, bool& all) {
+    if (wire_done_ == wire_.size() && !encode(queue)) {
+        all = true;
+        return true;
+    }
+    if (!send_wire()) return false;
+    all = batch_.last && replies_.empty();
+    return true;
+}
+
+/// Sends one message. Returns false if that did not go; `all`: nothing was behind it.
 bool Connection::send_plain(Queue& queue, bool& all) {
     const auto limit = fsm_.local() ? local_message : tcp_message;
     queue.next(Queue::Reader::client, limit, batch_);
@@ -201,8 +212,7 @@ bool Connection::send_plain(Queue& queue, bool& all) {
     fsm_.sent(bytes);
     map_.plain(bytes);
     queue.take(Queue::Reader::client, batch_.position + bytes);
-    // A guest that prints while this sends would cause a message for each few bytes: they are collected instead.
-    all = batch_.size < limit && bytes == batch_.size;
+    all = batch_.ends_at(batch_.position + bytes);
     return true;
 }
 
@@ -212,9 +222,7 @@ bool Connection::send(Queue& queue) {
         acknowledge(queue);
         if (fsm_.output() != ConnectionFsm::Output::write) return true;
         bool all = false;
-        const bool sent = telnet_ ? send_wire() : send_plain(queue, all);
-        if (!sent) return true;
-        if (telnet_) all = !encode(queue);
+        if (!(telnet_ ? send_encoded(queue, all) : send_plain(queue, all))) return true;
         if (!all) continue;
         fsm_.nothing_to_send();
         return true;

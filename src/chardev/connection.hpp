@@ -54,6 +54,7 @@ private:
     void note_error(int error);
     [[nodiscard]] bool encode(Queue& queue);
     [[nodiscard]] bool send_wire();
+    [[nodiscard]] bool send_encoded(Queue& queue, bool& all);
     [[nodiscard]] bool send_plain(Queue& queue, bool& all);
     [[nodiscard]] std::uint64_t give_input(std::span<const std::byte> bytes, Queue& queue, bool beyond_room);
     [[nodiscard]] std::uint64_t hand_over(Queue& queue);

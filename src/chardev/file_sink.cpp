@@ -169,6 +169,10 @@ int FileSink::flush(Queue& queue) {
         const auto position = batch_.position + static_cast<std::uint64_t>(written);
         queue.take(reader_, position);
         if (reader_ == Queue::Reader::client) queue.deliver(position);
+        if (batch_.ends_at(position)) {
+            failing_ = false;
+            return 0;
+        }
     }
     return EINTR;
 }

@@ -73,6 +73,7 @@ void OutputLog::next(Reader reader, std::size_t limit, Batch& batch) {
     constexpr std::size_t most_pieces = 64;
     batch.pieces.clear();
     batch.size = 0;
+    batch.last = true;
     if (reader == Reader::client) note_lost();
     if (reader == Reader::copy) copy_ = std::max(copy_, start_);
     batch.position = position(reader);
@@ -86,6 +87,7 @@ void OutputLog::next(Reader reader, std::size_t limit, Batch& batch) {
         batch.size += part;
         at += part;
     }
+    batch.last = at >= end_;
 }
 
 void OutputLog::take(Reader reader, std::uint64_t position) {

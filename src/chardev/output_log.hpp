@@ -46,6 +46,11 @@ public:
         std::uint64_t position = 0;  ///< of the first byte; beyond the last one taken if something was dropped
         std::size_t size = 0;
         std::vector<Piece> pieces;
+        bool last = false;  ///< there was nothing behind it
+
+        /// Whether a reader that has taken everything before `taken` has all there was. It rests then: a guest that prints
+        /// meanwhile would make it send a few bytes at a time.
+        [[nodiscard]] bool ends_at(std::uint64_t taken) const noexcept { return last && taken == position + size; }
     };
 
     explicit OutputLog(Options options);

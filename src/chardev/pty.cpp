@@ -151,8 +151,10 @@ int Pty::flush() {
         last_unread_ = static_cast<std::uint64_t>(put);
         last_unread_at_ = Clock::now();
         put_since_empty_ += last_unread_;
-        queue().take(Queue::Reader::client, batch_.position + last_unread_);
-        queue().deliver(batch_.position + last_unread_);
+        const auto position = batch_.position + last_unread_;
+        queue().take(Queue::Reader::client, position);
+        queue().deliver(position);
+        if (batch_.ends_at(position)) return 0;
     }
     return EINTR;
 }

@@ -129,6 +129,7 @@ void Queue::source_refilled() {
         const std::lock_guard lock(mutex_);
         if (source_state_ != SourceState::empty) return;
         source_state_ = SourceState::ready;
+        ++heard_;
         update_readable();
     }
     changed();
@@ -196,6 +197,11 @@ std::uint64_t Queue::input_taken() const {
     return input_taken_;
 }
 
+std::uint64_t Queue::heard() const {
+    const std::lock_guard lock(mutex_);
+    return heard_;
+}
+
 std::uint64_t Queue::delivered() const {
     const std::lock_guard lock(mutex_);
     return log_.delivered();
@@ -248,6 +254,7 @@ void Queue::push_input(std::span<const std::byte> data) {
         const std::lock_guard lock(mutex_);
         if (closed_) return;
         tell = input_size_ == 0;
+        ++heard_;
         fill_ring(data);
         update_readable();
     }
@@ -278,6 +285,7 @@ void Queue::push_break() {
     {
         const std::lock_guard lock(mutex_);
         if (closed_ || breaks_.size() == most) return;
+        ++heard_;
         breaks_.push_back(input_taken_ + input_size_ + leftover_.size() - leftover_first_);
         update_readable();
     }

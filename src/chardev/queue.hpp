@@ -64,6 +64,8 @@ public:
     [[nodiscard]] std::uint64_t end() const;
     /// Bytes of input that read_some() has given.
     [[nodiscard]] std::uint64_t input_taken() const;
+    /// How often input has come: not how much, and not what a source gives that has always more.
+    [[nodiscard]] std::uint64_t heard() const;
     [[nodiscard]] std::uint64_t delivered() const;
     [[nodiscard]] std::uint64_t undelivered(Reader reader) const;
     [[nodiscard]] std::uint64_t lost() const;
@@ -119,6 +121,7 @@ private:
     Source source_;
     SourceState source_state_ = SourceState::none;
     std::uint64_t input_taken_ = 0;
+    std::uint64_t heard_ = 0;
     bool client_waits_ = false;
     bool copy_waits_ = false;
     bool input_waits_ = false;

@@ -220,6 +220,10 @@ int StdioBackend::flush() {
         const auto position = batch_.position + static_cast<std::uint64_t>(put);
         queue().take(Queue::Reader::client, position);
         queue().deliver(position);
+        if (batch_.ends_at(position)) {
+            failing_ = false;
+            return 0;
+        }
     }
     return EINTR;
 }

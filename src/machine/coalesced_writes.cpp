@@ -1,6 +1,7 @@
 #include "machine/coalesced_writes.hpp"
 
 #include "async/signals_blocked.hpp"
+#include "machine/ring_pace.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -104,7 +105,7 @@ awaitable<bool> CoalescedWrites::on_worker(CoalescedZone zone, bool collect) {
     });
     // The other zones' output goes on in the meantime.
     for (bool made = false; !made;) {
-        made = co_await change->made.wait(before, tick);
+        made = co_await change->made.wait(before, RingPace::shortest);
         if (!made && pending()) co_await drain();
     }
     co_return change->result.load();
@@ -144,24 +145,23 @@ awaitable<void> CoalescedWrites::leave_some(bool all) {
 }
 
 awaitable<void> CoalescedWrites::run(std::shared_ptr<CoalescedWrites> self) {
-    unsigned idle = 0;
-    std::uint64_t delivered = 0;
-    for (;;) {
+    RingPace pace;
+    for (bool none = true;;) {
         const auto seen = self->changed_.generation();
         const bool ending = self->ending_.load();
-        if (self->pending()) co_await self->drain();
+        const bool found = self->pending();
+        const auto before = self->delivered();
+        if (found) co_await self->drain();
         if (ending) {
             while (self->pending()) co_await self->drain();
             break;
         }
         co_await self->collect_wanted();
-        const auto now = self->delivered();
-        idle = now == delivered ? idle + 1 : 0;
-        delivered = now;
-        co_await self->leave_some(idle > idle_ticks);
-        const bool none = self->zones_.all().empty();
-        if (none) idle = 0;
-        co_await self->changed_.wait(seen, none ? Event::no_limit : tick);
+        if (none) pace.restart(RingPace::Clock::now());
+        pace.looked(found, before, self->delivered(), RingPace::Clock::now());
+        co_await self->leave_some(pace.idle());
+        none = self->zones_.all().empty();
+        co_await self->changed_.wait(seen, none ? Event::no_limit : pace.pause());
     }
     self->ended_ = true;
     self->end_.notify();

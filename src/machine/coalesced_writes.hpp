@@ -23,15 +23,10 @@ namespace asyncvm {
 
 /// Collects the writes to a zone from the first burst there until nothing has been collected for a while, or until the
 /// device no longer posts. In between the vCPUs deliver what is in the ring before they do anything else with an exit, and
-/// the device loop looks each `tick`: a write reaches its device at most about that much later. While no zone is collected
-/// nothing here runs.
+/// the device loop looks from time to time (RingPace): a write reaches its device a few milliseconds later. While no zone is
+/// collected nothing here runs.
 class CoalescedWrites {
 public:
-    /// How often the device loop looks while writes are collected: what a guest that writes and then computes has to wait.
-    static constexpr std::chrono::milliseconds tick{1};
-    /// Ticks without a write after which zones are given up.
-    static constexpr unsigned idle_ticks = 100;
-
     /// All of them outlive run() and every drain(). A burst is what comes with at most `pause` between two writes.
     CoalescedWrites(CoalescedRing& ring, IoBus& ports, IoBus& mmio, const Observers& observers,
                     std::chrono::nanoseconds pause);

@@ -288,7 +288,7 @@ BOOST_AUTO_TEST_CASE(calls_of_a_bios_are_refused_where_the_machine_has_a_place_f
     const auto plan = plan_multiboot(request, around);
     BOOST_TEST(piece_of(plan, "the interrupt vectors").address == 0u);
     BOOST_TEST(piece_of(plan, "the absent BIOS").address == 0xff000u);
-    BOOST_TEST(value_at<std::uint32_t>(plan, 4 * 0x15) >> 16 == 0xff00u);
+    BOOST_TEST((value_at<std::uint32_t>(plan, 4 * 0x15) >> 16) == 0xff00u);
     // A kernel that is linked there keeps its place.
     auto low = elf_kernel();
     low.set_word(low.program_field(1, 3), 0x200).set_word(low.program_field(1, 5), 0x1000);

@@ -55,6 +55,23 @@ BOOST_AUTO_TEST_CASE(what_goes_in_comes_out_in_order) {
     BOOST_TEST(log.memory() <= OutputLog::block_size);
 }
 
+BOOST_AUTO_TEST_CASE(a_batch_says_whether_there_was_more) {
+    OutputLog log({});
+    put(log, pattern(100));
+    OutputLog::Batch batch;
+    log.next(Reader::client, 99, batch);
+    BOOST_TEST(!batch.ends_at(99));
+    log.next(Reader::client, 100, batch);
+    BOOST_TEST(!batch.ends_at(99));
+    BOOST_TEST(batch.ends_at(100));
+    // What comes while it is sent is for the next time.
+    put(log, "x");
+    BOOST_TEST(batch.ends_at(100));
+    log.take(Reader::client, 101);
+    log.next(Reader::client, 100, batch);
+    BOOST_TEST(batch.ends_at(101));
+}
+
 BOOST_AUTO_TEST_CASE(a_full_log_takes_nothing_until_half_is_free) {
     OutputLog log({.capacity = 10});
     BOOST_TEST(put(log, "0123456789abc") == 10u);

@@ -3,6 +3,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -126,6 +130,23 @@ BOOST_AUTO_TEST_CASE(a_break_has_its_place_in_the_input_and_is_lost_if_nobody_as
     BOOST_TEST(get(queue, 10) == "d");
     BOOST_TEST(get(queue, 10) == "e");
     BOOST_TEST(!queue.readable());
+}
+
+BOOST_AUTO_TEST_CASE(a_client_is_heard_once_for_each_thing_that_it_sends) {
+    Queue queue({});
+    const std::array<std::byte, 10> data{};
+    queue.push_input(data);
+    queue.push_break();
+    BOOST_TEST(queue.heard() == 2u);
+    queue.remove_source();
+    queue.set_source([](std::span<std::byte>) { return -EAGAIN; });
+    std::array<std::byte, 20> got{};
+    BOOST_TEST(queue.read_some(got) == 10u);
+    BOOST_TEST(queue.take_break());
+    BOOST_TEST(queue.read_some(got) == 0u);
+    BOOST_TEST(queue.heard() == 2u);
+    queue.source_refilled();
+    BOOST_TEST(queue.heard() == 3u);
 }
 
 BOOST_AUTO_TEST_CASE(input_keeps_its_order_across_the_end_of_the_ring) {

@@ -157,7 +157,7 @@ struct Fixture {
         const auto limit = std::chrono::steady_clock::now() + 20s;
         while (!done() && std::chrono::steady_clock::now() < limit) {
             burst(address, size);
-            loop.run_for(10 * CoalescedWrites::tick);
+            loop.run_for(10ms);
         }
         BOOST_REQUIRE(done());
     }
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_zone_is_collected_after_a_burst_and_left_when_nothing_com
     // Nothing runs any more, until there is another burst.
     while (loop.poll() != 0) {
     }
-    BOOST_TEST(loop.run_for(20 * CoalescedWrites::tick) == 0U);
+    BOOST_TEST(loop.run_for(20ms) == 0U);
     burst_until(0x102, 2, [&] { return coalesced->zones() == 1; });
     BOOST_TEST((ring.zones == std::vector<CoalescedZone>{{Space::port, 0x102, 2}}));
     BOOST_TEST(!work->ended);
