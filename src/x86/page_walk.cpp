@@ -82,19 +82,39 @@ PageWalk translate(const GuestMemory& memory, const Registers& registers, std::u
     return walk(memory, {2, 4, 10, large_below}, registers.cr3 & 0xffff'f000, linear);
 }
 
-std::size_t read_linear(const GuestMemory& memory, const Registers& registers, std::uint64_t linear,
-                        std::span<std::byte> to) noexcept {
+namespace {
+
+/// Page by page: `copy` gets a physical address, an offset and a size, and returns how much it could copy.
+template <typename Copy>
+std::size_t by_pages(const GuestMemory& memory, const Registers& registers, std::uint64_t linear, std::size_t size,
+                     Copy copy) noexcept {
     std::size_t done = 0;
-    while (done < to.size()) {
+    while (done < size) {
         const PageWalk page = translate(memory, registers, linear + done);
         if (page.status != PageWalk::Status::mapped) break;
         const std::uint64_t left = GuestMemory::page_size - (page.physical & (GuestMemory::page_size - 1));
-        const std::size_t wanted = std::min<std::size_t>(to.size() - done, left);
-        const std::size_t count = memory.read(page.physical, to.subspan(done, wanted));
+        const std::size_t wanted = std::min<std::size_t>(size - done, left);
+        const std::size_t count = copy(page.physical, done, wanted);
         done += count;
         if (count < wanted) break;
     }
     return done;
+}
+
+}  // namespace
+
+std::size_t read_linear(const GuestMemory& memory, const Registers& registers, std::uint64_t linear,
+                        std::span<std::byte> to) noexcept {
+    return by_pages(memory, registers, linear, to.size(), [&](std::uint64_t physical, std::size_t at, std::size_t size) {
+        return memory.read(physical, to.subspan(at, size));
+    });
+}
+
+std::size_t write_linear(GuestMemory& memory, const Registers& registers, std::uint64_t linear,
+                         std::span<const std::byte> from) noexcept {
+    return by_pages(memory, registers, linear, from.size(), [&](std::uint64_t physical, std::size_t at, std::size_t size) {
+        return memory.write(physical, from.subspan(at, size));
+    });
 }
 
 }  // namespace asyncvm

@@ -32,4 +32,8 @@ struct PageWalk {
 std::size_t read_linear(const GuestMemory& memory, const Registers& registers, std::uint64_t linear,
                         std::span<std::byte> to) noexcept;
 
+/// The same for writing, whatever the pages allow.
+std::size_t write_linear(GuestMemory& memory, const Registers& registers, std::uint64_t linear,
+                         std::span<const std::byte> from) noexcept;
+
 }  // namespace asyncvm

@@ -162,6 +162,19 @@ BOOST_AUTO_TEST_CASE(bytes_are_read_across_pages_that_are_no_neighbours) {
     BOOST_TEST(read_linear(guest.memory, guest.registers, 0x4000, to) == 0u);  // mapped to where no memory is
 }
 
+BOOST_AUTO_TEST_CASE(bytes_are_written_across_pages) {
+    Paged guest(0, 0);
+    guest.entry32(0x1000, 0, 0x2000 | present);
+    guest.entry32(0x2000, 1, 0x6000 | present);
+    guest.entry32(0x2000, 2, 0x5000 | present);
+    const std::array bytes{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
+    BOOST_TEST(write_linear(guest.memory, guest.registers, 0x1ffe, bytes) == 4u);
+    BOOST_TEST((guest.memory.try_at(0x6fff, 1)[0] == std::byte{2}));
+    BOOST_TEST((guest.memory.try_at(0x5000, 1)[0] == std::byte{3}));
+    BOOST_TEST(write_linear(guest.memory, guest.registers, 0x2ffe, bytes) == 2u);  // the next page is not present
+    BOOST_TEST(write_linear(guest.memory, guest.registers, 0x3000, bytes) == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(no_tables_lead_out_of_the_memory) {
     std::mt19937_64 random(1);
     GuestMemory memory(16 * 4096);

@@ -1,0 +1,71 @@
+/// Breakpoints and watchpoints, and by which means this host can have the guest stop there. Pure.
+#pragma once
+
+#include <asyncvm/accelerator.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace asyncvm::gdb {
+
+/// Which of the exits of a debugger this host delivers.
+struct DebugFeatures {
+    bool steps = false;
+    bool debug_registers = false;  ///< stop in front of instructions
+    bool watchpoints = false;      ///< debug registers, behind writes and reads of data
+    bool int3 = false;
+};
+
+class Breakpoints {
+public:
+    /// As gdb numbers them.
+    enum class Type : std::uint8_t { software, hardware, write, read, access };
+
+    enum class Means : std::uint8_t {
+        int3,            ///< an INT3 in the guest's memory, while the guest runs
+        debug_register,  ///< four of them
+        steps,           ///< one instruction at a time, with a look after each: slow
+    };
+
+    struct Point {
+        Type type = Type::software;
+        std::uint64_t address = 0;  ///< linear
+        std::uint64_t length = 1;   ///< bytes, of data
+        Means means = Means::int3;
+        unsigned slot = 0;           ///< of Means::debug_register
+        std::uint64_t physical = 0;  ///< of Means::int3, and of data with Means::steps
+    };
+
+    explicit Breakpoints(DebugFeatures features) noexcept : features_(features) {}
+
+    /// `physical`: where the address is mapped to, if it is. Nothing: this host has no means. One that is there already
+    /// stays as it is.
+    [[nodiscard]] std::optional<Means> add(Type type, std::uint64_t address, std::uint64_t length,
+                                           std::optional<std::uint64_t> physical);
+    void remove(Type type, std::uint64_t address, std::uint64_t length);
+    void clear() noexcept { points_.clear(); }
+
+    [[nodiscard]] const std::vector<Point>& all() const noexcept { return points_; }
+    /// Null: none.
+    [[nodiscard]] const Point* in_slot(unsigned slot) const noexcept;
+    /// A breakpoint, of data or not; null: none.
+    [[nodiscard]] const Point* at(std::uint64_t address, Means means) const noexcept;
+
+    /// Whether the guest has to go step by step.
+    [[nodiscard]] bool need_steps() const noexcept;
+    /// What a vCPU is given, but for single steps that gdb asks for.
+    [[nodiscard]] GuestDebug debug() const noexcept;
+
+    [[nodiscard]] static bool of_data(Type type) noexcept { return type != Type::software && type != Type::hardware; }
+
+private:
+    [[nodiscard]] std::optional<unsigned> free_slot() const noexcept;
+    [[nodiscard]] std::optional<Means> means_for(Type type, std::uint64_t address, std::uint64_t length,
+                                                 bool mapped) const noexcept;
+
+    DebugFeatures features_;
+    std::vector<Point> points_;
+};
+
+}  // namespace asyncvm::gdb

@@ -1,0 +1,138 @@
+#include "gdb/register_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "gdb/hex.hpp"
+#include "gdb/register_table.hpp"
+#include "x86/bits.hpp"
+
+namespace asyncvm::gdb {
+
+namespace {
+
+bool in_64_bits(const Registers& registers) noexcept { return (registers.efer & efer_lma) != 0 && registers.cs.long_mode; }
+
+std::uint64_t number_of(std::string_view bytes) {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < bytes.size() && i < sizeof value; ++i) {
+        value |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+    }
+    return value;
+}
+
+std::string hex_of(std::uint64_t value, unsigned bits) {
+    std::array<std::byte, 8> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(value >> (8 * i));
+    return to_hex(std::span<const std::byte>(bytes).first(bits / 8));
+}
+
+}  // namespace
+
+Width width_of(const Registers& registers) noexcept {
+    if (in_64_bits(registers)) return Width::long64;
+    return (registers.cr0 & cr0_pe) != 0 && registers.cs.default_32 ? Width::protected32 : Width::real16;
+}
+
+std::uint64_t linear_pc(const Registers& registers) noexcept {
+    if (in_64_bits(registers)) return registers.rip;
+    return (registers.rip + registers.cs.base) & 0xffff'ffff;
+}
+
+std::uint64_t linear_sp(const Registers& registers) noexcept {
+    if (in_64_bits(registers)) return registers.rsp;
+    const std::uint64_t used = registers.ss.default_32 ? 0xffff'ffff : 0xffff;
+    return ((registers.rsp & used) + registers.ss.base) & 0xffff'ffff;
+}
+
+RegisterFile::RegisterFile(Width width) : width_(width), entries_(register_table(width)) {
+    const auto is = [](std::string_view name) { return [name](const RegisterEntry& entry) { return entry.name == name; }; };
+    pc_ =
+        static_cast<unsigned>(std::ranges::find_if(entries_, is(width == Width::long64 ? "rip" : "eip")) - entries_.begin());
+    general_count_ = static_cast<std::size_t>(std::ranges::find_if(entries_, is("st0")) - entries_.begin());
+}
+
+std::string RegisterFile::read_general(const Registers& registers) const {
+    std::string text;
+    for (std::size_t i = 0; i < general_count_; ++i) text += hex_of(entries_[i].get(registers), entries_[i].bits);
+    return text;
+}
+
+bool RegisterFile::write_general(Registers& registers, std::string_view bytes) const {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < general_count_; ++i) size += entries_[i].bits / 8;
+    if (bytes.size() != size) return false;
+    // In two rounds: the linear addresses need the segments' bases.
+    Registers changed = registers;
+    for (std::size_t i = 0, at = 0; i < general_count_; at += entries_[i].bits / 8, ++i) {
+        const std::uint64_t value = number_of(bytes.substr(at, entries_[i].bits / 8));
+        // What gdb gives back as it was keeps what is beyond its size.
+        if (hex_of(entries_[i].get(registers), entries_[i].bits) == hex_of(value, entries_[i].bits)) continue;
+        if (entries_[i].set != nullptr) entries_[i].set(changed, value);
+    }
+    registers = changed;
+    return true;
+}
+
+std::optional<std::string> RegisterFile::read(const Registers& registers, unsigned number) const {
+    if (number >= entries_.size()) return std::nullopt;
+    const RegisterEntry& entry = entries_[number];
+    if (entry.get == nullptr) return std::string(entry.bits / 4, 'x');
+    return hex_of(entry.get(registers), entry.bits);
+}
+
+bool RegisterFile::write(Registers& registers, unsigned number, std::string_view bytes) const {
+    if (number >= entries_.size()) return false;
+    const RegisterEntry& entry = entries_[number];
+    if (entry.set == nullptr || bytes.size() != entry.bits / 8) return false;
+    entry.set(registers, number_of(bytes));
+    return true;
+}
+
+std::string RegisterFile::description() const {
+    using Part = RegisterEntry::Part;
+    constexpr std::string_view architectures[] = {"i8086", "i386", "i386:x86-64"};
+    struct Feature {
+        Part part;
+        std::string_view name;
+        std::string_view types;
+    };
+    // gdb knows the first three by these names.
+    constexpr Feature features[] = {
+        {Part::core, "org.gnu.gdb.i386.core",
+         R"(<flags id="i386_eflags" size="4"><field name="CF" start="0" end="0"/><field name="" start="1" end="1"/>)"
+         R"(<field name="PF" start="2" end="2"/><field name="AF" start="4" end="4"/><field name="ZF" start="6" end="6"/>)"
+         R"(<field name="SF" start="7" end="7"/><field name="TF" start="8" end="8"/><field name="IF" start="9" end="9"/>)"
+         R"(<field name="DF" start="10" end="10"/><field name="OF" start="11" end="11"/>)"
+         R"(<field name="IOPL" start="12" end="13"/><field name="NT" start="14" end="14"/>)"
+         R"(<field name="RF" start="16" end="16"/><field name="VM" start="17" end="17"/>)"
+         R"(<field name="AC" start="18" end="18"/><field name="VIF" start="19" end="19"/>)"
+         R"(<field name="VIP" start="20" end="20"/><field name="ID" start="21" end="21"/></flags>)"},
+        {Part::sse, "org.gnu.gdb.i386.sse",
+         R"(<vector id="v4f" type="ieee_single" count="4"/><vector id="v2d" type="ieee_double" count="2"/>)"
+         R"(<vector id="v16i8" type="int8" count="16"/><vector id="v8i16" type="int16" count="8"/>)"
+         R"(<vector id="v4i32" type="int32" count="4"/><vector id="v2i64" type="int64" count="2"/>)"
+         R"(<union id="vec128"><field name="v4_float" type="v4f"/><field name="v2_double" type="v2d"/>)"
+         R"(<field name="v16_int8" type="v16i8"/><field name="v8_int16" type="v8i16"/>)"
+         R"(<field name="v4_int32" type="v4i32"/><field name="v2_int64" type="v2i64"/>)"
+         R"(<field name="uint128" type="uint128"/></union>)"},
+        {Part::segments, "org.gnu.gdb.i386.segments", ""},
+        {Part::system, "org.asyncvm.i386.system", ""},
+    };
+    std::string xml = fmt::format(
+        R"(<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>{}</architecture>)",
+        architectures[static_cast<std::size_t>(width_)]);
+    for (const Feature& feature : features) {
+        std::string members;
+        for (const RegisterEntry& entry : entries_) {
+            if (entry.part != feature.part) continue;
+            members += fmt::format(R"(<reg name="{}" bitsize="{}" type="{}"/>)", entry.name, entry.bits, entry.type);
+        }
+        if (!members.empty())
+            xml += fmt::format(R"(<feature name="{}">{}{}</feature>)", feature.name, feature.types, members);
+    }
+    return xml + "</target>";
+}
+
+}  // namespace asyncvm::gdb
