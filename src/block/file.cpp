@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <span>
+#include <string_view>
 
 namespace asyncvm::block {
 
@@ -25,6 +26,10 @@ namespace {
 
 [[noreturn]] void refuse_disk(const std::string& name, const std::string& why) {
     throw Error(ErrorKind::host, fmt::format("--disk {}: {}", name, why));
+}
+
+[[noreturn]] void refuse_writes(const std::string& name, std::string_view why) {
+    refuse_disk(name, fmt::format("{} (add ,ro if the guest only reads, or ,snapshot to keep its writes elsewhere)", why));
 }
 
 UniqueFd open_descriptor(const DiskSpec& spec) {
@@ -38,20 +43,20 @@ UniqueFd open_descriptor(const DiskSpec& spec) {
     if (errno == EINVAL && spec.direct) {
         refuse_disk(spec.source, "this file system can't go past the page cache (drop cache=none)");
     }
-    if ((errno == EACCES || errno == EROFS || errno == EPERM) && writes) {
-        refuse_disk(spec.source, fmt::format("{} (add ,ro if the guest only reads, or ,snapshot to keep its writes "
-                                             "elsewhere)",
-                                             reason(errno)));
-    }
+    if ((errno == EACCES || errno == EROFS || errno == EPERM) && writes) refuse_writes(spec.source, reason(errno));
     refuse_disk(spec.source, reason(errno));
 }
 
 void measure_device(DiskFile& file) {
     std::uint64_t bytes = 0;
     int block_size = 0;
-    if (::ioctl(file.fd.get(), BLKGETSIZE64, &bytes) != 0 || ::ioctl(file.fd.get(), BLKSSZGET, &block_size) != 0) {
+    int is_read_only = 0;
+    if (::ioctl(file.fd.get(), BLKGETSIZE64, &bytes) != 0 || ::ioctl(file.fd.get(), BLKSSZGET, &block_size) != 0 ||
+        ::ioctl(file.fd.get(), BLKROGET, &is_read_only) != 0) {
         refuse_disk(file.name, reason(errno));
     }
+    // Linux lets one open it for writing, and fails each write.
+    if (is_read_only != 0 && !file.read_only) refuse_writes(file.name, "the device is read-only");
     file.size = bytes;
     file.block_size = static_cast<std::uint32_t>(block_size);
     file.memory_alignment = file.block_size;

@@ -54,14 +54,15 @@ void write_zeros(Job& job) noexcept {
     }
 }
 
-/// Returns whether the file system could.
+/// Returns whether the file system or the block device could. EINVAL: the range, which is inside of the disk, is no multiple
+/// of the device's blocks.
 bool allocate(Job& job, int mode) noexcept {
     int result = 0;
     do {
         result = ::fallocate(job.fd, mode, static_cast<off_t>(job.offset), static_cast<off_t>(job.left));
     } while (result != 0 && errno == EINTR);
     if (result == 0) return true;
-    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV) return false;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == EINVAL) return false;
     job.error = last_error();
     return true;
 }
