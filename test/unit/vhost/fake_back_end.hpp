@@ -1,4 +1,5 @@
-/// A back end on a thread of its own that can misbehave. It turns the texts that the driver sends around.
+/// A back end on a thread of its own that can misbehave. It turns the texts that the driver sends around, or a network's
+/// frames back.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -51,6 +52,8 @@ struct Conduct {
     std::vector<std::byte> config = std::vector<std::byte>(60, std::byte{0});
     std::map<Request, Mischief> mischief{};
     bool holds = false;  ///< takes requests and gives none back until release()
+    /// As a network card: the frames of ring 1 go to ring 0, those that the driver has no buffer for are lost.
+    bool is_card = false;
 };
 
 class FakeBackEnd : private FakeMemory {
@@ -162,7 +165,7 @@ private:
             if (waits[1].revents != 0) return true;
             if (waits[0].revents != 0 && !hear()) return false;
             for (unsigned ring = 0; ring < rings_.size(); ++ring) {
-                if ((waits[2 + ring].revents & POLLIN) != 0) kicked(rings_[ring]);
+                if ((waits[2 + ring].revents & POLLIN) != 0) kicked(ring);
             }
             changed_();
         }
@@ -311,14 +314,20 @@ private:
         (void)::sendmsg(connection_.get(), &header, MSG_NOSIGNAL);
     }
 
-    void kicked(Ring& ring) {
+    void kicked(unsigned index) {
         const std::lock_guard lock(mutex_);
+        Ring& ring = rings_[index];
         std::uint64_t times = 0;
         (void)::read(ring.kick.get(), &times, sizeof times);
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        while (ring.next != load<std::uint16_t>(ring.available + 2)) {
-            const auto head = load<std::uint16_t>(ring.available + 4 + 2 * (ring.next++ % ring.size));
-            const Held request{.head = head, .written = turn_around(ring, head)};
+        // A card's receive buffers wait for frames.
+        if (conduct_.is_card && index == 0) return;
+        while (const auto head = take(ring)) {
+            if (conduct_.holds && conduct_.is_card) {
+                ring.held.push_back({.head = *head});
+                continue;
+            }
+            const auto written = conduct_.is_card ? send_back(ring, *head) : turn_around(ring.descriptors, *head);
+            const Held request{.head = *head, .written = written};
             if (conduct_.holds) {
                 ring.held.push_back(request);
             } else {
@@ -327,26 +336,30 @@ private:
         }
     }
 
-    std::uint32_t turn_around(const Ring& ring, std::uint16_t head) const {
-        std::string text;
-        std::uint32_t written = 0;
-        for (std::uint16_t index = head;;) {
-            const std::uint64_t descriptor = ring.descriptors + 16 * index;
-            auto* const bytes = reinterpret_cast<char*>(at(load<std::uint64_t>(descriptor), &Region::guest));
-            const auto length = load<std::uint32_t>(descriptor + 8);
-            const auto flags = load<std::uint16_t>(descriptor + 12);
-            if ((flags & 2) == 0) {
-                text.append(bytes, length);
-            } else {
-                const std::string turned(text.rbegin(), text.rend());
-                written = static_cast<std::uint32_t>(turned.copy(bytes, length));
-            }
-            if ((flags & 1) == 0) return written;
-            index = load<std::uint16_t>(descriptor + 14);
-        }
+    std::optional<std::uint16_t> take(Ring& ring) const {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        if (!ring.enabled || ring.next == load<std::uint16_t>(ring.available + 2)) return std::nullopt;
+        return load<std::uint16_t>(ring.available + 4 + 2 * (ring.next++ % ring.size));
     }
 
-    void give_back(Ring& ring, const Held& request) const {
+    /// Nothing is written to what the driver sends.
+    std::uint32_t send_back(const Ring& ring, std::uint16_t head) {
+        std::string frame;
+        each_buffer(ring.descriptors, head,
+                    [&](const char* bytes, std::uint32_t length, bool) { frame.append(bytes, length); });
+        constexpr std::size_t buffers_place = 10;  // of the number of buffers in the header
+        frame.at(buffers_place) = 1;
+        const auto to = take(rings_[0]);
+        if (!to) return 0;
+        std::size_t written = 0;
+        each_buffer(rings_[0].descriptors, *to, [&](char* bytes, std::uint32_t length, bool) {
+            written += frame.copy(bytes, length, std::min(written, frame.size()));
+        });
+        give_back(rings_[0], {.head = *to, .written = static_cast<std::uint32_t>(written)});
+        return 0;
+    }
+
+    void give_back(const Ring& ring, const Held& request) const {
         const auto index = load<std::uint16_t>(ring.used + 2);
         store(ring.used + 4 + 8 * (index % ring.size), std::uint32_t{request.head});
         store(ring.used + 8 + 8 * (index % ring.size), request.written);

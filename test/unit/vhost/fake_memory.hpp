@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "os/unique_fd.hpp"
@@ -71,6 +72,34 @@ protected:
     template <typename T>
     void store(std::uint64_t user, T value) const {
         std::memcpy(at(user, &Region::user), &value, sizeof value);
+    }
+
+    /// Calls `use(bytes, length, whether the device writes them)` for each buffer of a chain.
+    template <typename Use>
+    void each_buffer(std::uint64_t descriptors, std::uint16_t head, Use use) const {
+        for (std::uint16_t index = head;;) {
+            const std::uint64_t descriptor = descriptors + 16 * index;
+            auto* const bytes = reinterpret_cast<char*>(at(load<std::uint64_t>(descriptor), &Region::guest));
+            const auto flags = load<std::uint16_t>(descriptor + 12);
+            use(bytes, load<std::uint32_t>(descriptor + 8), (flags & 2) != 0);
+            if ((flags & 1) == 0) return;
+            index = load<std::uint16_t>(descriptor + 14);
+        }
+    }
+
+    /// Returns how many bytes it has written.
+    std::uint32_t turn_around(std::uint64_t descriptors, std::uint16_t head) const {
+        std::string text;
+        std::uint32_t written = 0;
+        each_buffer(descriptors, head, [&](char* bytes, std::uint32_t length, bool is_written) {
+            if (!is_written) {
+                text.append(bytes, length);
+            } else {
+                const std::string turned(text.rbegin(), text.rend());
+                written = static_cast<std::uint32_t>(turned.copy(bytes, length));
+            }
+        });
+        return written;
     }
 
 private:
