@@ -1,8 +1,8 @@
 """The Linux that tests boot as a guest: Debian's kernel for clouds, downloaded once, an initial RAM disk with busybox, and a disk
 with a root file system.
 
-guest.py FOLDER [PROGRAM]... puts them there as vmlinuz, initrd (with these programs, which are static, in /bin) and root.img, and
-prints what it did."""
+guest.py FOLDER [PROGRAM]... puts them there as vmlinuz, initrd (with these programs, which are static, in /bin) and root.img, the
+newest kernel and its RAM disk as newer/vmlinuz and newer/initrd, and prints what it did."""
 import gzip
 import os
 import shutil
@@ -20,6 +20,7 @@ import machine  # noqa: E402
 from image import Image  # noqa: E402
 
 META_PACKAGE = "linux-image-cloud-amd64"
+NEWER_PACKAGE = "linux-image-6.12-cloud-amd64"
 # pvpanic tells the monitor of a panic, which looks like an endless loop from outside.
 MODULES = ["pvpanic-mmio", "virtio-mmio", "virtio_pci", "virtio_balloon", "virtio-blk", "virtio-net", "vmw-vsock-virtio-transport", "virtio-rng", "virtio_console", "virtiofs"]
 
@@ -27,6 +28,7 @@ MODULES = ["pvpanic-mmio", "virtio-mmio", "virtio_pci", "virtio_balloon", "virti
 def initrd(busybox, linux, programs):
     disk = Image()
     disk.put("/init", (HERE / "init").read_bytes(), 0o755)
+    disk.put("/bin/dhcp-answer", (HERE / "dhcp-answer").read_bytes(), 0o755)
     disk.put("/bin/busybox", Path(busybox).read_bytes(), 0o755)
     disk.link("/bin/sh", "busybox")
     for program in programs:
@@ -60,14 +62,32 @@ def get(programs=()):
     return linux.image, initrd(machine.check_tools(), linux, programs)
 
 
+def get_newer(programs=()):
+    """The same of the newest kernel; of the usual one on a Debian that has none besides it."""
+    try:
+        linux = kernel.get(package=NEWER_PACKAGE)
+    except kernel.Missing as reason:
+        print(f"# no newer kernel, the usual one in its place: {reason}", flush=True)
+        return get(programs)
+    return linux.image, initrd(machine.check_tools(), linux, programs)
+
+
+def files(programs=()):
+    """All of it, by name. Raises kernel.Missing."""
+    found = {}
+    for folder, (image, disk) in (("", get(programs)), ("newer/", get_newer(programs))):
+        found[f"{folder}vmlinuz"] = image.read_bytes()
+        found[f"{folder}initrd"] = disk
+    found["root.img"] = root_disk(machine.check_tools())
+    return found
+
+
 def main():
     folder = Path(sys.argv[1])
-    image, disk = get(sys.argv[2:])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vmlinuz").write_bytes(image.read_bytes())
-    (folder / "initrd").write_bytes(disk)
-    (folder / "root.img").write_bytes(root_disk(machine.check_tools()))
-    print(f"{image.name}: {folder}/vmlinuz, {folder}/initrd, {folder}/root.img")
+    for name, data in files(sys.argv[2:]).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        print(f"{folder}/{name}: {len(data)} bytes")
 
 
 if __name__ == "__main__":

@@ -1,44 +1,16 @@
 // Debian's kernel with its root file system on a virtio disk.
 #include "linux_guest.hpp"
+#include "root_disk.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <csignal>
-#include <cstdio>
-#include <filesystem>
+#include <string>
 
 using namespace linux_test;
 
-namespace {
-
-/// What a tool for ext4 says about the image, and its exit code.
-std::pair<std::string, int> ask(const std::string& command) {
-    std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
-    BOOST_REQUIRE(pipe != nullptr);
-    std::string said;
-    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) said += static_cast<char>(c);
-    const int status = ::pclose(pipe);
-    return {said, WIFEXITED(status) ? WEXITSTATUS(status) : -1};
-}
-
-struct RootDisk {
-    RootDisk() { std::filesystem::copy_file(file_from("LINUX_DISK"), image); }
-
-    [[nodiscard]] std::vector<std::string> boot(const std::string& disk_options = "") const {
-        return booting("root=/dev/vda", {"--disk", image + ",serial=root-1" + disk_options});
-    }
-    void check_clean() const {
-        const auto [said, code] = ask("e2fsck -fn " + image);
-        BOOST_TEST(code == 0, said);
-    }
-
-    TemporaryDirectory directory;
-    std::string image = directory.file("root.img");
-};
-
-}  // namespace
-
 BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, RootDisk) {
+    const DataDisk data(*this);
     SerialVm vm("tcp:0", boot());
     Shell shell(vm);
     shell.wait_for("root: /dev/vda ext4");
@@ -47,6 +19,8 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, 
     shell.type("cat /sys/block/vda/serial /sys/block/vda/queue/write_cache\n");
     shell.wait_for("root-1");
     shell.wait_for("write back");
+    shell.forget();
+    data.fill_and_compare(shell);
     shell.type(
         "echo $((6 * 7)) is the answer >/answer; dd if=/dev/urandom of=/random bs=64k count=4; "
         "sync; md5sum /random >/sum; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum\n");
@@ -83,10 +57,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages
     shell.wait_for("queues=1");
     shell.wait_for("config=1");
     shell.wait_for("random=64");
-    shell.type(
-        "dd if=/dev/urandom of=/random bs=64k count=4; sync; md5sum /random >/sum; "
-        "echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum\n");
-    shell.wait_for("/random: OK");
+    write_and_read_back(shell);
     shell.type("mount -o remount,ro / && poweroff -f\n");
     vm.check_end(0);
     check_clean();

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace linux_test {
@@ -21,16 +22,28 @@ inline std::string file_from(const char* variable) {
     return path;
 }
 
-inline std::vector<std::string> booting(const std::string& append, std::vector<std::string> options) {
-    options.insert(options.end(), {"--memory", "256M", "--initrd", file_from("LINUX_INITRD"), "--append",
-                                   "console=ttyS0 quiet " + append, file_from("LINUX_KERNEL")});
+struct Kernel {
+    std::string image;
+    std::string initrd;  ///< with its modules
+};
+
+/// Debian's kernel for clouds.
+inline Kernel usual_kernel() { return {file_from("LINUX_KERNEL"), file_from("LINUX_INITRD")}; }
+/// The newest one that Debian has for the same release.
+inline Kernel newer_kernel() { return {file_from("LINUX_NEWER_KERNEL"), file_from("LINUX_NEWER_INITRD")}; }
+
+inline std::vector<std::string> booting(const std::string& append, std::vector<std::string> options,
+                                        const Kernel& kernel = usual_kernel()) {
+    options.insert(options.end(), {"--memory", "256M", "--initrd", kernel.initrd, "--append",
+                                   "console=ttyS0 quiet " + append, kernel.image});
     return options;
 }
 
 /// A client that reads on until it has seen something.
 class Shell {
 public:
-    explicit Shell(SerialVm& vm) : peer_(vm.connect()) {}
+    explicit Shell(SerialVm& vm) : Shell(vm.connect()) {}
+    explicit Shell(Peer peer) : peer_(std::move(peer)) {}
 
     void type(std::string_view line) { peer_.write(line); }
 

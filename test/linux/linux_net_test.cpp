@@ -1,5 +1,6 @@
 // Debian's kernel with a virtio network card and virtio sockets.
 #include "linux_guest.hpp"
+#include "neighbour.hpp"
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -10,25 +11,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 using namespace linux_test;
 
 namespace {
-
-sockaddr_un unix_name(const std::string& path) {
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    std::strncpy(name.sun_path, path.c_str(), sizeof name.sun_path - 1);
-    return name;
-}
 
 /// Sends `count` bytes, and checks that the same come back, and nothing else.
 void check_echo(Peer peer, std::size_t count) {
@@ -44,82 +39,6 @@ void check_echo(Peer peer, std::size_t count) {
     peer.half_close();
     BOOST_TEST(peer.read_to_end().empty());
 }
-
-/// Connects to a Unix socket that is there already.
-int connected(const std::string& path) {
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const auto name = unix_name(path);
-    BOOST_REQUIRE(::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
-    return fd;
-}
-
-/// The machine at the other end of the cable: 10.0.0.1 answers ARP and pings.
-class Neighbour {
-public:
-    explicit Neighbour(const std::string& path) : fd_(connected(path)), thread_([this] { serve(); }) {}
-    Neighbour(const Neighbour&) = delete;
-    Neighbour& operator=(const Neighbour&) = delete;
-    ~Neighbour() {
-        (void)::shutdown(fd_, SHUT_RDWR);
-        thread_.join();
-        ::close(fd_);
-    }
-
-    std::atomic<unsigned> pings = 0;
-
-private:
-    static constexpr std::array<unsigned char, 6> own_mac{2, 0, 0, 0, 0, 1};
-    static constexpr std::array<unsigned char, 4> own_address{10, 0, 0, 1};
-
-    bool read(unsigned char* to, std::size_t size) const {
-        while (size > 0) {
-            const auto got = ::recv(fd_, to, size, 0);
-            if (got <= 0) return false;
-            to += got;
-            size -= static_cast<std::size_t>(got);
-        }
-        return true;
-    }
-    void serve() {
-        std::array<unsigned char, 4> head{};
-        std::vector<unsigned char> frame;
-        while (read(head.data(), head.size())) {
-            frame.resize(std::size_t{head[0]} << 24 | std::size_t{head[1]} << 16 | std::size_t{head[2]} << 8 | head[3]);
-            if (!read(frame.data(), frame.size()) || frame.size() < 42) continue;
-            if (!answer(frame)) continue;
-            (void)::send(fd_, head.data(), head.size(), MSG_NOSIGNAL);
-            (void)::send(fd_, frame.data(), frame.size(), MSG_NOSIGNAL);
-        }
-    }
-    /// Makes the answer of a question; false if it is none.
-    bool answer(std::vector<unsigned char>& frame) {
-        const auto at = [&frame](std::size_t place) { return frame.begin() + static_cast<std::ptrdiff_t>(place); };
-        if (frame[12] == 8 && frame[13] == 6 && frame[21] == 1 &&
-            std::equal(own_address.begin(), own_address.end(), at(38))) {
-            frame[21] = 2;
-            std::copy_n(at(22), 10, at(32));
-            std::ranges::copy(own_mac, at(22));
-            std::ranges::copy(own_address, at(28));
-        } else if (frame[12] == 8 && frame[13] == 0 && frame[23] == 1 && frame[34] == 8) {
-            ++pings;
-            frame[34] = 0;
-            // The checksum is of one's complement: 0x0800 less in the sum is 0x0800 more here.
-            std::uint32_t sum = (std::uint32_t{frame[36]} << 8 | frame[37]) + 0x0800;
-            sum = (sum & 0xffff) + (sum >> 16);
-            frame[36] = static_cast<unsigned char>(sum >> 8);
-            frame[37] = static_cast<unsigned char>(sum);
-            std::swap_ranges(at(26), at(30), at(30));
-        } else {
-            return false;
-        }
-        std::copy_n(at(6), 6, at(0));
-        std::ranges::copy(own_mac, at(6));
-        return true;
-    }
-
-    int fd_;
-    std::thread thread_;
-};
 
 /// An interface of the host that leads elsewhere, as passt wants one.
 class Elsewhere {
@@ -140,10 +59,41 @@ private:
     int fd_;
 };
 
+/// A listening socket on the host's loopback.
+class Listener {
+public:
+    explicit Listener(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in here{};
+        here.sin_family = AF_INET;
+        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        here.sin_port = htons(port);
+        BOOST_REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&here), sizeof here) == 0);
+        BOOST_REQUIRE(::listen(fd_, 1) == 0);
+    }
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+    ~Listener() { ::close(fd_); }
+
+    [[nodiscard]] int fd() const { return fd_; }
+
+private:
+    int fd_;
+};
+
 /// Sends back what comes in the next connection, until its end.
 void echo_once(int listener) {
     Peer guest(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     for (std::string some = guest.read_some(); !some.empty(); some = guest.read_some()) guest.write(some);
+}
+
+void answer_http_once(int listener, const std::string& body) {
+    Peer guest(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+    std::string request;
+    while (request.find("\r\n\r\n") == std::string::npos) request += guest.read(1);
+    BOOST_TEST(request.starts_with("GET /greeting HTTP/1."));
+    guest.write("HTTP/1.0 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    guest.half_close();
+    BOOST_TEST(guest.read_to_end().empty());
 }
 
 boost::test_tools::assertion_result has_passt(boost::unit_test::test_unit_id) {
@@ -246,30 +196,29 @@ BOOST_AUTO_TEST_CASE(linux_has_virtio_sockets_in_both_directions) {
     vm.check_end(0);
 }
 
-BOOST_AUTO_TEST_CASE(a_port_of_the_host_leads_to_linux_and_linux_reaches_the_host,
+BOOST_AUTO_TEST_CASE(linux_gets_its_address_by_dhcp_and_reaches_the_host_and_a_port_of_the_host_leads_to_it,
                      *boost::unit_test::precondition(has_passt)) {
     const Elsewhere elsewhere;
     SerialVm vm("tcp:0", booting("", {"--net", "user,hostfwd=tcp::2222-:22"}));
     Shell shell(vm);
     shell.wait_for("guest# ");
-    shell.type(
-        "ip addr add 10.99.0.1/24 dev eth0; ip link set eth0 up; ip route add default via 10.99.0.254; "
-        "peer echo tcp 22\n");
+    shell.type("ip link set eth0 up; udhcpc -n -q -i eth0 -s /bin/dhcp-answer; ip addr show eth0; ip route\n");
+    // The host's own.
+    shell.wait_for("DHCP: 10.99.0.1/24, router 10.99.0.254");
+    shell.wait_for("inet 10.99.0.1/24");
+    shell.wait_for("default via 10.99.0.254 dev eth0");
+    shell.type("peer echo tcp 22\n");
     shell.wait_for("tcp 22 is open");
     check_echo(Peer::connect("tcp:127.0.0.1:2222"), 1 << 20);
     shell.wait_for("echoed 1048576 bytes");
     // The router's address is the host's loopback.
-    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in here{};
-    here.sin_family = AF_INET;
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    here.sin_port = htons(5001);
-    BOOST_REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&here), sizeof here) == 0);
-    BOOST_REQUIRE(::listen(listener, 1) == 0);
+    const Listener listener(5001);
     shell.type("peer send tcp 10.99.0.254 5001 1048576\n");
-    echo_once(listener);
-    ::close(listener);
+    echo_once(listener.fd());
     shell.wait_for("1048576 bytes came back, 0 wrong");
+    shell.type("wget -q -O - http://10.99.0.254:5001/greeting\n");
+    answer_http_once(listener.fd(), "the host's web server\n");
+    shell.wait_for("the host's web server");
     shell.type("poweroff -f\n");
     vm.check_end(0);
 }
