@@ -66,6 +66,10 @@ public:
     /// From the next run() on; all members unset: no debugging. Returns false where the accelerator can't.
     virtual bool set_debug([[maybe_unused]] const GuestDebug& debug) { return false; }
 
+    /// A non-maskable interrupt, at the next run(); a vCPU that sleeps in run() wakes. Returns false where the accelerator
+    /// can't.
+    virtual bool raise_nmi() { return false; }
+
     /// All that the guest can notice of this vCPU. No access may be pending: run() has returned Interrupted since the last
     /// one, or complete_exit() was called, which drops what else the same instruction writes. Throws std::logic_error if one
     /// is, Error(host).

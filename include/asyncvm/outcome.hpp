@@ -37,6 +37,7 @@ inline constexpr int triple_fault = 80;
 inline constexpr int reset = 82;         ///< the guest asked for a reset
 inline constexpr int crashed = 84;       ///< the guest reported its own crash
 inline constexpr int halted = 86;        ///< all vCPUs have halted for good, with --on-halt fail
+inline constexpr int refused = 88;       ///< asyncvm ctl: the machine has refused the command
 inline constexpr int signal_base = 128;  ///< plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 }  // namespace exit_code
 

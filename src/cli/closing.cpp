@@ -51,7 +51,7 @@ void print_undelivered(const Streams& all_streams) {
     }
 }
 
-void print_statistics(const Machine& machine, const Streams& all_streams) {
+std::string statistics_text(const Machine& machine, const Streams& all_streams) {
     std::vector<StreamStatistics> streams;
     bool standard_seen = false;
     for (const auto& [label, spec, standard, chardev] : all_streams.all()) {
@@ -59,7 +59,11 @@ void print_statistics(const Machine& machine, const Streams& all_streams) {
         if (standard && std::exchange(standard_seen, true)) continue;
         streams.push_back({label, chardev->description(), chardev->traffic()});
     }
-    print_plain("asyncvm: " + format_statistics(machine.statistics(), streams));
+    return format_statistics(machine.statistics(), streams);
+}
+
+void print_statistics(const Machine& machine, const Streams& all_streams) {
+    print_plain("asyncvm: " + statistics_text(machine, all_streams));
 }
 
 }  // namespace asyncvm::cli

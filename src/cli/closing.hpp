@@ -8,6 +8,8 @@
 #include <asyncvm/machine.hpp>
 #include <asyncvm/outcome.hpp>
 
+#include <string>
+
 namespace asyncvm::cli {
 
 /// How the guest ended, where that is worth a line or was asked for, and what it did not find.
@@ -17,6 +19,7 @@ void print_outcome(const Outcome& outcome, Machine& machine, const Options& opti
 void print_undelivered(const Streams& all_streams);
 
 /// The tables of --stats.
+[[nodiscard]] std::string statistics_text(const Machine& machine, const Streams& all_streams);
 void print_statistics(const Machine& machine, const Streams& all_streams);
 
 }  // namespace asyncvm::cli

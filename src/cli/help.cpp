@@ -5,6 +5,8 @@ namespace asyncvm::cli {
 std::string help_text() {
     return R"(usage: asyncvm [options] GUEST
        asyncvm inspect [options] GUEST   tell what the file is and where it would go
+       asyncvm ctl PATH COMMAND     tell a machine something through its --control socket
+       asyncvm top PATH             what its devices do, again and again
        asyncvm --device help        list the devices
        asyncvm --device NAME,help   explain one
 
@@ -120,6 +122,9 @@ and the options are:
   append                  add to the file (file:, log=), keep what is in it
 
 Other options:
+  --control unix:PATH|fd:N
+                          a socket for programs that watch and steer the machine, as
+                          QEMU's QMP; fd: a socket that this process has inherited
   --probe                 try what this host's KVM can do, print it and end: with code 72
                           where there is no usable KVM; needs no GUEST
   --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY
@@ -145,6 +150,7 @@ Exit codes:
   70       KVM can't run the guest      72  /dev/kvm, memory, a socket, ... is missing
   80       triple fault                 82  the guest asked for a reset
   84       the guest reported its crash 86  it halted for good, with --on-halt fail
+  88       asyncvm ctl: the machine has refused the command
   128+N    ended by signal N: 130 for Ctrl-C (and Ctrl-A x), 143 for SIGTERM
 )";
 }

@@ -1,4 +1,5 @@
 #include "cli/console.hpp"
+#include "cli/ctl.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
 #include "cli/session.hpp"
@@ -12,9 +13,11 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <new>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -68,6 +71,10 @@ int main(int argc, char** argv) {
     static_cast<void>(mallopt(M_ARENA_MAX, 1));
     fill_standard_streams();
     try {
+        const std::string_view first = argc > 1 ? argv[1] : "";
+        const std::span<const char* const> rest(argv + std::min(argc, 2), argv + argc);
+        if (first == "ctl") return run_ctl(rest);
+        if (first == "top") return run_top(rest);
         reserve_memory();
         const auto options = parse_options(argc, argv);
         if (options.probe != ProbeReport::none) return run_probe(options.probe);

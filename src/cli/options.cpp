@@ -339,6 +339,7 @@ Options parse_options(int argc, const char* const* argv) {
     read_networks(raw, options);
     read_memory_share(raw, options);
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
+    if (!raw.control.empty()) options.control = control::parse_place(raw.control.back());
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     options.inspect = raw.inspect;
     if (!raw.posted_writes.empty()) options.posted_writes = parse_posted_writes(raw.posted_writes.back());

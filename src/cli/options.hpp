@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/option_values.hpp"
+#include "control/place.hpp"
 #include "devices/device_request.hpp"
 
 #include <asyncvm/accelerator.hpp>
@@ -73,6 +74,7 @@ struct Options {
     std::string cpu_features;  ///< KvmOptions::cpu_features
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool posted_writes = true;
+    std::optional<control::Place> control{};  ///< not given: there is no control socket
     bool verbose = false;
     bool statistics = false;
 };

@@ -66,6 +66,7 @@ constexpr Value values[] = {
     {"--firmware", &RawOptions::firmware},
     {"--reboot", &RawOptions::reboot},
     {"--on-halt", &RawOptions::on_halt},
+    {"--control", &RawOptions::control},
     {"GUEST", &RawOptions::guest},
 };
 
@@ -75,7 +76,7 @@ constexpr std::string_view names[] = {
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
-    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs"};
+    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

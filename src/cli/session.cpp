@@ -4,10 +4,12 @@
 #include "cli/console.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/group.hpp"
+#include "cli/reports.hpp"
 #include "cli/setup.hpp"
 #include "cli/signals.hpp"
 #include "cli/streams.hpp"
 #include "cli/wiring.hpp"
+#include "control/steering.hpp"
 
 #include <asyncvm/boot.hpp>
 #include <asyncvm/event.hpp>
@@ -40,15 +42,6 @@ struct Interruption {
     std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
 };
 
-/// What each vCPU has said about itself.
-struct Reports {
-    explicit Reports(unsigned cpus) : texts(cpus), missing(cpus) {}
-
-    std::vector<std::string> texts;
-    unsigned missing;
-    Event changed;
-};
-
 // The coroutine keeps the chardev alive.
 awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
 awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
@@ -63,7 +56,7 @@ MachineConfig machine_config(const Options& options, const Setup& setup) {
     config.memory_size = options.memory_size;
     config.huge_pages = setup.huge_pages;
     config.wait_when_halted = setup.on_halt == HaltPolicy::wait;
-    config.resettable = options.restart;
+    config.resettable = options.restart || options.control;
     config.memory_share = options.memory_share;
     config.cpus = options.cpus;
     config.log = make_log();
@@ -80,9 +73,12 @@ public:
         : options_(options),
           setup_(setup),
           boot_(std::move(boot)),
+          steering_(options.control ? std::make_unique<control::Steering>(loop_, *options.control, make_log()) : nullptr),
           machine_(
               config(), [this] { return make(); }, loop_),
-          streams_(loop_, make_log(), [this] { interrupt({.by = "Ctrl-A x", .code = exit_code::signal_base + SIGINT}); }) {}
+          streams_(
+              loop_, make_log(), [this] { interrupt({.by = "Ctrl-A x", .code = exit_code::signal_base + SIGINT}); },
+              steering_ ? steering_->observer() : nullptr) {}
 
     int run();
 
@@ -95,9 +91,9 @@ private:
     void restart(std::string why);
     void fail_restart(const std::exception_ptr& failure);
     void interrupt(Interruption by);
+    void quit();
     void cancel_waits();
-    static awaitable<void> collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports);
-    [[nodiscard]] awaitable<bool> print_reports();
+    void steer();
     [[nodiscard]] awaitable<bool> print_reports_of_a_run();
     [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
@@ -108,6 +104,7 @@ private:
     const Setup setup_;
     std::unique_ptr<Boot> boot_;
     asio::io_context loop_{1};
+    std::unique_ptr<control::Steering> steering_;       ///< null: there is no control socket
     std::string accelerator_note_;                      ///< written while the machine is made; printed when it exists
     std::vector<GuestMemory::Region> memory_at_start_;  ///< with interrupt controllers; read while the machine is made
     Machine machine_;
@@ -122,8 +119,9 @@ private:
 
 MachineConfig Session::config() {
     auto config = machine_config(options_, setup_);
+    if (steering_) config.observers.push_back(steering_->observer());
     // The registers are the start's.
-    if (options_.restart)
+    if (config.resettable)
         config.on_reset = [this] {
             machine_.memory().clear();
             static_cast<void>(boot_->load(machine_.memory()));
@@ -207,34 +205,27 @@ void Session::interrupt(Interruption by) {
     });
 }
 
-awaitable<void> Session::collect_report(Machine& machine, unsigned cpu, std::shared_ptr<Reports> reports) {
-    auto text = co_await machine.report(cpu);
-    reports->texts[cpu] = std::move(text);
-    --reports->missing;
-    reports->changed.notify();
+/// As the control socket asks: without a word about the guest.
+void Session::quit() {
+    if (interruption_) return;
+    interruption_ = {.by = "quit (control socket)", .code = exit_code::success};
+    machine_.stop();
+    cancel_waits();
 }
 
-/// Of each vCPU that runs or has halted: returns whether there is one. One that can't be reached in time must not keep the
-/// program from its end.
-awaitable<bool> Session::print_reports() {
-    const auto reports = std::make_shared<Reports>(options_.cpus);
-    for (unsigned cpu = 0; cpu < options_.cpus; ++cpu) {
-        asio::co_spawn(loop_, collect_report(machine_, cpu, reports), [](const std::exception_ptr&) {});
-    }
-    const auto until = std::chrono::steady_clock::now() + 1s;
-    for (;;) {
-        const auto seen = reports->changed.generation();
-        const auto now = std::chrono::steady_clock::now();
-        if (reports->missing == 0 || now >= until) break;
-        co_await reports->changed.wait(seen, until - now);
-    }
-    bool any = false;
-    for (const auto& text : reports->texts) {
-        if (text.empty()) continue;
-        any = true;
-        print_plain("asyncvm: " + text);
-    }
-    co_return any;
+void Session::steer() {
+    steering_->start({.machine = machine_,
+                      .statistics = options_.statistics,
+                      .streams =
+                          [this] {
+                              std::vector<control::Subject::Stream> all;
+                              for (const auto& stream : streams_.all()) {
+                                  all.push_back({stream.label, stream.chardev->description(), stream.chardev->connected()});
+                              }
+                              return all;
+                          },
+                      .statistics_text = [this] { return statistics_text(machine_, streams_); },
+                      .quit = [this] { asio::post(loop_, [this] { quit(); }); }});
 }
 
 void Session::cancel_waits() {
@@ -246,7 +237,7 @@ void Session::cancel_waits() {
 /// None while the output of a guest that has ended is delivered: whoever gives up then has seen how it ended.
 awaitable<bool> Session::print_reports_of_a_run() {
     bool any = false;
-    if (!run_has_ended_) any = co_await print_reports();
+    if (!run_has_ended_) any = co_await print_reports(machine_, loop_);
     co_return any;
 }
 
@@ -260,6 +251,7 @@ awaitable<Outcome> Session::run_guest() {
     outcome.kind = Outcome::Kind::stopped;
     if (!interruption_) outcome = co_await machine_.run();
     run_has_ended_ = true;
+    if (steering_) co_await steering_->run_ended(outcome);
     co_return outcome;
 }
 
@@ -282,7 +274,7 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
     co_await terminal_.wait();
     print_outcome(outcome, machine_, options_, setup_);
     const bool in_detail = options_.verbose || setup_.on_halt == HaltPolicy::fail;
-    if (in_detail && outcome.kind == Outcome::Kind::halted) static_cast<void>(co_await print_reports());
+    if (in_detail && outcome.kind == Outcome::Kind::halted) static_cast<void>(co_await print_reports(machine_, loop_));
     co_await others_.wait();
 }
 
@@ -331,6 +323,7 @@ int Session::run() {
     // From here on there is something to tidy up.
     Signals signals(loop_, [this](int number) { on_signal(number); });
     attach();
+    if (steering_) steer();
     std::optional<int> code;
     std::exception_ptr failure;
     asio::co_spawn(loop_, run_to_end(), [&](std::exception_ptr error, int result) {

@@ -7,8 +7,8 @@
 
 namespace asyncvm::cli {
 
-Streams::Streams(asio::io_context& loop, Log log, std::function<void()> on_quit)
-    : loop_(loop), log_(std::move(log)), on_quit_(std::move(on_quit)) {}
+Streams::Streams(asio::io_context& loop, Log log, std::function<void()> on_quit, std::shared_ptr<Observer> observer)
+    : loop_(loop), log_(std::move(log)), on_quit_(std::move(on_quit)), observer_(std::move(observer)) {}
 
 Streams::~Streams() { close(); }
 
@@ -22,7 +22,9 @@ std::shared_ptr<Chardev> Streams::open(const StreamRequest& request) {
     const bool standard = spec.kind == ChardevSpec::Kind::stdio;
     const bool input = request.reads && !(standard && input_taken_);
     auto chardev = open_chardev(
-        spec, ChardevEnvironment{.loop = loop_, .log = log_, .label = request.label, .on_quit = on_quit_, .input = input});
+        spec,
+        ChardevEnvironment{
+            .loop = loop_, .log = log_, .label = request.label, .on_quit = on_quit_, .input = input, .observer = observer_});
     all_.push_back({request.label, std::string(request.spec), standard, chardev});
     input_taken_ = input_taken_ || (standard && input);
     return chardev;

@@ -6,6 +6,7 @@
 #include <asyncvm/asio.hpp>
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/log.hpp>
+#include <asyncvm/observer.hpp>
 
 #include <functional>
 #include <memory>
@@ -17,8 +18,8 @@ namespace asyncvm::cli {
 /// All functions on the device loop, or before it runs.
 class Streams {
 public:
-    /// `on_quit`: the person at the terminal wants to end the program.
-    Streams(asio::io_context& loop, Log log, std::function<void()> on_quit);
+    /// `on_quit`: the person at the terminal wants to end the program. `observer` hears of clients; null: nobody does.
+    Streams(asio::io_context& loop, Log log, std::function<void()> on_quit, std::shared_ptr<Observer> observer = {});
     /// close()
     ~Streams();
     Streams(const Streams&) = delete;
@@ -45,6 +46,7 @@ private:
     asio::io_context& loop_;
     Log log_;
     std::function<void()> on_quit_;
+    std::shared_ptr<Observer> observer_;
     bool input_taken_ = false;
     std::vector<Stream> all_;
 };

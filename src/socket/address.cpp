@@ -153,7 +153,7 @@ UniqueFd listen_tcp(const HostPort& where, SocketAddress& address) {
 
 namespace {
 
-UniqueFd bind_unix(const std::string& path, int type, std::optional<PutBack>& file) {
+UniqueFd bind_unix(const std::string& path, int type, std::optional<PutBack>& file, mode_t mode) {
     const auto address = unix_address(path);
     const auto where = "unix:" + path;
     struct stat status {};
@@ -174,7 +174,8 @@ UniqueFd bind_unix(const std::string& path, int type, std::optional<PutBack>& fi
     UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     // A signal that ends the process between bind() and `file` would leave the file behind.
     const SignalsBlocked unfinished;
-    if (!fd.valid() || ::bind(fd.get(), address.get(), address.size) != 0) {
+    // The file gets the socket's mode: it is never there with another one.
+    if (!fd.valid() || ::fchmod(fd.get(), mode) != 0 || ::bind(fd.get(), address.get(), address.size) != 0) {
         const int error = errno;
         throw Error(ErrorKind::host, fmt::format("cannot listen on {}: {}{}", where, reason(error),
                                                  error == ENOENT ? " (the directory must exist)" : ""));
@@ -187,8 +188,8 @@ UniqueFd bind_unix(const std::string& path, int type, std::optional<PutBack>& fi
 
 }  // namespace
 
-UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
-    UniqueFd fd = bind_unix(path, SOCK_STREAM, file);
+UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file, mode_t mode) {
+    UniqueFd fd = bind_unix(path, SOCK_STREAM, file, mode);
     if (::listen(fd.get(), pending_clients) != 0) {
         const int error = errno;
         file.reset();
@@ -197,6 +198,8 @@ UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file) {
     return fd;
 }
 
-UniqueFd bind_datagrams(const std::string& path, std::optional<PutBack>& file) { return bind_unix(path, SOCK_DGRAM, file); }
+UniqueFd bind_datagrams(const std::string& path, std::optional<PutBack>& file) {
+    return bind_unix(path, SOCK_DGRAM, file, 0777);
+}
 
 }  // namespace asyncvm

@@ -53,8 +53,8 @@ void use_small_segments(int fd, const SocketAddress& address) noexcept;
 [[nodiscard]] UniqueFd listen_tcp(const HostPort& where, SocketAddress& address);
 
 /// Listens at a path; a socket file that nobody listens at is replaced. `file` removes the new one on every way out, if it
-/// is still there. Throws Error(host).
-[[nodiscard]] UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file);
+/// is still there. `mode`: who may connect, less what the umask forbids. Throws Error(host).
+[[nodiscard]] UniqueFd listen_unix(const std::string& path, std::optional<PutBack>& file, mode_t mode = 0777);
 
 /// A datagram socket at a path, under the same rules. Throws Error(host).
 [[nodiscard]] UniqueFd bind_datagrams(const std::string& path, std::optional<PutBack>& file);

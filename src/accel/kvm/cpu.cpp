@@ -107,6 +107,8 @@ bool KvmCpu::set_debug(const GuestDebug& debug) {
     return fd_.control(KVM_SET_GUEST_DEBUG, &request) == 0;
 }
 
+bool KvmCpu::raise_nmi() { return fd_.control(KVM_NMI, nullptr) == 0; }
+
 CpuState KvmCpu::save_state() {
     if (access_pending()) throw std::logic_error("the state of a vCPU is saved while an access is pending");
     return state_io_.save_cpu(fd_);

@@ -37,6 +37,7 @@ public:
     Registers registers() override;
     void set_registers(const Registers& registers) override;
     bool set_debug(const GuestDebug& debug) override;
+    bool raise_nmi() override;
     CpuState save_state() override;
     void restore_state(const CpuState& state) override;
     [[nodiscard]] Activity activity() override;

@@ -1,0 +1,149 @@
+#include "cli/ctl.hpp"
+
+#include "cli/console.hpp"
+#include "control/client.hpp"
+#include "control/top.hpp"
+
+#include <asyncvm/error.hpp>
+#include <asyncvm/outcome.hpp>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace asyncvm::cli {
+
+namespace {
+
+using control::Json;
+
+constexpr std::string_view ctl_usage =
+    "usage: asyncvm ctl PATH COMMAND [NAME=VALUE]...   carry out one command and print its answer\n"
+    "       asyncvm ctl PATH events                    print events as they come, until the machine ends\n"
+    "\n"
+    "PATH is the socket of asyncvm --control unix:PATH. A VALUE is a number, true, false, JSON in brackets, or else text.\n"
+    "\n"
+    "Examples:\n"
+    "  asyncvm ctl /tmp/vm.sock query-status\n"
+    "  asyncvm ctl /tmp/vm.sock stop\n"
+    "  asyncvm ctl /tmp/vm.sock pmemsave val=0x100000 size=4096 filename=/tmp/page\n"
+    "  asyncvm ctl /tmp/vm.sock human-monitor-command command-line='info registers'\n"
+    "  asyncvm ctl /tmp/vm.sock query-commands\n";
+
+constexpr std::string_view top_usage =
+    "usage: asyncvm top PATH [SECONDS]   what a machine's vCPUs and devices do, again and again (default: each second)\n"
+    "\n"
+    "PATH is the socket of asyncvm --control unix:PATH --stats. On a terminal the table is redrawn in place.\n";
+
+bool asks_for_help(std::span<const char* const> arguments) {
+    return !arguments.empty() && (std::string_view(arguments[0]) == "--help" || std::string_view(arguments[0]) == "-h");
+}
+
+/// Hexadecimal too, which JSON has not.
+Json parse_value(std::string_view text) {
+    if (text.starts_with("0x")) {
+        std::uint64_t number = 0;
+        const auto [stop, error] = std::from_chars(text.data() + 2, text.data() + text.size(), number, 16);
+        if (error == std::errc() && stop == text.data() + text.size()) return number;
+    }
+    auto value = Json::parse(text, nullptr, false);
+    return value.is_discarded() || value.is_string() ? Json(text) : value;
+}
+
+Json parse_arguments(std::span<const char* const> words) {
+    Json arguments = Json::object();
+    for (const std::string_view word : words) {
+        const auto equals = word.find('=');
+        if (equals == std::string_view::npos || equals == 0) {
+            throw Error(ErrorKind::usage, fmt::format("asyncvm ctl: '{}' is not NAME=VALUE", word));
+        }
+        arguments[std::string(word.substr(0, equals))] = parse_value(word.substr(equals + 1));
+    }
+    return arguments;
+}
+
+/// Text as people read it, everything else as JSON.
+void print_answer(const Json& answer) {
+    if (answer.is_string()) {
+        auto text = answer.get<std::string>();
+        std::erase(text, '\r');
+        print_out(text.empty() || text.ends_with('\n') ? text : text + "\n");
+    } else if (!answer.empty()) {
+        print_out(answer.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    }
+}
+
+}  // namespace
+
+int run_ctl(std::span<const char* const> arguments) {
+    if (asks_for_help(arguments)) {
+        print_out(ctl_usage);
+        return exit_code::success;
+    }
+    if (arguments.size() < 2) {
+        throw Error(ErrorKind::usage,
+                    "asyncvm ctl: a socket and a command are missing (example: asyncvm ctl /tmp/vm.sock query-status)");
+    }
+    const std::string_view command = arguments[1];
+    const auto values = parse_arguments(arguments.subspan(2));
+    control::Client client(arguments[0]);
+    if (command == "events") {
+        while (const auto event = client.next_event()) print_out(control::to_text(*event) + "\n");
+        return exit_code::success;
+    }
+    try {
+        print_answer(client.execute(command, values));
+    } catch (const control::CommandError& error) {
+        print(fmt::format("{}: {}", command, error.what()));
+        return exit_code::refused;
+    }
+    return exit_code::success;
+}
+
+int run_top(std::span<const char* const> arguments) {
+    if (asks_for_help(arguments)) {
+        print_out(top_usage);
+        return exit_code::success;
+    }
+    if (arguments.empty() || arguments.size() > 2) {
+        throw Error(ErrorKind::usage, "asyncvm top: one socket is needed (example: asyncvm top /tmp/vm.sock)");
+    }
+    double seconds = 1;
+    if (arguments.size() == 2) {
+        const std::string_view text = arguments[1];
+        const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+        if (error != std::errc() || stop != text.data() + text.size() || !(seconds >= 0.1) || seconds > 3600) {
+            throw Error(ErrorKind::usage,
+                        fmt::format("asyncvm top: '{}' is not a number of seconds from 0.1 to 3600", text));
+        }
+    }
+    const bool redraw = ::isatty(STDOUT_FILENO) == 1;
+    control::Client client(arguments[0]);
+    Json before;
+    try {
+        for (;;) {
+            Json now;
+            try {
+                now = client.execute("query-stats");
+            } catch (const Error& error) {
+                print(error.what());
+                return exit_code::success;
+            }
+            constexpr std::string_view home_and_clear = "\x1b[H\x1b[J";
+            print_out((redraw ? std::string(home_and_clear) : std::string()) + control::top_table(before, now) +
+                      (redraw ? "" : "\n"));
+            before = std::move(now);
+            std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+        }
+    } catch (const control::CommandError& error) {
+        print(fmt::format("top: {}", error.what()));
+        return exit_code::refused;
+    }
+}
+
+}  // namespace asyncvm::cli

@@ -1,0 +1,267 @@
+#include "control/machine_commands.hpp"
+
+#include "control/conversation.hpp"
+#include "control/memory_file.hpp"
+#include "x86/page_walk.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <asio/this_coro.hpp>
+#include <utility>
+
+namespace asyncvm::control {
+
+namespace {
+
+std::string_view reason_of(Outcome::Kind kind) {
+    switch (kind) {
+        case Outcome::Kind::reset:
+            return "guest-reset";
+        case Outcome::Kind::triple_fault:
+        case Outcome::Kind::crashed:
+            return "guest-panic";
+        case Outcome::Kind::failed:
+            return "host-error";
+        case Outcome::Kind::stopped:
+            return "host-signal";
+        case Outcome::Kind::halted:
+        case Outcome::Kind::powered_off:
+        case Outcome::Kind::exited:
+            break;
+    }
+    return "guest-shutdown";
+}
+
+Json reason(bool guest, std::string_view why) { return {{"guest", guest}, {"reason", why}}; }
+
+std::uint64_t number(const Json& arguments, std::string_view name, std::uint64_t otherwise) {
+    const auto found = arguments.find(name);
+    return found == arguments.end() ? otherwise : found->get<std::uint64_t>();
+}
+
+}  // namespace
+
+std::string_view MachineCommands::status() const noexcept {
+    if (phase_ == Phase::ended) return "shutdown";
+    if (phase_ == Phase::before) return "prelaunch";
+    return pause_ ? "paused" : "running";
+}
+
+Json MachineCommands::query_status() const {
+    const auto name = status();
+    return {{"status", name}, {"singlestep", false}, {"running", name == "running"}};
+}
+
+Json MachineCommands::query_devices() {
+    Json all = Json::array();
+    for (Bus* const bus : {&subject_.machine.ports(), &subject_.machine.mmio()}) {
+        const bool port = bus == &subject_.machine.ports();
+        for (const auto& [range, device] : bus->ranges()) {
+            all.push_back(
+                {{"device", device}, {"space", port ? "port" : "memory"}, {"address", range.first}, {"size", range.size}});
+        }
+    }
+    return all;
+}
+
+Json MachineCommands::query_chardev() const {
+    Json all = Json::array();
+    for (const auto& stream : subject_.streams()) {
+        all.push_back({{"label", stream.label},
+                       {"filename", stream.description},
+                       {"frontend-open", true},
+                       {"connected", stream.connected}});
+    }
+    return all;
+}
+
+awaitable<Json> MachineCommands::query_cpus() {
+    Json all = Json::array();
+    for (unsigned cpu = 0; cpu < subject_.machine.cpus(); ++cpu) {
+        long thread = 0;
+        const std::function<void(Cpu&)> ask = [&thread](Cpu&) { thread = ::gettid(); };
+        co_await subject_.machine.call(cpu, ask);
+        all.push_back({{"cpu-index", cpu},
+                       {"qom-path", fmt::format("/machine/cpu[{}]", cpu)},
+                       {"thread-id", thread},
+                       {"target", "x86_64"}});
+    }
+    co_return all;
+}
+
+awaitable<void> MachineCommands::stop() {
+    if (pause_ || phase_ == Phase::ended) co_return;
+    pause_ = co_await subject_.machine.pause();
+    tell_("STOP", Json::object());
+}
+
+void MachineCommands::cont() {
+    if (!pause_) return;
+    tell_("RESUME", Json::object());
+    pause_.reset();
+}
+
+awaitable<void> MachineCommands::reset() {
+    resetting_ = true;
+    struct Done {
+        bool& flag;
+        ~Done() { flag = false; }
+    } const done{resetting_};
+    subject_.machine.expect_reset();
+    co_await subject_.machine.reset();
+}
+
+void MachineCommands::was_reset() {
+    tell_("RESET", reason(!resetting_, resetting_ ? "host-qmp-system-reset" : "guest-reset"));
+}
+
+void MachineCommands::quit() {
+    if (!std::exchange(told_of_end_, true)) tell_("SHUTDOWN", reason(false, "host-qmp-quit"));
+    subject_.quit();
+}
+
+void MachineCommands::run_ended(const Outcome& outcome) {
+    phase_ = Phase::ended;
+    if (std::exchange(told_of_end_, true)) return;
+    const auto why = reason_of(outcome.kind);
+    const bool guest = why.starts_with("guest");
+    if (why == "guest-panic" || why == "host-error")
+        tell_("CRASH", {{"summary", outcome.summary}, {"report", outcome.report}});
+    tell_("SHUTDOWN", reason(guest, why));
+}
+
+awaitable<void> MachineCommands::inject_nmi() {
+    for (unsigned cpu = 0; cpu < subject_.machine.cpus(); ++cpu) {
+        bool raised = false;
+        const std::function<void(Cpu&)> raise = [&raised](Cpu& vcpu) { raised = vcpu.raise_nmi(); };
+        co_await subject_.machine.call(cpu, raise);
+        if (!raised) throw CommandError("an NMI can't be raised here: the accelerator has none");
+    }
+}
+
+awaitable<void> MachineCommands::save_memory(const Json& arguments, bool linear) {
+    // A piece at a time: the loop's other work goes on, and the guest too.
+    constexpr std::size_t piece = 256 << 10;
+    const auto cpu = number(arguments, "cpu-index", 0);
+    if (cpu >= subject_.machine.cpus()) throw CommandError("Parameter 'cpu-index' expects a CPU number");
+    const auto from = number(arguments, "val", 0);
+    const auto size = number(arguments, "size", 0);
+    MemoryFile file(arguments.at("filename").get<std::string>());
+    Registers registers;
+    if (linear) {
+        const std::function<void(Cpu&)> look = [&registers](Cpu& vcpu) { registers = vcpu.registers(); };
+        co_await subject_.machine.call(static_cast<unsigned>(cpu), look);
+    }
+    const auto executor = co_await asio::this_coro::executor;
+    const GuestMemory& memory = subject_.machine.memory();
+    std::vector<std::byte> buffer(piece);
+    for (std::uint64_t done = 0; done < size;) {
+        const auto part = std::span(buffer).first(std::min<std::uint64_t>(piece, size - done));
+        const auto got = linear ? read_linear(memory, registers, from + done, part) : memory.read(from + done, part);
+        file.write(part.first(got));
+        done += got;
+        if (got < part.size()) {
+            throw CommandError(fmt::format("there is no memory at {} address {:#x}: {} of {} bytes were written to the file",
+                                           linear ? "virtual" : "physical", from + done, done, size));
+        }
+        co_await asio::post(executor, use_awaitable);
+    }
+    file.close();
+}
+
+awaitable<std::string> MachineCommands::human_info(std::string_view what, std::uint64_t cpu) {
+    if (what == "status") co_return fmt::format("VM status: {}\r\n", status());
+    if (what == "version") co_return ASYNCVM_VERSION "\r\n";
+    if (what == "registers") {
+        auto report = co_await subject_.machine.report(static_cast<unsigned>(cpu));
+        co_return report;
+    }
+    if (what == "stats") {
+        co_return subject_.statistics ? subject_.statistics_text() : "not counted: start asyncvm with --stats\r\n";
+    }
+    std::string text;
+    if (what == "chardev") {
+        for (const auto& stream : subject_.streams())
+            text += fmt::format("{}: filename={}\r\n", stream.label, stream.description);
+    } else if (what == "devices") {
+        for (const auto& one : query_devices()) {
+            const auto first = one["address"].get<std::uint64_t>();
+            text += fmt::format("{} {:#x}-{:#x} {}\r\n", one["space"].get<std::string>(), first,
+                                first + one["size"].get<std::uint64_t>() - 1, one["device"].get<std::string>());
+        }
+    } else {
+        text = fmt::format("unknown command: 'info {}'\r\n", what);
+    }
+    co_return text;
+}
+
+awaitable<std::string> MachineCommands::human(std::string_view line, std::uint64_t cpu) {
+    constexpr std::string_view info = "info ";
+    if (cpu >= subject_.machine.cpus()) throw CommandError("Parameter 'cpu-index' expects a CPU number");
+    if (line.starts_with(info)) {
+        auto text = co_await human_info(line.substr(info.size()), cpu);
+        co_return text;
+    }
+    if (line == "help") {
+        co_return "info status|version|registers|devices|chardev|stats, stop, cont, system_reset, nmi, quit, help\r\n";
+    }
+    if (line == "stop") {
+        co_await stop();
+    } else if (line == "cont" || line == "c") {
+        cont();
+    } else if (line == "system_reset") {
+        co_await reset();
+    } else if (line == "nmi") {
+        co_await inject_nmi();
+    } else if (line == "quit" || line == "q") {
+        quit();
+    } else {
+        co_return fmt::format("unknown command: '{}'\r\n", line);
+    }
+    co_return std::string();
+}
+
+awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& arguments) {
+    const auto name = command.name;
+    Json answer = Json::object();
+    if (name == "query-version") {
+        answer = version();
+    } else if (name == "query-commands") {
+        answer = Json::array();
+        for (const auto& one : commands()) answer.push_back({{"name", one.name}});
+    } else if (name == "query-qmp-schema") {
+        answer = describe();
+    } else if (name == "query-status") {
+        answer = query_status();
+    } else if (name == "query-cpus-fast") {
+        answer = co_await query_cpus();
+    } else if (name == "query-devices") {
+        answer = query_devices();
+    } else if (name == "query-chardev") {
+        answer = query_chardev();
+    } else if (name == "query-stats") {
+        if (!subject_.statistics) throw CommandError("statistics are not counted: start asyncvm with --stats");
+        answer = to_json(subject_.machine.statistics());
+    } else if (name == "stop") {
+        co_await stop();
+    } else if (name == "cont") {
+        cont();
+    } else if (name == "system_reset") {
+        co_await reset();
+    } else if (name == "quit") {
+        quit();
+    } else if (name == "inject-nmi") {
+        co_await inject_nmi();
+    } else if (name == "memsave" || name == "pmemsave") {
+        co_await save_memory(arguments, name == "memsave");
+    } else if (name == "human-monitor-command") {
+        const auto line = arguments.at("command-line").get<std::string>();
+        answer = co_await human(line, number(arguments, "cpu-index", 0));
+    }
+    co_return answer;
+}
+
+}  // namespace asyncvm::control

@@ -1,0 +1,78 @@
+/// What the commands of the control socket do with a machine.
+#pragma once
+
+#include "control/json.hpp"
+#include "control/schema.hpp"
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/machine.hpp>
+#include <asyncvm/outcome.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace asyncvm::control {
+
+/// What the commands work on. `machine` outlives them; the functions are called on the device loop.
+struct Subject {
+    struct Stream {
+        std::string label;
+        std::string description;
+        bool connected = false;
+    };
+    Machine& machine;
+    bool statistics = false;  ///< MachineConfig::statistics
+    std::function<std::vector<Stream>()> streams{};
+    std::function<std::string()> statistics_text{};  ///< as --stats prints it
+    std::function<void()> quit{};                    ///< ends the program; called later than the command is answered
+};
+
+/// One for a machine, whoever asks: what one client stops another one lets go on. Everything on the device loop's thread.
+class MachineCommands {
+public:
+    /// An event for all clients. `data` is an object.
+    using Tell = std::function<void(std::string_view name, const Json& data)>;
+
+    MachineCommands(Subject subject, Tell tell) : subject_(std::move(subject)), tell_(std::move(tell)) {}
+
+    /// `arguments` fit the command's. Returns what is answered; throws CommandError, and what the machine throws.
+    [[nodiscard]] awaitable<Json> carry_out(const Command& command, const Json& arguments);
+
+    // What the machine's observer hears.
+
+    void run_begins() noexcept { phase_ = Phase::begun; }
+    void was_reset();
+    /// Tells how the run has ended, unless `quit` has.
+    void run_ended(const Outcome& outcome);
+
+private:
+    enum class Phase : std::uint8_t { before, begun, ended };
+    [[nodiscard]] std::string_view status() const noexcept;
+    [[nodiscard]] Json query_status() const;
+    [[nodiscard]] Json query_devices();
+    [[nodiscard]] Json query_chardev() const;
+    [[nodiscard]] awaitable<Json> query_cpus();
+    [[nodiscard]] awaitable<void> stop();
+    void cont();
+    [[nodiscard]] awaitable<void> reset();
+    void quit();
+    [[nodiscard]] awaitable<void> inject_nmi();
+    [[nodiscard]] awaitable<void> save_memory(const Json& arguments, bool linear);
+    [[nodiscard]] awaitable<std::string> human(std::string_view line, std::uint64_t cpu);
+    [[nodiscard]] awaitable<std::string> human_info(std::string_view what, std::uint64_t cpu);
+
+    Subject subject_;
+    Tell tell_;
+    Phase phase_ = Phase::before;
+    std::optional<Pause> pause_;
+    bool resetting_ = false;
+    bool told_of_end_ = false;
+};
+
+/// The answer to query-stats.
+[[nodiscard]] Json to_json(const Statistics& statistics);
+
+}  // namespace asyncvm::control

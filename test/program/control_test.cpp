@@ -1,0 +1,291 @@
+// The control socket of the real program, with clients that speak for themselves and with the program's own.
+#define BOOST_TEST_MODULE control
+#include "harness.hpp"
+#include "small_guests.hpp"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace program_test;
+
+namespace {
+
+/// In 32-bit mode: mov al, 'S'; out 0xe9, al; mov dx, 0x3fd; poll: in al, dx; test al, 1; jz poll; ud2 -- dies of a byte
+const std::string crashing_guest = guest_code("\xb0S\xe6\xe9\x66\xba\xfd\x03\xec\xa8\x01\x74\xfb\x0f\x0b");
+
+/// xor ax, ax; mov ds, ax; mov word [8], nmi; mov [10], cs; mov al, 'S'; out 0xe9, al; jmp $; nmi: mov al, 'N'; out 0xe9,
+/// al; iret
+const std::string interrupted_guest =
+    guest_code("\x31\xc0\x8e\xd8\xc7\x06\x08\x00\x14\x00\x8c\x0e\x0a\x00\xb0S\xe6\xe9\xeb\xfe\xb0N\xe6\xe9\xcf");
+
+/// One connection, which waits for whole lines.
+class Peer {
+public:
+    explicit Peer(int fd) : fd_(fd) { limit(); }
+    explicit Peer(const std::string& path) : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+        if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+            throw std::runtime_error("no control socket");
+        limit();
+    }
+    ~Peer() { ::close(fd_); }
+    Peer(const Peer&) = delete;
+    Peer& operator=(const Peer&) = delete;
+
+    void say(std::string_view text) const {
+        BOOST_TEST(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
+    }
+
+    /// The next line without its end; empty at the end of the connection.
+    std::string line() {
+        for (;;) {
+            if (const auto end = received_.find("\r\n"); end != std::string::npos) {
+                auto text = received_.substr(0, end);
+                received_.erase(0, end + 2);
+                return text;
+            }
+            char buffer[4096];
+            const auto got = ::recv(fd_, buffer, sizeof buffer, 0);
+            if (got < 0) throw std::runtime_error("waited in vain for a line from the control socket");
+            if (got == 0) return {};
+            received_.append(buffer, static_cast<std::size_t>(got));
+        }
+    }
+    std::string ask(std::string_view text) {
+        say(text);
+        return line();
+    }
+    /// The name of the next event, and whatever is behind it.
+    std::string event() {
+        const auto text = line();
+        const auto at = text.find("\"event\":");
+        return at == std::string::npos ? "no event: " + text : text.substr(at + 8);
+    }
+
+private:
+    void limit() const {
+        const timeval time{.tv_sec = patience.count(), .tv_usec = 0};
+        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    }
+
+    int fd_;
+    std::string received_;
+};
+
+constexpr std::string_view negotiate = R"({"execute":"qmp_capabilities"})";
+
+struct Running : TemporaryDirectory {
+    explicit Running(const std::string& guest = spinning_guest, std::vector<std::string> options = {},
+                     const std::string& serial = "null") {
+        write_file(file("guest"), guest);
+        std::vector<std::string> all{"--control", "unix:" + socket, "--serial", serial};
+        all.insert(all.end(), options.begin(), options.end());
+        all.push_back(file("guest"));
+        child = std::make_unique<Child>(asyncvm(all));
+        child->wait_for_output("S");
+        peer = std::make_unique<Peer>(socket);
+        BOOST_TEST(peer->line().starts_with(R"({"QMP":)"));
+        BOOST_TEST(peer->ask(negotiate) == R"({"return":{}})");
+    }
+
+    std::string socket = file("control");
+    std::unique_ptr<Child> child;
+    std::unique_ptr<Peer> peer;
+};
+
+struct Counting : Running {
+    Counting() : Running(spinning_guest, {"--stats"}) {}
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_guest_is_stopped_and_goes_on_and_the_events_come_before_the_answers, Running) {
+    BOOST_TEST(peer->ask(R"({"execute":"query-status","id":1})") ==
+               R"({"return":{"status":"running","singlestep":false,"running":true},"id":1})");
+    peer->say(R"({"execute":"stop","id":2}{"execute":"stop","id":3}{"execute":"query-status"})");
+    BOOST_TEST(peer->event() == R"("STOP"})");
+    BOOST_TEST(peer->line() == R"({"return":{},"id":2})");
+    BOOST_TEST(peer->line() == R"({"return":{},"id":3})");
+    BOOST_TEST(peer->line() == R"({"return":{"status":"paused","singlestep":false,"running":false}})");
+    peer->say(R"({"execute":"cont","id":4}{"execute":"cont","id":5})");
+    BOOST_TEST(peer->event() == R"("RESUME"})");
+    BOOST_TEST(peer->line() == R"({"return":{},"id":4})");
+    BOOST_TEST(peer->line() == R"({"return":{},"id":5})");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_reset_starts_the_guest_anew, Running) {
+    peer->say(R"({"execute":"system_reset"})");
+    BOOST_TEST(peer->event() == R"("RESET","data":{"guest":false,"reason":"host-qmp-system-reset"}})");
+    BOOST_TEST(peer->line() == R"({"return":{}})");
+    child->wait_for_output("SS");
+}
+
+BOOST_FIXTURE_TEST_CASE(quit_is_answered_and_ends_well, Running) {
+    peer->say(R"({"execute":"quit","id":1})");
+    BOOST_TEST(peer->event() == R"("SHUTDOWN","data":{"guest":false,"reason":"host-qmp-quit"}})");
+    BOOST_TEST(peer->line() == R"({"return":{},"id":1})");
+    BOOST_TEST(peer->line().empty());
+    const auto& ended = child->wait();
+    BOOST_TEST(ended.code == 0);
+    BOOST_TEST(ended.err.find("stopped by quit") != std::string::npos, ended.err);
+    struct stat status {};
+    BOOST_TEST(::stat(socket.c_str(), &status) != 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_paused_guest_can_be_ended, Running) {
+    peer->say(R"({"execute":"stop"})");
+    BOOST_TEST(peer->event() == R"("STOP"})");
+    child->send_signal(SIGTERM);
+    BOOST_TEST(peer->line() == R"({"return":{}})");
+    BOOST_TEST(peer->event() == R"("SHUTDOWN","data":{"guest":false,"reason":"host-signal"}})");
+    BOOST_TEST(child->wait().code == 143);
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_that_dies_says_so_with_its_report) {
+    TemporaryDirectory files;
+    Running vm(crashing_guest, {"--mode", "32"}, "unix:" + files.file("serial"));
+    const Peer key(files.file("serial"));
+    BOOST_TEST(vm.peer->event() == R"("CLIENT-CONNECTED","data":{"label":"serial0"}})");
+    key.say("x");
+    const auto crash = vm.peer->event();
+    BOOST_TEST(crash.starts_with(R"("CRASH","data":{"summary":"triple fault)"), crash);
+    BOOST_TEST(crash.find("registers of vCPU 0") != std::string::npos, crash);
+    BOOST_TEST(vm.peer->event() == R"("SHUTDOWN","data":{"guest":true,"reason":"guest-panic"}})");
+    BOOST_TEST(vm.peer->event() == R"("CLIENT-DISCONNECTED","data":{"label":"serial0"}})");
+    BOOST_TEST(vm.peer->line().empty());
+    BOOST_TEST(vm.child->wait().code == 80);
+}
+
+BOOST_FIXTURE_TEST_CASE(memory_goes_to_a_file_by_both_addresses, Running) {
+    const auto code = file("code");
+    for (const std::string_view command : {"memsave", "pmemsave"}) {
+        std::filesystem::remove(code);
+        BOOST_TEST(peer->ask("{\"execute\":\"" + std::string(command) +
+                             R"(","arguments":{"val":65536,"size":6,"filename":")" + code + "\"}}") == R"({"return":{}})");
+        BOOST_TEST(read_file(code) == spinning_guest);
+    }
+    const auto outside =
+        peer->ask(R"({"execute":"pmemsave","arguments":{"val":134217720,"size":16,"filename":")" + code + "\"}}");
+    BOOST_TEST(outside.find("8 of 16 bytes") != std::string::npos, outside);
+    BOOST_TEST(std::filesystem::file_size(code) == 8u);
+    BOOST_TEST(peer->ask(R"({"execute":"pmemsave","arguments":{"val":0,"size":1,"filename":"/nowhere/at/all"}})")
+                   .find("no such file") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_nmi_reaches_the_guest_and_where_there_is_none_that_is_said) {
+    Running vm(interrupted_guest);
+    const auto answer = vm.peer->ask(R"({"execute":"inject-nmi"})");
+    if (why_no_kvm().empty()) {
+        BOOST_TEST(answer == R"({"return":{}})");
+        vm.child->wait_for_output("SN");
+    } else {
+        BOOST_TEST(answer.find("the accelerator has none") != std::string::npos, answer);
+    }
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_machine_consists_of_is_told, Counting) {
+    BOOST_TEST(peer->ask(R"({"execute":"query-devices"})")
+                   .find(R"({"device":"uart16550","space":"port","address":1016,"size":8})") != std::string::npos);
+    BOOST_TEST(peer->ask(R"({"execute":"query-chardev"})").find(R"({"label":"serial0","filename":"null")") !=
+               std::string::npos);
+    BOOST_TEST(peer->ask(R"({"execute":"query-cpus-fast"})").find(R"({"cpu-index":0,)") != std::string::npos);
+    BOOST_TEST(peer->ask(R"({"execute":"query-stats"})").find(R"("device":"debugcon","reads":0,"writes":1)") !=
+               std::string::npos);
+    BOOST_TEST(
+        peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"info registers"}})").find("jmp") !=
+        std::string::npos);
+    BOOST_TEST(peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"nope"}})") ==
+               R"({"return":"unknown command: 'nope'\r\n"})");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_client_that_says_nonsense_or_leaves_in_the_middle_disturbs_nobody, Running) {
+    Peer other(socket);
+    BOOST_TEST(!other.line().empty());
+    BOOST_TEST(other.ask("}{]").find("JSON parse error") != std::string::npos);
+    {
+        Peer third(socket);
+        third.say(R"({"execute":"qmp_cap)");
+    }
+    BOOST_TEST(peer->ask(R"({"execute":"query-status"})").find("running") != std::string::npos);
+    BOOST_TEST(peer->ask(R"({"execute":"query-stats"})").find("--stats") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_socket_is_its_users_alone, Running) {
+    struct stat status {};
+    BOOST_TEST_REQUIRE(::stat(socket.c_str(), &status) == 0);
+    BOOST_TEST((status.st_mode & 07777) == 0600);
+}
+
+BOOST_AUTO_TEST_CASE(clients_of_streams_are_events) {
+    TemporaryDirectory files;
+    const auto serial = files.file("serial");
+    Running vm(spinning_guest, {"--console", "unix:" + serial});
+    {
+        const Peer client(serial);
+        BOOST_TEST(vm.peer->event() == R"("CLIENT-CONNECTED","data":{"label":"console0"}})");
+    }
+    BOOST_TEST(vm.peer->event() == R"("CLIENT-DISCONNECTED","data":{"label":"console0"}})");
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_can_be_inherited) {
+    TemporaryDirectory files;
+    write_file(files.file("guest"), spinning_guest);
+    int ends[2];
+    BOOST_TEST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    Child child(asyncvm({"--control", "fd:" + std::to_string(ends[1]), "--serial", "null", files.file("guest")}));
+    ::close(ends[1]);
+    Peer peer(ends[0]);
+    BOOST_TEST(peer.line().starts_with(R"({"QMP":)"));
+    BOOST_TEST(peer.ask(negotiate) == R"({"return":{}})");
+    peer.say(R"({"execute":"quit"})");
+    BOOST_TEST(child.wait().code == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_programs_own_client_asks_and_is_refused, Counting) {
+    const auto status = run_asyncvm({"ctl", socket, "query-status"});
+    BOOST_TEST(status.code == 0);
+    BOOST_TEST(status.out == "{\n  \"status\": \"running\",\n  \"singlestep\": false,\n  \"running\": true\n}\n");
+    const auto save =
+        run_asyncvm({"ctl", "unix:" + socket, "pmemsave", "val=0x10000", "size=6", "filename=" + file("code")});
+    BOOST_TEST(save.code == 0);
+    BOOST_TEST(save.out.empty());
+    BOOST_TEST(read_file(file("code")) == spinning_guest);
+    const auto refused = run_asyncvm({"ctl", socket, "nope"});
+    BOOST_TEST(refused.code == 88);
+    BOOST_TEST(refused.err == "asyncvm: nope: The command nope has not been found\n");
+    Child top(asyncvm({"top", socket, "0.1"}));
+    top.wait_for_output("vcpu0 in-guest");
+    Child events(asyncvm({"ctl", socket, "events"}));
+    BOOST_TEST(run_asyncvm({"ctl", socket, "human-monitor-command", "command-line=info status"}).out ==
+               "VM status: running\n");
+    BOOST_TEST(run_asyncvm({"ctl", socket, "quit"}).code == 0);
+    BOOST_TEST(top.wait().code == 0);
+    static_cast<void>(events.wait());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_socket_is_named) {
+    TemporaryDirectory files;
+    const auto absent = run_asyncvm({"ctl", files.file("nobody"), "stop"});
+    BOOST_TEST(absent.code == 72);
+    BOOST_TEST(absent.err.find("no asyncvm runs with --control") != std::string::npos, absent.err);
+    write_file(files.file("guest"), halting_guest);
+    BOOST_TEST(run_asyncvm({"--control", "tcp:1", files.file("guest")}).code == 64);
+    BOOST_TEST(run_asyncvm({"--control", "fd:99", files.file("guest")}).code == 72);
+    BOOST_TEST(run_asyncvm({"--control", "unix:" + files.file("no/folder"), files.file("guest")}).code == 72);
+    BOOST_TEST(run_asyncvm({"ctl", "x"}).code == 64);
+    BOOST_TEST(run_asyncvm({"top", "x", "0"}).code == 64);
+}

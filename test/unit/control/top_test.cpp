@@ -1,0 +1,65 @@
+// The live table.
+#include <control/top.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstdint>
+#include <string>
+
+using namespace asyncvm::control;
+
+namespace {
+
+Json look(std::int64_t seconds, std::int64_t exits, std::int64_t in_guest) {
+    const auto times = [](std::int64_t total) { return Json{{"count", 1}, {"total-ns", total}}; };
+    return {{"elapsed-ns", seconds * 1'000'000'000},
+            {"cpus",
+             Json::array({Json{{"state", "in-guest"}, {"in-guest-ns", in_guest}, {"in-device-ns", 0}, {"waiting-ns", 0}}})},
+            {"places", Json::array({Json{{"space", "port"},
+                                         {"address", 0x3f8},
+                                         {"size", 8},
+                                         {"device", "uart16550"},
+                                         {"reads", 0},
+                                         {"writes", exits},
+                                         {"bytes", exits},
+                                         {"posted", 0},
+                                         {"in-device", times(exits * 1000)},
+                                         {"waiting", times(0)}},
+                                    Json{{"space", "port"},
+                                         {"address", 0x10},
+                                         {"size", 1},
+                                         {"device", "counter"},
+                                         {"reads", 5},
+                                         {"writes", 0},
+                                         {"bytes", 5},
+                                         {"posted", 0},
+                                         {"in-device", times(0)},
+                                         {"waiting", times(0)}}})}};
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(top)
+
+BOOST_AUTO_TEST_CASE(rates_are_between_two_looks) {
+    const auto table = top_table(look(10, 1000, 4'000'000'000), look(12, 21000, 5'000'000'000));
+    BOOST_TEST(table ==
+               "vCPU                                 in guest  in device    waiting\n"
+               "vcpu0 in-guest                          50.0%       0.0%       0.0%\n"
+               "device                               exits/s  posted/s     bytes/s     time  waiting\n"
+               "uart16550 0x3f8-0x3ff                  10000         0       10000     1.0%     0.0%\n");
+}
+
+BOOST_AUTO_TEST_CASE(the_first_look_is_since_the_start) {
+    const auto table = top_table({}, look(2, 1000, 1'000'000'000));
+    BOOST_TEST(table.find("uart16550 0x3f8-0x3ff                    500") != std::string::npos, table);
+    BOOST_TEST(table.find("counter 0x10") != std::string::npos, table);
+    BOOST_TEST(top_table({}, look(2, 1000, 0), 1).find("counter") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_answer_makes_no_table_and_no_crash) {
+    BOOST_TEST(!top_table({}, Json::object()).empty());
+    BOOST_TEST(!top_table(Json::array(), {{"cpus", Json::array({1})}, {"places", Json::array({"x"})}}).empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
