@@ -18,6 +18,9 @@ struct PciPlace {
     std::uint32_t bar = 0;  ///< where BAR 0 is after a reset, as a firmware would leave it: a multiple of its size
     unsigned irq = 0;       ///< INTA#: the interrupt line, which the guest reads at 0x3c
     std::shared_ptr<MovableRange> range{};  ///< of BAR 0; null: nobody moves it (a test)
+    /// The first of `lines` lines for messages (InterruptController::route()) that are this function's alone; 0: none.
+    unsigned first_line = 0;
+    unsigned lines = 0;
 };
 
 /// A function of a device, with one BAR: accesses through that are those of Device. As a Device it is also subject to

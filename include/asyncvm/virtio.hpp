@@ -161,7 +161,7 @@ public:
     /// touches guest memory any more. `queue` lives longer than the coroutine. QueueShape::coroutines says how many run.
     [[nodiscard]] virtual awaitable<void> serve(Queue& queue) = 0;
 
-    /// Whether another process serves the rings (vhost-user): then these four take the place of serve() and queue(). Asked
+    /// Whether another process serves the rings (vhost-user): then these five take the place of serve() and queue(). Asked
     /// once.
     [[nodiscard]] virtual bool hands_rings_over() const noexcept { return false; }
     /// The driver is ready, and `ring` may be served.
@@ -170,6 +170,10 @@ public:
     [[nodiscard]] virtual awaitable<void> return_ring([[maybe_unused]] unsigned queue) { co_return; }
     /// The eventfd that the driver's notifications of this queue signal; it lives as long as the device. -1: none.
     [[nodiscard]] virtual int notification([[maybe_unused]] unsigned queue) const noexcept { return -1; }
+    /// The eventfd that whoever serves the ring signals when it has given buffers back; it lives as long as the device. The
+    /// transport may connect it to the interrupt controller, and then nobody else hears it; where it does not, the device
+    /// has to hear it itself, and calls interrupt(). -1: none, the device always calls that. Asked once.
+    [[nodiscard]] virtual int call([[maybe_unused]] unsigned queue) const noexcept { return -1; }
 
     /// Work that belongs to no queue, from before the guest starts until it has ended; then it is cancelled.
     [[nodiscard]] virtual awaitable<void> run();

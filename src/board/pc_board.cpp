@@ -209,7 +209,13 @@ void add_pci_virtio_device(const DeviceHost& host, PciHost& pci, unsigned slot, 
     const auto function = virtio::make_pci(std::move(device));
     pci.add(slot, function);
     const PciSlot at = pci_slot(slot);
-    function->plug({.bar = at.bar, .irq = at.irq, .range = host.mmio.attach_movable(function->bar_size(), function)});
+    // Behind the IOAPIC's inputs; as many for each function as 4096 lines allow.
+    constexpr unsigned first_line = 24, lines = 128;
+    function->plug({.bar = at.bar,
+                    .irq = at.irq,
+                    .range = host.mmio.attach_movable(function->bar_size(), function),
+                    .first_line = first_line + (slot - 1) * lines,
+                    .lines = lines});
 }
 
 }  // namespace asyncvm

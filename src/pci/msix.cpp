@@ -19,9 +19,17 @@ std::optional<MsiMessage> Msix::raise(unsigned vector) noexcept {
     return deliver(entries_[vector]);
 }
 
+std::optional<MsiMessage> Msix::message(unsigned vector) const noexcept {
+    if (vector >= entries_.size() || is_held(entries_[vector])) return std::nullopt;
+    return MsiMessage{.address = entries_[vector].address, .data = entries_[vector].data};
+}
+
+bool Msix::is_held(const Entry& entry) const noexcept {
+    return !enabled() || (control_ & mask_all) != 0 || (entry.vector_control & vector_masked) != 0;
+}
+
 std::optional<MsiMessage> Msix::deliver(Entry& entry) noexcept {
-    const bool held = !enabled() || (control_ & mask_all) != 0 || (entry.vector_control & vector_masked) != 0;
-    if (held || !std::exchange(entry.pending, false)) return std::nullopt;
+    if (is_held(entry) || !std::exchange(entry.pending, false)) return std::nullopt;
     return MsiMessage{.address = entry.address, .data = entry.data};
 }
 

@@ -30,6 +30,9 @@ public:
     /// nothing if MSI-X is off or the vector is masked: then it is pending.
     [[nodiscard]] std::optional<MsiMessage> raise(unsigned vector) noexcept;
 
+    /// What raise() would send now; nothing if it would send nothing.
+    [[nodiscard]] std::optional<MsiMessage> message(unsigned vector) const noexcept;
+
     /// The message control register is written: the two bits above count. Returns the messages of pending vectors that are
     /// not masked any more.
     [[nodiscard]] std::vector<MsiMessage> write_control(std::uint16_t control);
@@ -67,6 +70,7 @@ private:
         }
     };
 
+    [[nodiscard]] bool is_held(const Entry& entry) const noexcept;
     [[nodiscard]] std::optional<MsiMessage> deliver(Entry& entry) noexcept;
 
     std::uint16_t control_ = 0;

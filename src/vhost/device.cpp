@@ -3,6 +3,7 @@
 #include <asyncvm/error.hpp>
 #include <asyncvm/state.hpp>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -25,6 +26,12 @@ UniqueFd make_eventfd() {
     throw Error(ErrorKind::host, fmt::format("cannot make an eventfd for a vhost-user device: {} (raise the limit that "
                                              "`ulimit -n` shows)",
                                              reason(errno)));
+}
+
+UniqueFd duplicate(const UniqueFd& event) {
+    UniqueFd copy(::fcntl(event.get(), F_DUPFD_CLOEXEC, 0));
+    if (copy.valid()) return copy;
+    throw Error(ErrorKind::host, fmt::format("cannot watch an eventfd of a vhost-user device: {}", reason(errno)));
 }
 
 void signal(const UniqueFd& event) noexcept {
@@ -111,7 +118,7 @@ awaitable<void> VhostUserDevice::run() {
     const Watching watching(*this);
     virtio::Jobs calls(context_->loop);
     for (unsigned index = 0; index < rings_.size(); ++index) {
-        rings_[index].calls.emplace(context_->loop, rings_[index].call.release());
+        rings_[index].calls.emplace(context_->loop, duplicate(rings_[index].call).release());
         calls.start(context_->machine.lock(), hear_calls(index), [](const std::exception_ptr&, bool) {});
     }
     channel_ = std::make_shared<Channel>(context_->loop, std::move(socket_), environment_.reply_limit, changed_);
@@ -236,7 +243,7 @@ awaitable<std::string> VhostUserDevice::start_ring(unsigned index) {
     ring.begun = true;
     std::vector<Message> messages{for_ring(Request::set_vring_num, index, setup.size),
                                   for_ring(Request::set_vring_base, index, *position), set_addresses(index, *addresses),
-                                  with_eventfd(Request::set_vring_call, index, ring.calls->native_handle()),
+                                  with_eventfd(Request::set_vring_call, index, ring.call.get()),
                                   with_eventfd(Request::set_vring_kick, index, ring.kick.get())};
     const bool starts_disabled = (back_end_.features & has_protocol_features) != 0;
     if (starts_disabled) messages.push_back(for_ring(Request::set_vring_enable, index, 1));

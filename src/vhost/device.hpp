@@ -40,6 +40,7 @@ public:
     void take_ring(const virtio::RingSetup& ring) override;
     [[nodiscard]] awaitable<void> return_ring(unsigned queue) override;
     [[nodiscard]] int notification(unsigned queue) const noexcept override { return rings_[queue].kick.get(); }
+    [[nodiscard]] int call(unsigned queue) const noexcept override { return rings_[queue].call.get(); }
 
     [[nodiscard]] awaitable<void> run() override;
     void reset() override;
@@ -50,8 +51,8 @@ private:
     class Watching;
     struct Ring {
         UniqueFd kick;                 ///< eventfd of the driver's notifications
-        UniqueFd call;                 ///< eventfd of the back end's, until run() watches it
-        std::optional<Watched> calls;  ///< the same, then
+        UniqueFd call;                 ///< eventfd of the back end's
+        std::optional<Watched> calls;  ///< the same, while run() hears those that the interrupt controller does not get
         std::optional<virtio::RingSetup> wanted{};
         bool served = false;  ///< the back end may have it
         bool begun = false;   ///< a back end may have served it since the driver set it up

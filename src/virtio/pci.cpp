@@ -8,13 +8,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "pci/config_space.hpp"
 #include "pci/msix.hpp"
 #include "virtio/device_core.hpp"
+#include "virtio/direct_calls.hpp"
 #include "virtio/pci_capabilities.hpp"
 #include "virtio/pci_registers.hpp"
 
@@ -54,10 +57,15 @@ public:
     void attached(const DeviceContext& context) override {
         line_ = context.irq(place_.irq);
         interrupts_ = context.interrupts;
+        log_ = context.log;
         core_->attach(context,
                       [this](DeviceState& device, const DeviceCore::Raised& raised) { show_interrupts(device, raised); });
         core_->with_state([&](DeviceState&) { state_ = power_on(); });
         follow_bar();
+        if (interrupts_ == nullptr || !core_->device().hands_rings_over()) return;
+        std::vector<int> eventfds;
+        for (unsigned queue = 0; queue < core_->queues(); ++queue) eventfds.push_back(core_->device().call(queue));
+        calls_ = DirectCalls(*interrupts_, eventfds, place_.first_line, place_.lines);
     }
 
     [[nodiscard]] awaitable<void> read(Access& access) override {
@@ -106,6 +114,7 @@ public:
             show_line(device);
         });
         follow_bar();
+        follow_vectors();
         if (offset / 4 != PciCapabilities::window_data / 4) co_return;
         const auto window = this->window();
         if (!window) co_return;
@@ -120,6 +129,7 @@ public:
         core_->with_state([&](DeviceState&) { state_ = power_on(); });
         core_->reset();
         follow_bar();
+        follow_vectors();
     }
 
     void save(StateWriter& writer) override {
@@ -146,6 +156,7 @@ public:
         }
         if (state_.msix.enabled() && interrupts_ != nullptr) interrupts_->expect_messages();
         follow_bar();
+        follow_vectors();
     }
 
 private:
@@ -168,6 +179,24 @@ private:
         if (bar == bar_) return;
         bar_ = bar;
         if (place_.range) place_.range->move(bar);
+    }
+
+    /// The same of the messages of rings that another process serves.
+    void follow_vectors() {
+        const std::lock_guard lock(calls_mutex_);
+        if (calls_.empty()) return;
+        const auto messages = core_->with_state([&](DeviceState&) {
+            std::vector<std::optional<MsiMessage>> of_queues;
+            for (unsigned queue = 0; queue < core_->queues(); ++queue) {
+                of_queues.push_back(state_.msix.message(state_.vectors.queue(queue)));
+            }
+            return of_queues;
+        });
+        try {
+            calls_.set(messages);
+        } catch (const Error& error) {
+            log_(fmt::format("device {}: its interrupts go through this program's device loop: {}", name(), error.what()));
+        }
     }
 
     [[nodiscard]] std::optional<PciCapabilities::Window> window() const {
@@ -200,6 +229,7 @@ private:
             case R::common:
                 request = core_->change(
                     [&](DeviceState& device) { return R::write(device, state_.vectors, offset, size, value); });
+                follow_vectors();
                 break;
             case R::config:
                 co_await core_->write_config(offset - part, size, value);
@@ -212,6 +242,7 @@ private:
                 core_->with_state([&](DeviceState&) {
                     if (const auto message = state_.msix.write_table(offset - part, size, value)) send(*message);
                 });
+                follow_vectors();
                 break;
             default:
                 break;
@@ -224,6 +255,7 @@ private:
                 state_.vectors.set_queue(request.queue, PciVectors::none);
             }
         });
+        follow_vectors();
     }
 
     // Under the core's mutex.
@@ -265,6 +297,9 @@ private:
     IrqLine line_;                       ///< under the core's mutex
     InterruptController* interrupts_{};  ///< null: there is none
     std::optional<std::uint64_t> bar_;   ///< where the range is
+    Log log_;
+    std::mutex calls_mutex_;  ///< before the core's
+    DirectCalls calls_;       ///< under it
 };
 
 }  // namespace

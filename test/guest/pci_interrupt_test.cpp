@@ -3,18 +3,23 @@
 #include <asyncvm/devices.hpp>
 #include <asyncvm/machine.hpp>
 
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <boost/test/unit_test.hpp>
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "guest_code.hpp"
 #include "machine_fixture.hpp"
+#include "os/unique_fd.hpp"
 #include "requires.hpp"
 
 using namespace asyncvm;
@@ -177,6 +182,60 @@ private:
     MachineClock* clock_ = nullptr;
 };
 
+/// Another process, played by a thread: it serves the ring of an entropy device whose bytes are what they were, and signals
+/// its eventfd. Nobody in the device listens to that.
+class EntropyElsewhere final : public virtio::Device {
+public:
+    EntropyElsewhere() = default;
+    EntropyElsewhere(const EntropyElsewhere&) = delete;
+    EntropyElsewhere& operator=(const EntropyElsewhere&) = delete;
+    ~EntropyElsewhere() override { stop(); }
+
+    [[nodiscard]] std::string_view name() const noexcept override { return "entropy-elsewhere"; }
+    [[nodiscard]] std::uint32_t id() const noexcept override { return 4; }
+    [[nodiscard]] std::vector<virtio::QueueShape> queues() const override { return {{.size = 8}}; }
+    void attached(const DeviceContext& context) override { memory_ = &context.memory; }
+    [[nodiscard]] awaitable<void> serve(virtio::Queue&) override { co_return; }
+    [[nodiscard]] bool hands_rings_over() const noexcept override { return true; }
+    void take_ring(const virtio::RingSetup& ring) override {
+        thread_ = std::jthread([this, ring](const std::stop_token& stopped) {
+            for (std::uint16_t next = 0; !stopped.stop_requested();) {
+                std::uint64_t times = 0;
+                if (::read(kick_.get(), &times, sizeof times) != sizeof times) return;
+                for (; next != memory_->load_acquire<std::uint16_t>(ring.available + 2).value(); ++next) {
+                    const std::uint64_t place = ring.used + 4 + 8 * (next % ring.size);
+                    memory_->store_release(place, std::uint32_t{0});
+                    memory_->store_release(place + 4, std::uint32_t{16});
+                    memory_->store_release(ring.used + 2, static_cast<std::uint16_t>(next + 1));
+                    signal(call_);
+                }
+            }
+        });
+    }
+    [[nodiscard]] awaitable<void> return_ring(unsigned) override {
+        stop();
+        co_return;
+    }
+    [[nodiscard]] int notification(unsigned) const noexcept override { return kick_.get(); }
+    [[nodiscard]] int call(unsigned) const noexcept override { return call_.get(); }
+
+private:
+    static void signal(const UniqueFd& event) {
+        const std::uint64_t once = 1;
+        static_cast<void>(::write(event.get(), &once, sizeof once));
+    }
+    void stop() {
+        thread_.request_stop();
+        signal(kick_);
+        if (thread_.joinable()) thread_.join();
+    }
+
+    GuestMemory* memory_ = nullptr;
+    const UniqueFd kick_{::eventfd(0, EFD_CLOEXEC)};
+    const UniqueFd call_{::eventfd(0, EFD_CLOEXEC)};
+    std::jthread thread_;
+};
+
 void check_pci_interrupts(std::span<const std::byte> code, std::string_view expected,
                           std::shared_ptr<virtio::Device> device = virtio::make_rng()) {
     asio::io_context loop{1};
@@ -203,6 +262,10 @@ BOOST_AUTO_TEST_CASE(a_pci_device_interrupts_by_its_line_and_its_bar_moves, REQU
 
 BOOST_AUTO_TEST_CASE(a_pci_device_interrupts_by_msix_and_its_bar_moves, REQUIRES("irq-wake")) {
     check_pci_interrupts(msix_guest(), "M1M2");
+}
+
+BOOST_AUTO_TEST_CASE(who_serves_a_ring_elsewhere_interrupts_the_guest_without_this_program, REQUIRES("irq-wake")) {
+    check_pci_interrupts(msix_guest(), "M1M2", std::make_shared<EntropyElsewhere>());
 }
 
 BOOST_AUTO_TEST_CASE(a_guest_that_sleeps_until_a_message_comes_has_not_halted, REQUIRES("irq-wake")) {

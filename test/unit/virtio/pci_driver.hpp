@@ -2,6 +2,7 @@
 /// loop runs the accesses and the device.
 #pragma once
 
+#include <asyncvm/error.hpp>
 #include <asyncvm/pci.hpp>
 #include <asyncvm/state.hpp>
 #include <asyncvm/virtio.hpp>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,10 +37,18 @@ public:
         messages.push_back(message.data);
         return true;
     }
-    void attach_irqfd(unsigned, int, int) override {}
-    void detach_irqfd(unsigned, int) noexcept override {}
-    void route(unsigned, const MsiMessage&) override {}
+    void attach_irqfd(unsigned gsi, int eventfd, int) override { connected[gsi] = eventfd; }
+    void detach_irqfd(unsigned gsi, int eventfd) noexcept override {
+        if (connected[gsi] == eventfd) connected.erase(gsi);
+    }
+    void route(unsigned gsi, const MsiMessage& message) override {
+        if (refuses) throw Error(ErrorKind::host, "KVM refuses routes of interrupts (KVM_SET_GSI_ROUTING)");
+        routes.emplace_back(gsi, message.data);
+    }
 
+    std::map<unsigned, int> connected;                       ///< lines and their eventfds
+    std::vector<std::pair<unsigned, std::uint32_t>> routes;  ///< lines and data, in the order in which they were made
+    bool refuses = false;
     std::vector<std::uint32_t> messages;
     bool expected = false;
 };
@@ -57,7 +67,7 @@ public:
     static constexpr std::uint64_t ram = 0x40000;
 
     explicit PciDriver(std::shared_ptr<Device> of) : function(make_pci(std::move(of))) {
-        function->plug({.bar = bar, .irq = irq, .range = range});
+        function->plug({.bar = bar, .irq = irq, .range = range, .first_line = 100, .lines = 2});
         function->attached({.memory = memory,
                             .loop = loop,
                             .log = [this](std::string_view line) { log.emplace_back(line); },
