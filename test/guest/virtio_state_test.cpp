@@ -1,10 +1,14 @@
-// A guest with a virtio disk is cut in the middle of each of its requests, and goes on in another machine.
+// A guest with a virtio device is cut in the middle of its requests, and goes on in another machine.
 #define BOOST_TEST_MODULE virtio_state
+#include <asyncvm/board.hpp>
+#include <asyncvm/event.hpp>
+#include <asyncvm/pci.hpp>
 #include <asyncvm/state.hpp>
 #include <asyncvm/virtio.hpp>
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
@@ -42,11 +46,34 @@ public:
     bool is_attached = false;
 };
 
-/// The guest virtio-blk: it reads, writes, flushes and reads, one request after the other, and polls.
-std::vector<std::byte> guest() {
+/// An entropy device whose bytes are all 1, and come when it is released.
+class HeldEntropy final : public virtio::Device {
+public:
+    [[nodiscard]] std::string_view name() const noexcept override { return "held-entropy"; }
+    [[nodiscard]] std::uint32_t id() const noexcept override { return 4; }
+    [[nodiscard]] std::vector<virtio::QueueShape> queues() const override { return {{.size = 8}}; }
+    [[nodiscard]] awaitable<void> serve(virtio::Queue& queue) override {
+        for (;;) {
+            const auto seen = released.generation();
+            virtio::Chain chain = co_await queue.pop();
+            ++requests;
+            const bool go_on = co_await released.wait(seen);
+            std::array<std::byte, 32> bytes{};
+            bytes.fill(std::byte{1});
+            const auto written = go_on ? chain.write(0, bytes) : 0;
+            queue.push(std::move(chain), written);
+        }
+    }
+
+    Event released;
+    unsigned requests = 0;
+};
+
+/// A guest of the build's.
+std::vector<std::byte> guest(const std::string& name) {
     const char* const folder = std::getenv("GUESTS");
     BOOST_REQUIRE_MESSAGE(folder != nullptr, "GUESTS is not set");
-    std::ifstream file(std::string(folder) + "/virtio-blk.bin", std::ios::binary);
+    std::ifstream file(std::string(folder) + "/" + name + ".bin", std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     BOOST_REQUIRE(!text.empty());
     const auto bytes = std::as_bytes(std::span(text));
@@ -56,17 +83,14 @@ std::vector<std::byte> guest() {
 struct Saved {
     std::vector<std::vector<std::byte>> memory;  ///< region by region
     CpuState cpu;
-    std::vector<std::byte> device;
-    std::vector<std::byte> disk;
+    std::vector<std::byte> devices;
 };
 
-/// Its disk holds each request until it is released.
-struct DiskMachine : Fixture {
-    DiskMachine() {
-        disk->hold();
-        test.machine.mmio().attach({.first = 0xfeb0'0000, .size = virtio::mmio_size}, transport);
+/// A guest that polls, with devices whose state is saved.
+struct SavedMachine : Fixture {
+    explicit SavedMachine(const std::string& name) {
         test.machine.ports().attach({.first = 0xe9}, printer);
-        test.load(guest(), Mode::protected32);
+        test.load(guest(name), Mode::protected32);
     }
 
     /// In a pause.
@@ -78,9 +102,8 @@ struct DiskMachine : Fixture {
         }
         await(test.machine.call(0, [&saved](Cpu& cpu) { saved.cpu = cpu.save_state(); }));
         StateWriter writer;
-        transport->save(writer);
-        saved.device.assign(writer.bytes().begin(), writer.bytes().end());
-        saved.disk = disk->bytes;
+        for (const auto& each : devices) each->save(writer);
+        saved.devices.assign(writer.bytes().begin(), writer.bytes().end());
         return saved;
     }
 
@@ -95,15 +118,32 @@ struct DiskMachine : Fixture {
             test.machine.memory().write(regions[i].address, saved.memory[i]);
         }
         await(test.machine.call(0, [&saved](Cpu& cpu) { cpu.restore_state(saved.cpu); }));
-        StateReader reader(saved.device);
-        transport->restore(reader);
-        disk->bytes = saved.disk;
+        StateReader reader(saved.devices);
+        for (const auto& each : devices) each->restore(reader);
+    }
+
+    void check_end(std::string_view text) {
+        until([this] { return test.outcome || test.failure; });
+        BOOST_REQUIRE(test.outcome.has_value());
+        BOOST_TEST((test.outcome->kind == Outcome::Kind::halted), test.outcome->summary);
+        BOOST_TEST(printer->text == text);
+    }
+
+    std::vector<std::shared_ptr<Device>> devices;
+    std::shared_ptr<Printer> printer = std::make_shared<Printer>();
+};
+
+/// The guest reads, writes, flushes and reads, one request after the other; the disk holds each until it is released.
+struct DiskMachine : SavedMachine {
+    DiskMachine() : SavedMachine("virtio-blk") {
+        disk->hold();
+        devices.push_back(virtio::make_mmio(virtio::make_blk(disk, "", 1), std::nullopt));
+        test.machine.mmio().attach({.first = 0xfeb0'0000, .size = virtio::mmio_size}, devices.back());
     }
 
     void wait_for_request(std::size_t number) {
         until([this, number] { return disk->calls.size() == number && disk->under_way == 1; });
     }
-
     void end() {
         test.machine.stop();
         disk->release();
@@ -111,8 +151,28 @@ struct DiskMachine : Fixture {
     }
 
     std::shared_ptr<FakeDisk> disk = std::make_shared<FakeDisk>();
-    std::shared_ptr<Device> transport = virtio::make_mmio(virtio::make_blk(disk, "", 1), std::nullopt);
-    std::shared_ptr<Printer> printer = std::make_shared<Printer>();
+};
+
+/// The guest moves the BAR and makes one request.
+struct PciMachine : SavedMachine {
+    PciMachine() : SavedMachine("virtio-rng-pci") {
+        const DeviceHost host{.ports = test.machine.ports(), .mmio = test.machine.mmio(), .finish = {}, .open_chardev = {}};
+        const auto pci = add_pci_host(host);
+        const auto function = virtio::make_pci(entropy);
+        pci->add(1, function);
+        const auto at = pci_slot(1);
+        auto range = host.mmio.attach_movable(function->bar_size(), function);
+        function->plug({.bar = at.bar, .irq = at.irq, .range = std::move(range)});
+        devices = {pci, function};
+    }
+
+    void wait_for_request() {
+        until([this] { return entropy->requests == 1; });
+    }
+    /// Whether the BAR is where the guest has put it.
+    void check_bar() { BOOST_TEST(test.machine.mmio().device_name(0x0800'0000) == devices.back()->name()); }
+
+    std::shared_ptr<HeldEntropy> entropy = std::make_shared<HeldEntropy>();
 };
 
 }  // namespace
@@ -127,9 +187,11 @@ BOOST_AUTO_TEST_CASE(a_guest_that_is_cut_in_each_of_its_requests_goes_on_in_anot
         BOOST_TEST_CONTEXT("in request " << number) {
             BOOST_TEST(machine->disk->calls.back() == requests[number]);
             const Saved saved = machine->save();
+            const auto bytes = machine->disk->bytes;
             BOOST_TEST(machine->disk->under_way == 1u);
             machine->end();
             machine = std::make_unique<DiskMachine>();
+            machine->disk->bytes = bytes;
             machine->restore(saved);
             // The request that was under way is made again.
             machine->wait_for_request(1);
@@ -140,7 +202,20 @@ BOOST_AUTO_TEST_CASE(a_guest_that_is_cut_in_each_of_its_requests_goes_on_in_anot
         }
     }
     machine->disk->release();
-    machine->until([&] { return machine->test.outcome.has_value(); });
-    BOOST_TEST((machine->test.outcome->kind == Outcome::Kind::halted), machine->test.outcome->summary);
-    BOOST_TEST(machine->printer->text == "virtio-blk ok\n");
+    machine->check_end("virtio-blk ok\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_that_has_moved_a_bar_is_cut_in_its_request_and_goes_on_in_another_machine) {
+    PciMachine one;
+    one.test.start();
+    one.wait_for_request();
+    one.check_bar();
+    const Saved saved = one.save();
+    one.stop();
+    PciMachine other;
+    other.restore(saved);
+    other.check_bar();
+    other.wait_for_request();
+    other.entropy->released.notify();
+    other.check_end("virtio-rng on PCI ok\n");
 }
