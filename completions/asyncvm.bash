@@ -92,6 +92,7 @@ _asyncvm() {
         --memory-share | --irqchip) _asyncvm_reply "$typed" '' 'on off' ;;
         --hugepages) _asyncvm_reply "$typed" '' 'off on reserved' ;;
         --control) _asyncvm_reply "$typed" '' 'unix: fd:' ;;
+        --metrics) _asyncvm_reply "$typed" '' 'tcp: unix:' ;;
         --accel) _asyncvm_reply "$typed" '' 'kvm unicorn auto' ;;
         --mode) _asyncvm_reply "$typed" '' '16 32 64' ;;
         --reg) _asyncvm_reply "$typed" '' 'rax= rbx= rcx= rdx= rsi= rdi= rsp= rbp= rip= rflags= cs= ds= es= fs= gs= ss=' ;;
@@ -100,7 +101,7 @@ _asyncvm() {
         *)
             if [[ $typed == -* ]]; then
                 _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --fs --vsock --device --no-defaults
-                    --serial --debugcon --console --virtio-port --control --probe --probe-lines --stats --verbose --help --version'
+                    --serial --debugcon --console --virtio-port --control --metrics --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
             fi

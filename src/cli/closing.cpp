@@ -51,14 +51,13 @@ void print_undelivered(const Streams& all_streams) {
     }
 }
 
+StreamStatistics stream_statistics(const Streams::Stream& stream) {
+    return {stream.label, stream.chardev->description(), stream.chardev->traffic()};
+}
+
 std::string statistics_text(const Machine& machine, const Streams& all_streams) {
     std::vector<StreamStatistics> streams;
-    bool standard_seen = false;
-    for (const auto& [label, spec, standard, chardev] : all_streams.all()) {
-        // Those on the standard streams share their queues, and so their counts.
-        if (standard && std::exchange(standard_seen, true)) continue;
-        streams.push_back({label, chardev->description(), chardev->traffic()});
-    }
+    for (const auto& stream : all_streams.distinct()) streams.push_back(stream_statistics(stream));
     return format_statistics(machine.statistics(), streams);
 }
 

@@ -18,6 +18,8 @@ void print_outcome(const Outcome& outcome, Machine& machine, const Options& opti
 /// Output that nobody has taken. Before the streams are closed.
 void print_undelivered(const Streams& all_streams);
 
+[[nodiscard]] StreamStatistics stream_statistics(const Streams::Stream& stream);
+
 /// The tables of --stats.
 [[nodiscard]] std::string statistics_text(const Machine& machine, const Streams& all_streams);
 void print_statistics(const Machine& machine, const Streams& all_streams);

@@ -125,6 +125,8 @@ Other options:
   --control unix:PATH|fd:N
                           a socket for programs that watch and steer the machine, as
                           QEMU's QMP; fd: a socket that this process has inherited
+  --metrics tcp:[HOST:]PORT|unix:PATH
+                          what --stats counts, for a Prometheus server to scrape
   --probe                 try what this host's KVM can do, print it and end: with code 72
                           where there is no usable KVM; needs no GUEST
   --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY

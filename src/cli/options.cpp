@@ -4,6 +4,7 @@
 #include "cli/option_values.hpp"
 #include "cli/raw_options.hpp"
 #include "devices/catalogue.hpp"
+#include "metrics/server.hpp"
 #include "text/parse.hpp"
 
 #include <asyncvm/error.hpp>
@@ -340,6 +341,10 @@ Options parse_options(int argc, const char* const* argv) {
     read_memory_share(raw, options);
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
     if (!raw.control.empty()) options.control = control::parse_place(raw.control.back());
+    if (!raw.metrics.empty()) {
+        options.metrics = raw.metrics.back();
+        metrics::check_place(options.metrics);
+    }
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     options.inspect = raw.inspect;
     if (!raw.posted_writes.empty()) options.posted_writes = parse_posted_writes(raw.posted_writes.back());

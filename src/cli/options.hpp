@@ -75,6 +75,7 @@ struct Options {
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool posted_writes = true;
     std::optional<control::Place> control{};  ///< not given: there is no control socket
+    std::string metrics{};                    ///< as metrics::check_place() takes it; empty: nobody scrapes
     bool verbose = false;
     bool statistics = false;
 };

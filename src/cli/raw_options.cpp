@@ -67,6 +67,7 @@ constexpr Value values[] = {
     {"--reboot", &RawOptions::reboot},
     {"--on-halt", &RawOptions::on_halt},
     {"--control", &RawOptions::control},
+    {"--metrics", &RawOptions::metrics},
     {"GUEST", &RawOptions::guest},
 };
 
@@ -76,7 +77,7 @@ constexpr std::string_view names[] = {
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
-    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control"};
+    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control",  "--metrics"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

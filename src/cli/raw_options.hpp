@@ -45,6 +45,7 @@ struct RawOptions {
     std::vector<std::string> reboot;
     std::vector<std::string> on_halt;
     std::vector<std::string> control;
+    std::vector<std::string> metrics;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;

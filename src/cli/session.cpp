@@ -10,6 +10,7 @@
 #include "cli/streams.hpp"
 #include "cli/wiring.hpp"
 #include "control/steering.hpp"
+#include "metrics/server.hpp"
 
 #include <asyncvm/boot.hpp>
 #include <asyncvm/event.hpp>
@@ -60,7 +61,7 @@ MachineConfig machine_config(const Options& options, const Setup& setup) {
     config.memory_share = options.memory_share;
     config.cpus = options.cpus;
     config.log = make_log();
-    config.statistics = options.statistics;
+    config.statistics = options.statistics || !options.metrics.empty();
     // A kernel reads the line status between two characters of its log, and that stays an exit.
     if (setup.machine == MachineKind::pc) config.posted_burst_pause = 2ms;
     if (!options.posted_writes) config.posted_burst_pause = 0ns;
@@ -94,6 +95,7 @@ private:
     void quit();
     void cancel_waits();
     void steer();
+    void offer_metrics();
     [[nodiscard]] awaitable<bool> print_reports_of_a_run();
     [[nodiscard]] awaitable<int> run_to_end();
     [[nodiscard]] awaitable<Outcome> run_guest();
@@ -109,6 +111,7 @@ private:
     std::vector<GuestMemory::Region> memory_at_start_;  ///< with interrupt controllers; read while the machine is made
     Machine machine_;
     Streams streams_;
+    std::shared_ptr<metrics::Server> metrics_;  ///< null: nobody scrapes
     std::optional<Interruption> interruption_;
     std::atomic<bool> restarting_ = false;
     bool out_of_memory_ = false;
@@ -228,6 +231,18 @@ void Session::steer() {
                       .quit = [this] { asio::post(loop_, [this] { quit(); }); }});
 }
 
+void Session::offer_metrics() {
+    const auto page = [this](metrics::Format format) {
+        std::vector<metrics::Stream> streams;
+        for (const auto& stream : streams_.distinct()) {
+            streams.push_back({stream_statistics(stream), stream.chardev->connected()});
+        }
+        return metrics::exposition(machine_.statistics(), streams, format);
+    };
+    metrics_ = std::make_shared<metrics::Server>(loop_, options_.metrics, make_log(), page);
+    metrics_->start();
+}
+
 void Session::cancel_waits() {
     terminal_.cancel();
     others_.cancel();
@@ -303,6 +318,7 @@ awaitable<int> Session::run_to_end() {
     print_undelivered(streams_);
     if (options_.statistics) print_statistics(machine_, streams_);
     streams_.close();
+    if (metrics_) metrics_->close();
     if (interruption_) co_return interruption_->code;
     if (out_of_memory_) co_return exit_code::host;
     if (outcome.kind == Outcome::Kind::halted && setup_.on_halt == HaltPolicy::fail) co_return exit_code::halted;
@@ -324,6 +340,7 @@ int Session::run() {
     Signals signals(loop_, [this](int number) { on_signal(number); });
     attach();
     if (steering_) steer();
+    if (!options_.metrics.empty()) offer_metrics();
     std::optional<int> code;
     std::exception_ptr failure;
     asio::co_spawn(loop_, run_to_end(), [&](std::exception_ptr error, int result) {

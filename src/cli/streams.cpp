@@ -30,6 +30,15 @@ std::shared_ptr<Chardev> Streams::open(const StreamRequest& request) {
     return chardev;
 }
 
+std::vector<Streams::Stream> Streams::distinct() const {
+    std::vector<Stream> all;
+    bool standard_seen = false;
+    for (const auto& stream : all_) {
+        if (!stream.standard || !std::exchange(standard_seen, true)) all.push_back(stream);
+    }
+    return all;
+}
+
 void Streams::close() noexcept {
     for (const auto& stream : all_) stream.chardev->close();
 }

@@ -39,6 +39,9 @@ public:
     /// In the order in which they were opened.
     [[nodiscard]] const std::vector<Stream>& all() const noexcept { return all_; }
 
+    /// Those on the standard streams share their queues, and so their counts: the first of them stands for all.
+    [[nodiscard]] std::vector<Stream> distinct() const;
+
     /// Closes sockets, removes socket files, restores the terminal.
     void close() noexcept;
 

@@ -1,0 +1,166 @@
+#include "metrics/server.hpp"
+
+#include "socket/address.hpp"
+
+#include <asyncvm/error.hpp>
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <exception>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace asyncvm::metrics {
+
+namespace {
+
+constexpr std::string_view tcp = "tcp:";
+constexpr std::string_view unix_socket = "unix:";
+/// How long a client may take for its request, and for the answer.
+constexpr std::chrono::seconds patience{10};
+
+}  // namespace
+
+void check_place(const std::string& text) {
+    HostPort where;
+    std::string wrong;
+    if (text.starts_with(unix_socket) && text.size() > unix_socket.size()) {
+        static_cast<void>(unix_address(text.substr(unix_socket.size())));
+    } else if (text.starts_with(tcp)) {
+        wrong = parse_host_port(text.substr(tcp.size()), where);
+    } else {
+        wrong = fmt::format("'{}' is neither tcp:[HOST:]PORT nor unix:PATH (example: --metrics tcp:9100)", text);
+    }
+    if (!wrong.empty()) throw Error(ErrorKind::usage, fmt::format("--metrics: {}", wrong));
+}
+
+Server::Server(asio::io_context& loop, const std::string& place, Log log, Page page)
+    : loop_(loop), log_(std::move(log)), page_(std::move(page)) {
+    check_place(place);
+    UniqueFd fd;
+    if (place.starts_with(tcp)) {
+        HostPort where;
+        static_cast<void>(parse_host_port(place.substr(tcp.size()), where));
+        SocketAddress address;
+        fd = listen_tcp(where, address);
+        where_ = fmt::format("http://{}/metrics", to_string(address).substr(tcp.size()));
+    } else {
+        fd = listen_unix(place.substr(unix_socket.size()), file_, 0600);
+        where_ = place;
+    }
+    listener_.emplace(loop, fd.get());
+    (void)fd.release();
+}
+
+void Server::start() {
+    log_(fmt::format("metrics are at {}", where_));
+    asio::co_spawn(loop_, accept_all(shared_from_this()), [self = shared_from_this()](const std::exception_ptr& failure) {
+        if (failure && !self->closed_) self->log_(fmt::format("metrics are no longer at {}", self->where_));
+    });
+}
+
+void Server::leave(const std::shared_ptr<Watched>& client) noexcept {
+    std::error_code ignored;
+    client->close(ignored);
+    std::erase(clients_, client);
+    changed_.notify();
+}
+
+awaitable<void> Server::accept_all(std::shared_ptr<Server> self) {
+    constexpr auto retry = std::chrono::milliseconds(500);
+    for (;;) {
+        const auto seen = self->changed_.generation();
+        if (self->closed_) co_return;
+        if (self->clients_.size() >= most_clients) {
+            co_await self->changed_.wait(seen);
+            continue;
+        }
+        co_await wait_for(*self->listener_, Watched::wait_read);
+        if (self->closed_) co_return;
+        UniqueFd fd(::accept4(self->listener_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (fd.valid()) {
+            const auto client = std::make_shared<Watched>(self->loop_, fd.get());
+            (void)fd.release();
+            self->clients_.push_back(client);
+            // Whatever ends it: it leaves.
+            asio::co_spawn(self->loop_, serve(self, client),
+                           [self, client](const std::exception_ptr&) { self->leave(client); });
+        } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            co_await self->changed_.wait(self->changed_.generation(), retry);
+        }
+    }
+}
+
+std::string Server::respond(const RequestHead& head) const {
+    constexpr std::string_view text = "text/plain; charset=utf-8";
+    if (!head.is_http()) return answer("400 Bad Request", text, "this is no request of HTTP/1.1\n");
+    const bool head_only = head.method() == "HEAD";
+    if (head.method() != "GET" && !head_only) return answer("405 Method Not Allowed", text, "only GET and HEAD\n");
+    const auto path = head.target().substr(0, head.target().find('?'));
+    if (path == "/") return answer("200 OK", text, "asyncvm: the metrics are at /metrics\n", head_only);
+    if (path != "/metrics") return answer("404 Not Found", text, "the metrics are at /metrics\n", head_only);
+    const auto format = wanted_format(head.field("accept"));
+    return answer("200 OK", content_type(format), page_(format), head_only);
+}
+
+awaitable<void> Server::serve(std::shared_ptr<Server> self, std::shared_ptr<Watched> client) {
+    asio::steady_timer limit(self->loop_, patience);
+    limit.async_wait([client](std::error_code error) {
+        std::error_code ignored;
+        if (!error) client->close(ignored);
+    });
+    RequestHead head;
+    auto state = RequestHead::State::partial;
+    std::array<char, 4096> buffer;
+    while (state == RequestHead::State::partial) {
+        if (!client->is_open()) co_return;
+        const auto got = ::recv(client->native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (got > 0) {
+            state = head.feed({buffer.data(), static_cast<std::size_t>(got)});
+        } else if (got < 0 && errno == EAGAIN) {
+            co_await wait_for(*client, Watched::wait_read);
+        } else if (got == 0 || errno != EINTR) {
+            co_return;
+        }
+    }
+    const auto text =
+        state == RequestHead::State::too_long
+            ? answer("431 Request Header Fields Too Large", "text/plain; charset=utf-8", "the request is too long\n")
+            : self->respond(head);
+    for (std::string_view rest = text; !rest.empty();) {
+        if (!client->is_open()) co_return;
+        const auto put = ::send(client->native_handle(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (put > 0) {
+            rest.remove_prefix(static_cast<std::size_t>(put));
+        } else if (errno == EAGAIN) {
+            co_await wait_for(*client, Watched::wait_write);
+        } else if (errno != EINTR) {
+            co_return;
+        }
+    }
+    // To close with input unread would be a reset, which can take the answer from the client.
+    ::shutdown(client->native_handle(), SHUT_WR);
+    while (client->is_open()) {
+        const auto got = ::recv(client->native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) co_return;
+        if (got < 0 && errno == EAGAIN) co_await wait_for(*client, Watched::wait_read);
+    }
+}
+
+void Server::close() noexcept {
+    if (std::exchange(closed_, true)) return;
+    std::error_code ignored;
+    if (listener_) listener_->close(ignored);
+    for (const auto& client : clients_) client->close(ignored);
+    clients_.clear();
+    file_.reset();
+    changed_.notify();
+}
+
+}  // namespace asyncvm::metrics
