@@ -3,20 +3,21 @@
 #include <asyncvm/state.hpp>
 
 #include "devices/acpi_pm_registers.hpp"
+#include "devices/clocked_registers.hpp"
 #include "devices/device_kind.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <mutex>
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <utility>
 
 namespace asyncvm {
 
 namespace {
-
-using namespace std::chrono_literals;
 
 constexpr std::string_view acpi_pm_name = "acpi-pm";
 constexpr unsigned default_sci = 9;
@@ -32,117 +33,55 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return acpi_pm_name; }
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 4; }
 
-    void attached(const DeviceContext& context) override {
-        const std::lock_guard lock(mutex_);
-        clock_ = &context.clock;
-        gate_ = context.gate;
-        line_ = context.irq(irq_);
-        started_ = clock_->now();
-    }
+    void attached(const DeviceContext& context) override { clocked_.attached(context, irq_); }
 
     [[nodiscard]] awaitable<void> write(const Access& access) override {
-        bool sleeps = false;
-        unsigned type = 0;
-        {
-            const std::lock_guard lock(mutex_);
-            const auto at = now();
-            sleeps = registers_.write(static_cast<unsigned>(access.offset), access.size,
-                                      static_cast<std::uint32_t>(access.data), at);
-            type = registers_.sleep_type();
-            publish(at);
-        }
-        changed_.notify();
-        if (sleeps) sleep(access, type);
+        const auto sleep_type = clocked_.act([&access](AcpiPmRegisters& registers, AcpiPmRegisters::Now now) {
+            const bool sleeps = registers.write(static_cast<unsigned>(access.offset), access.size,
+                                                static_cast<std::uint32_t>(access.data), now);
+            return sleeps ? std::optional(registers.sleep_type()) : std::nullopt;
+        });
+        if (sleep_type) sleep(access, *sleep_type);
         co_return;
     }
 
     [[nodiscard]] awaitable<void> read(Access& access) override {
-        const std::lock_guard lock(mutex_);
-        const auto at = now();
-        access.data = registers_.read(static_cast<unsigned>(access.offset), access.size, at);
-        publish(at);
+        access.data = clocked_.act([&access](AcpiPmRegisters& registers, AcpiPmRegisters::Now now) {
+            return registers.read(static_cast<unsigned>(access.offset), access.size, now);
+        });
         co_return;
     }
 
-    /// Raises the timer's event, if it is enabled; otherwise it sleeps without an end.
-    [[nodiscard]] awaitable<void> run() override {
-        for (;;) {
-            if (gate_) co_await PauseGate::passed(gate_);
-            const auto seen = changed_.generation();
-            const auto until = attend();
-            if (until == MachineClock::time_point::max()) {
-                co_await changed_.wait(seen);
-            } else {
-                co_await clock_->wait(changed_, seen, until);
-            }
-        }
-    }
+    /// Raises the timer's event, if it is enabled.
+    [[nodiscard]] awaitable<void> run() override { return clocked_.run(); }
 
     void press_power_button() override {
-        const std::lock_guard lock(mutex_);
-        registers_.press_power_button();
-        publish(now());
+        clocked_.act([](AcpiPmRegisters& registers, AcpiPmRegisters::Now) { registers.press_power_button(); });
     }
 
-    void reset() override {
-        {
-            const std::lock_guard lock(mutex_);
-            registers_.reset();
-            if (clock_ != nullptr) started_ = clock_->now();
-            publish(now());
-        }
-        changed_.notify();
-    }
+    void reset() override { clocked_.restore({}); }
 
     void save(StateWriter& writer) override {
-        const std::lock_guard lock(mutex_);
-        const auto at = now();
-        publish(at);  // the registers note what the timer has done until now
-        Saved saved{registers_, at};
+        Saved saved{clocked_.saved()};
         save_state(writer, name(), saved);
     }
 
     void restore(StateReader& reader) override {
         Saved saved;
         restore_state(reader, name(), saved);
-        {
-            const std::lock_guard lock(mutex_);
-            registers_ = saved.registers;
-            if (clock_ != nullptr) started_ = clock_->now() - std::clamp(saved.now, 0ns, longest_run);
-            publish(now());
-        }
-        changed_.notify();
+        clocked_.restore(saved);
     }
 
 private:
-    struct Saved {
+    struct Saved : ClockedRegisters<AcpiPmRegisters>::Saved {
         static constexpr unsigned state_version = AcpiPmRegisters::state_version;
-        AcpiPmRegisters registers{};
-        AcpiPmRegisters::Time now{};
 
         template <class Archive>
         void fields(Archive& archive) {
             archive.field("registers", registers);
-            archive.field("now", now);
+            archive.field("now", running);
         }
     };
-    static constexpr AcpiPmRegisters::Time longest_run = 24h * 365 * 100;
-
-    [[nodiscard]] AcpiPmRegisters::Time now() const noexcept {
-        return clock_ == nullptr ? 0ns : std::max(clock_->now() - started_, AcpiPmRegisters::Time(0));
-    }
-
-    /// `at` is what the registers have just been asked or told with.
-    void publish(AcpiPmRegisters::Time at) noexcept { line_.set(registers_.interrupt_pending(at)); }
-
-    [[nodiscard]] MachineClock::time_point attend() {
-        const std::lock_guard lock(mutex_);
-        // One reading of the clock: a timer event between two would wait for the next one.
-        const auto at = now();
-        publish(at);
-        if (!registers_.timer_event_enabled() || clock_ == nullptr) return MachineClock::time_point::max();
-        return started_ + AcpiPmRegisters::next_timer_event(at);
-    }
 
     void sleep(const Access& access, unsigned type) {
         if (std::ranges::find(power_off_types, type) != power_off_types.end()) {
@@ -157,13 +96,7 @@ private:
     const unsigned irq_;
     const Log log_;
     bool refused_ = false;  ///< a sleep type: said once; only accesses use it
-    std::mutex mutex_;      ///< run() and press_power_button() are on other threads than the accesses
-    AcpiPmRegisters registers_;
-    MachineClock* clock_ = nullptr;
-    MachineClock::time_point started_{};
-    std::shared_ptr<PauseGate> gate_;
-    IrqLine line_;
-    Event changed_;  ///< what run() waits for
+    ClockedRegisters<AcpiPmRegisters> clocked_;
 };
 
 constexpr std::array acpi_pm_ports{AddressRange{.first = 0x600, .size = AcpiPmRegisters::size}};

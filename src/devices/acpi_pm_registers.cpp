@@ -12,7 +12,7 @@ constexpr std::uint64_t nanoseconds_a_second = 1'000'000'000;
 constexpr std::uint16_t kept_control_bits = 0x1c02;  // BM_RLD and SLP_TYP; SLP_EN and GBL_RLS read as 0
 
 /// Seconds and the rest apart: the product of nanoseconds and frequency has more than 64 bits after 1.4 hours.
-std::uint64_t timer_ticks(AcpiPmRegisters::Time now) noexcept {
+std::uint64_t timer_ticks(AcpiPmRegisters::Now now) noexcept {
     const auto time = static_cast<std::uint64_t>(now.count());
     return time / nanoseconds_a_second * AcpiPmRegisters::timer_frequency +
            time % nanoseconds_a_second * AcpiPmRegisters::timer_frequency / nanoseconds_a_second;
@@ -20,14 +20,14 @@ std::uint64_t timer_ticks(AcpiPmRegisters::Time now) noexcept {
 
 }  // namespace
 
-void AcpiPmRegisters::follow_timer(Time now) noexcept {
+void AcpiPmRegisters::follow_timer(Now now) noexcept {
     const auto half_periods = timer_ticks(now) / timer_half_period;
     if (half_periods == half_periods_) return;
     half_periods_ = half_periods;
     status_ |= timer_bit;
 }
 
-std::uint32_t AcpiPmRegisters::read(unsigned offset, unsigned access_size, Time now) noexcept {
+std::uint32_t AcpiPmRegisters::read(unsigned offset, unsigned access_size, Now now) noexcept {
     follow_timer(now);
     const auto ticks = static_cast<std::uint32_t>(timer_ticks(now));
     const std::array<std::uint16_t, size / 2> words{
@@ -41,7 +41,7 @@ std::uint32_t AcpiPmRegisters::read(unsigned offset, unsigned access_size, Time 
     return value;
 }
 
-bool AcpiPmRegisters::write(unsigned offset, unsigned access_size, std::uint32_t value, Time now) noexcept {
+bool AcpiPmRegisters::write(unsigned offset, unsigned access_size, std::uint32_t value, Now now) noexcept {
     follow_timer(now);
     bool sleeps = false;
     for (unsigned i = 0; i < access_size && offset + i < size; ++i) {
@@ -68,15 +68,16 @@ bool AcpiPmRegisters::write(unsigned offset, unsigned access_size, std::uint32_t
     return sleeps;
 }
 
-bool AcpiPmRegisters::interrupt_pending(Time now) noexcept {
+bool AcpiPmRegisters::interrupt_pending(Now now) noexcept {
     follow_timer(now);
     return (status_ & enable_) != 0;
 }
 
-AcpiPmRegisters::Time AcpiPmRegisters::next_timer_event(Time now) noexcept {
+std::optional<AcpiPmRegisters::Now> AcpiPmRegisters::next_interrupt(Now now) const noexcept {
+    if ((enable_ & timer_bit) == 0) return std::nullopt;
     const auto ticks = (timer_ticks(now) / timer_half_period + 1) * timer_half_period;
     const auto rest = (ticks % timer_frequency * nanoseconds_a_second + timer_frequency - 1) / timer_frequency;
-    return std::chrono::seconds(ticks / timer_frequency) + Time(rest);
+    return std::chrono::seconds(ticks / timer_frequency) + Now(rest) - now;
 }
 
 }  // namespace asyncvm

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace asyncvm {
 
@@ -13,7 +14,7 @@ namespace asyncvm {
 /// `now` is the time since power-on; it never goes back.
 class AcpiPmRegisters {
 public:
-    using Time = std::chrono::nanoseconds;
+    using Now = std::chrono::nanoseconds;
 
     static constexpr unsigned status = 0;   ///< 2 bytes, 4.8.3.1.1: a written 1 clears
     static constexpr unsigned enable = 2;   ///< 2 bytes, 4.8.3.1.2
@@ -35,10 +36,10 @@ public:
     static constexpr unsigned state_version = 1;
 
     /// `access_size` is 1, 2 or 4; addresses from `size` on read as 0.
-    [[nodiscard]] std::uint32_t read(unsigned offset, unsigned access_size, Time now) noexcept;
+    [[nodiscard]] std::uint32_t read(unsigned offset, unsigned access_size, Now now) noexcept;
 
     /// Returns whether the guest has set SLP_EN: it wants to sleep in the state sleep_type().
-    [[nodiscard]] bool write(unsigned offset, unsigned access_size, std::uint32_t value, Time now) noexcept;
+    [[nodiscard]] bool write(unsigned offset, unsigned access_size, std::uint32_t value, Now now) noexcept;
 
     /// 0 to 7.
     [[nodiscard]] unsigned sleep_type() const noexcept { return (control_ >> sleep_type_shift) & 7U; }
@@ -46,14 +47,10 @@ public:
     void press_power_button() noexcept { status_ |= power_button; }
 
     /// The level of the SCI.
-    [[nodiscard]] bool interrupt_pending(Time now) noexcept;
+    [[nodiscard]] bool interrupt_pending(Now now) noexcept;
 
-    /// When the timer's highest bit changes next, which is the timer's event.
-    [[nodiscard]] static Time next_timer_event(Time now) noexcept;
-    [[nodiscard]] bool timer_event_enabled() const noexcept { return (enable_ & timer_bit) != 0; }
-
-    /// After power-on; `now` starts again at 0.
-    void reset() noexcept { *this = {}; }
+    /// The time from `now` until the timer's event, a change of its highest bit; nothing if it is not enabled.
+    [[nodiscard]] std::optional<Now> next_interrupt(Now now) const noexcept;
 
     template <class Archive>
     void fields(Archive& archive) {
@@ -64,7 +61,7 @@ public:
     }
 
 private:
-    void follow_timer(Time now) noexcept;
+    void follow_timer(Now now) noexcept;
 
     std::uint16_t status_ = 0;
     std::uint16_t enable_ = 0;

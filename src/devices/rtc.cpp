@@ -1,20 +1,19 @@
-/// The real-time clock and CMOS RAM of a PC: a shell around RtcRegisters that knows the machine's clock.
+/// The real-time clock and CMOS RAM of a PC: RtcRegisters on two ports.
 #include <asyncvm/device_context.hpp>
 #include <asyncvm/state.hpp>
 
+#include "devices/clocked_registers.hpp"
 #include "devices/device_kind.hpp"
 #include "devices/rtc_registers.hpp"
 
 #include <algorithm>
 #include <array>
-#include <mutex>
-#include <utility>
+#include <cstdint>
+#include <memory>
 
 namespace asyncvm {
 
 namespace {
-
-using namespace std::chrono_literals;
 
 constexpr std::string_view rtc_name = "rtc";
 constexpr unsigned rtc_irq = 8;
@@ -51,95 +50,52 @@ public:
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 1; }
 
     void attached(const DeviceContext& context) override {
-        const std::lock_guard lock(mutex_);
-        clock_ = &context.clock;
-        gate_ = context.gate;
-        line_ = context.irq(rtc_irq);
-        started_ = clock_->now();
-        registers_.start(now());
-        fill_cmos(registers_, context.memory.ram_size(), cpus_);
+        clocked_.attached(context, rtc_irq);
+        clocked_.act([this, ram = context.memory.ram_size()](RtcRegisters& registers, RtcRegisters::Now now) {
+            registers.start(now);
+            fill_cmos(registers, ram, cpus_);
+        });
     }
 
     [[nodiscard]] awaitable<void> write(const Access& access) override {
-        {
-            const std::lock_guard lock(mutex_);
-            const auto value = static_cast<std::uint8_t>(access.data);
+        const auto value = static_cast<std::uint8_t>(access.data);
+        clocked_.act([&access, value](RtcRegisters& registers, RtcRegisters::Now now) {
             if (access.offset == 0) {
-                registers_.index = value;
-                co_return;
+                registers.index = value;
+            } else {
+                registers.write(value, now);
             }
-            const auto at = now();
-            registers_.write(value, at);
-            publish(at);
-        }
-        changed_.notify();
+        });
+        co_return;
     }
 
     [[nodiscard]] awaitable<void> read(Access& access) override {
-        bool lowered = false;
-        {
-            const std::lock_guard lock(mutex_);
-            if (access.offset == 0) {
-                access.data = registers_.index;
-                co_return;
-            }
-            const bool before = line_.level();
-            const auto at = now();
-            access.data = registers_.read(at);
-            publish(at);
-            lowered = before && !line_.level();
-        }
-        if (lowered) changed_.notify();  // the next interrupt has a time again
+        access.data = clocked_.act([&access](RtcRegisters& registers, RtcRegisters::Now now) {
+            return access.offset == 0 ? registers.index : registers.read(now);
+        });
+        co_return;
     }
 
-    /// Sleeps until the next interrupt that the guest has enabled, without an end if there is none.
-    [[nodiscard]] awaitable<void> run() override {
-        for (;;) {
-            if (gate_) co_await PauseGate::passed(gate_);
-            const auto seen = changed_.generation();
-            const auto until = attend();
-            if (until == MachineClock::time_point::max()) {
-                co_await changed_.wait(seen);
-            } else {
-                co_await clock_->wait(changed_, seen, until);
-            }
-        }
-    }
+    [[nodiscard]] awaitable<void> run() override { return clocked_.run(); }
 
     void reset() override {
-        {
-            const std::lock_guard lock(mutex_);
-            registers_.reset();
-            publish(now());
-        }
-        changed_.notify();
+        clocked_.act([](RtcRegisters& registers, RtcRegisters::Now) { registers.reset(); });
     }
 
     void save(StateWriter& writer) override {
-        const std::lock_guard lock(mutex_);
-        const auto at = now();
-        publish(at);  // the registers note what has happened until now
-        Saved saved{registers_, at.running};
+        Saved saved{clocked_.saved()};
         save_state(writer, name(), saved);
     }
 
     void restore(StateReader& reader) override {
         Saved saved;
         restore_state(reader, name(), saved);
-        {
-            const std::lock_guard lock(mutex_);
-            registers_ = saved.registers;
-            if (clock_ != nullptr) started_ = clock_->now() - std::clamp(saved.running, 0ns, longest_run);
-            publish(now());
-        }
-        changed_.notify();
+        clocked_.restore(saved);
     }
 
 private:
-    struct Saved {
+    struct Saved : ClockedRegisters<RtcRegisters>::Saved {
         static constexpr unsigned state_version = RtcRegisters::state_version;
-        RtcRegisters registers{};
-        RtcRegisters::Duration running{};
 
         template <class Archive>
         void fields(Archive& archive) {
@@ -147,33 +103,9 @@ private:
             archive.field("running", running);
         }
     };
-    static constexpr RtcRegisters::Duration longest_run = 24h * 365 * 100;
-
-    [[nodiscard]] RtcRegisters::Now now() const noexcept {
-        if (clock_ == nullptr) return {};
-        return {clock_->time_of_day().time_since_epoch(), clock_->now() - started_};
-    }
-
-    /// `at` is what the registers have just been asked or told with: a later time could bring an interrupt for which the
-    /// line would not rise, because it has not fallen, or that nobody would wait for.
-    void publish(RtcRegisters::Now at) noexcept { line_.set(registers_.interrupt_pending(at)); }
-
-    [[nodiscard]] MachineClock::time_point attend() {
-        const std::lock_guard lock(mutex_);
-        const auto at = now();
-        publish(at);
-        const auto next = registers_.next_interrupt(at);
-        return next && clock_ != nullptr ? started_ + at.running + *next : MachineClock::time_point::max();
-    }
 
     const unsigned cpus_;
-    std::mutex mutex_;  ///< run() is on another thread than the accesses
-    RtcRegisters registers_;
-    MachineClock* clock_ = nullptr;
-    MachineClock::time_point started_{};
-    std::shared_ptr<PauseGate> gate_;
-    IrqLine line_;
-    Event changed_;  ///< what run() waits for
+    ClockedRegisters<RtcRegisters> clocked_;
 };
 
 constexpr std::array rtc_ports{AddressRange{.first = 0x70, .size = 2}};
