@@ -8,7 +8,7 @@
 
 #include <chrono>
 
-#include "guest_code.hpp"
+#include "interrupt_code.hpp"
 #include "kvm_or_skip.hpp"
 #include "machine_fixture.hpp"
 #include "requires.hpp"
@@ -23,28 +23,9 @@ GUEST_CODE(halt_with_interrupts_off, 16, "cli\n hlt\n jmp 0b")
 GUEST_CODE(halt_with_interrupts_on, 16, "sti\n hlt\n jmp 0b")
 // Six interrupts of the PIT, 50 ms apart; then no more of them. The handler counts in BL.
 GUEST_CODE(halt_after_six_ticks, 16, R"(
-    xor %ax, %ax
-    mov %ax, %ds
-    mov %ax, %ss
-    mov $0x8000, %sp
-    movw $(10f - 0b), 0x80
-    mov %cs, 0x82
-    mov $0x11, %al
-    out %al, $0x20
-    mov $0x20, %al
-    out %al, $0x21
-    mov $4, %al
-    out %al, $0x21
-    mov $1, %al
-    out %al, $0x21
-    mov $0xfe, %al
-    out %al, $0x21
-    mov $0x34, %al
-    out %al, $0x43
-    mov $0x0d, %al
-    out %al, $0x40
-    mov $0xe9, %al
-    out %al, $0x40
+    asyncvm_test_pics 0xfe
+    asyncvm_test_vector 0x20, 10f
+    asyncvm_test_timer 0xe90d
     xor %bx, %bx
 1:  sti
     hlt
@@ -55,8 +36,7 @@ GUEST_CODE(halt_after_six_ticks, 16, R"(
     out %al, $0x50
     hlt
 10: inc %bl
-    mov $0x20, %al
-    out %al, $0x20
+    asyncvm_test_eoi
     iret
 )")
 

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "guest_code.hpp"
+#include "interrupt_code.hpp"
 #include "machine_fixture.hpp"
 #include "os/unique_fd.hpp"
 #include "requires.hpp"
@@ -39,35 +39,10 @@ asm(R"(
     .endm
 
     .macro asyncvm_test_pci_guest msix
-    xor %ax, %ax
-    mov %ax, %ds
-    mov %ax, %ss
-    mov $0x8000, %sp
-    movw $(10f - 0b), 4 * 0x2b
-    mov %cs, 4 * 0x2b + 2
-    movw $(10f - 0b), 4 * 0x40
-    mov %cs, 4 * 0x40 + 2
-    mov $0x11, %al
-    out %al, $0x20
-    out %al, $0xa0
-    mov $0x20, %al
-    out %al, $0x21
-    mov $0x28, %al
-    out %al, $0xa1
-    mov $4, %al
-    out %al, $0x21
-    mov $2, %al
-    out %al, $0xa1
-    mov $1, %al
-    out %al, $0x21
-    out %al, $0xa1
-    mov $(0xfb | (4 * \msix)), %al
-    out %al, $0x21
-    mov $0xf7, %al
-    out %al, $0xa1
-    mov $0x4d1, %dx
-    mov $8, %al
-    out %al, %dx
+    asyncvm_test_pics 0xfb|(4*\msix), 0xf7
+    asyncvm_test_vector 0x2b, 10f
+    asyncvm_test_vector 0x40, 10f
+    asyncvm_test_level_triggered 11
 
     asyncvm_test_pci_config 0x10 0x90000
     asyncvm_test_pci_config 0x04 6
@@ -83,14 +58,7 @@ asm(R"(
     movb $0xb, %fs:0x14
     movw $4, %fs:0x18
     .if \msix
-    mov $0x1b, %ecx
-    rdmsr
-    or $0xc00, %eax
-    wrmsr
-    mov $0x80f, %ecx
-    mov $0x1ff, %eax
-    xor %edx, %edx
-    wrmsr
+    asyncvm_test_x2apic
     asyncvm_test_pci_config 0x40 0x80000000
     movl $0xfee00000, %fs:0x4010
     movl $0x40, %fs:0x4018
@@ -123,14 +91,9 @@ asm(R"(
     cmp $'2', %al
     je 11f
     .if \msix
-    mov $0x80b, %ecx
-    xor %eax, %eax
-    xor %edx, %edx
-    wrmsr
+    asyncvm_test_apic_eoi
     .else
-    mov $0x20, %al
-    out %al, $0xa0
-    out %al, $0x20
+    asyncvm_test_eoi 1
     .endif
     asyncvm_test_pci_config 0x10 0x98000
     mov $0x9800, %ax

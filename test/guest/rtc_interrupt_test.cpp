@@ -4,7 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "guest_code.hpp"
+#include "interrupt_code.hpp"
 #include "kvm_or_skip.hpp"
 #include "machine_fixture.hpp"
 #include "requires.hpp"
@@ -17,30 +17,8 @@ BOOST_TEST_GLOBAL_FIXTURE(KvmOrSkip);
 // Enables the 64 Hz interrupt and sleeps for it five times; then it sleeps for an update's interrupt, and ends. (It does not
 // look for UIP, which is set for 244 us a second: a busy host may pass over it.)
 GUEST_CODE(rtc_guest, 16, R"(
-    xor %ax, %ax
-    mov %ax, %ds
-    mov %ax, %ss
-    mov $0x8000, %sp
-    movw $(8f - 0b), 0xa0
-    mov %cs, 0xa2
-    mov $0x11, %al
-    out %al, $0x20
-    out %al, $0xa0
-    mov $0x20, %al
-    out %al, $0x21
-    mov $0x28, %al
-    out %al, $0xa1
-    mov $4, %al
-    out %al, $0x21
-    mov $2, %al
-    out %al, $0xa1
-    mov $1, %al
-    out %al, $0x21
-    out %al, $0xa1
-    mov $0xfb, %al
-    out %al, $0x21
-    mov $0xfe, %al
-    out %al, $0xa1
+    asyncvm_test_pics 0xfb, 0xfe
+    asyncvm_test_vector 0x28, 8f
 
     mov $0x0a, %al
     out %al, $0x70
@@ -84,9 +62,7 @@ GUEST_CODE(rtc_guest, 16, R"(
     cmp $0x90, %ah
     jne 7f
     inc %cx
-7:  mov $0x20, %al
-    out %al, $0xa0
-    out %al, $0x20
+7:  asyncvm_test_eoi 1
     iret
 )")
 

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "../unit/devices/fake_chardev.hpp"
-#include "guest_code.hpp"
+#include "interrupt_code.hpp"
 #include "kvm_or_skip.hpp"
 #include "machine_fixture.hpp"
 #include "requires.hpp"
@@ -24,22 +24,8 @@ BOOST_TEST_GLOBAL_FIXTURE(KvmOrSkip);
 // 0x50; a 'q' ends the guest.
 asm(R"(
     .macro asyncvm_test_uart_guest port irq
-    xor %ax, %ax
-    mov %ax, %ds
-    mov %ax, %ss
-    mov $0x8000, %sp
-    movw $(10f - 0b), 4 * (0x20 + \irq)
-    mov %cs, 4 * (0x20 + \irq) + 2
-    mov $0x11, %al
-    out %al, $0x20
-    mov $0x20, %al
-    out %al, $0x21
-    mov $4, %al
-    out %al, $0x21
-    mov $1, %al
-    out %al, $0x21
-    mov $(0xff & ~(1 << \irq)), %al
-    out %al, $0x21
+    asyncvm_test_pics 0xff&~(1<<\irq)
+    asyncvm_test_vector 0x20+\irq, 10f
     mov $(\port + 1), %dx
     mov $1, %al
     out %al, %dx
@@ -57,8 +43,7 @@ asm(R"(
     je 11f
     inc %al
     out %al, %dx
-    mov $0x20, %al
-    out %al, $0x20
+    asyncvm_test_eoi
     iret
 11: out %al, $0xf4
     .endm
