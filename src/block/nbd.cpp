@@ -159,9 +159,8 @@ private:
 
     /// The one that is there, or one that begins to connect now.
     std::shared_ptr<Session> current_session() {
-        using namespace std::chrono_literals;
         const auto now = std::chrono::steady_clock::now();
-        if (!session_->ended() || now - last_attempt_ < 1s) return session_;
+        if (!session_->ended() || now - last_attempt_ < nbd_attempt_pause) return session_;
         say_lost(*session_);
         last_attempt_ = now;
         session_ = std::make_shared<Session>(loop_);

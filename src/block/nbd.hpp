@@ -3,9 +3,13 @@
 
 #include <asyncvm/block.hpp>
 
+#include <chrono>
 #include <memory>
 
 namespace asyncvm::block {
+
+/// A lost server is looked for again when so much time has passed since the last time.
+inline constexpr std::chrono::steady_clock::duration nbd_attempt_pause = std::chrono::seconds(1);
 
 /// Waits until the server has answered. Throws Error(host) if it does not take the connection, or asyncvm was built without
 /// libnbd.

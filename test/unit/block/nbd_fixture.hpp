@@ -3,14 +3,21 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "block/nbd.hpp"
 #include "block_fixture.hpp"
 
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
-#include <thread>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace asyncvm::test {
 
@@ -18,45 +25,47 @@ using namespace std::chrono_literals;
 
 inline constexpr auto safety = 30s;  ///< never what a test waits for
 
-/// Whether somebody listens there, which is later than that the file is there.
-inline bool is_listening(const std::string& socket) {
-    const std::string accepts = "00010000";  // __SO_ACCEPTCON
-    std::ifstream sockets("/proc/net/unix");
-    for (std::string line; std::getline(sockets, line);) {
-        if (line.ends_with(" " + socket) && line.find(" " + accepts + " ") != line.npos) return true;
-    }
-    return false;
-}
-
-/// A program that runs until the test ends it.
+/// A program that serves a socket until the test ends it. It gets the socket as a service of systemd does, listening: a
+/// client that connects before the program runs waits for it.
 class Server {
 public:
-    Server(std::vector<std::string> words, const std::string& socket) {
+    Server(const std::vector<std::string>& words, std::string socket) : socket_(std::move(socket)) {
+        const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        BOOST_REQUIRE(listener >= 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        BOOST_REQUIRE(socket_.copy(address.sun_path, sizeof address.sun_path - 1) == socket_.size());
+        BOOST_REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+        BOOST_REQUIRE(::listen(listener, 16) == 0);
+
+        std::vector<std::string> command{"sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh"};
+        command.insert(command.end(), words.begin(), words.end());
         std::vector<char*> arguments;
-        for (auto& word : words) arguments.push_back(word.data());
+        for (auto& word : command) arguments.push_back(word.data());
         arguments.push_back(nullptr);
-        pid_ = ::fork();
-        if (pid_ == 0) {
-            ::execvp(arguments[0], arguments.data());
-            ::_exit(127);
-        }
-        const auto until = std::chrono::steady_clock::now() + safety;
-        while (!is_listening(socket) && std::chrono::steady_clock::now() < until) {
-            std::this_thread::sleep_for(1ms);
-        }
-        BOOST_REQUIRE(is_listening(socket));
+        constexpr int first_passed = 3;
+        posix_spawn_file_actions_t actions;
+        ::posix_spawn_file_actions_init(&actions);
+        ::posix_spawn_file_actions_adddup2(&actions, listener, first_passed);
+        const int error = ::posix_spawn(&pid_, "/bin/sh", &actions, nullptr, arguments.data(), environ);
+        ::posix_spawn_file_actions_destroy(&actions);
+        ::close(listener);
+        BOOST_REQUIRE(error == 0);
     }
     ~Server() { end(); }
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
+    /// Nobody listens any more.
     void end() {
         if (pid_ == 0) return;
         ::kill(pid_, SIGKILL);
         ::waitpid(std::exchange(pid_, 0), nullptr, 0);
+        std::filesystem::remove(socket_);
     }
 
 private:
+    const std::string socket_;
     pid_t pid_ = 0;
 };
 
@@ -71,9 +80,17 @@ struct NbdFixture : BlockFixture {
     }
     /// nbdkit serves `words`: a plugin and its arguments, and filters before it.
     std::vector<std::string> nbdkit(std::vector<std::string> words) const {
-        std::vector<std::string> command{"nbdkit", "-f", "-U", socket};
+        std::vector<std::string> command{"nbdkit", "-f"};
         command.insert(command.end(), words.begin(), words.end());
         return command;
+    }
+
+    /// Until a request looks for a lost server again.
+    void pause_between_attempts() {
+        asio::steady_timer timer(loop, block::nbd_attempt_pause);
+        timer.async_wait([](std::error_code) {});
+        loop.restart();
+        loop.run();
     }
 
     const std::string socket;
