@@ -69,13 +69,8 @@ void DeviceState::set_queue_size(std::uint32_t size) noexcept {
     if (QueueSetup* const queue = changeable()) queue->size = size <= queue->largest ? static_cast<std::uint16_t>(size) : 0;
 }
 
-void DeviceState::set_queue_address(Part part, bool high, std::uint32_t value) noexcept {
-    QueueSetup* const queue = changeable();
-    if (queue == nullptr) return;
-    std::uint64_t& address = part == Part::descriptors ? queue->descriptors
-                             : part == Part::available ? queue->available
-                                                       : queue->used;
-    set_half(address, high, value);
+void DeviceState::set_queue_address(AddressHalf half, std::uint32_t value) noexcept {
+    if (QueueSetup* const queue = changeable()) set_half(queue->*half.address, half.high, value);
 }
 
 DeviceState::Request DeviceState::write_queue_ready(bool ready) noexcept {

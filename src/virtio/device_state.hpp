@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "virtio/mistake.hpp"
@@ -42,6 +44,33 @@ public:
             archive.field("descriptors", descriptors);
             archive.field("available", available);
             archive.field("used", used);
+        }
+    };
+
+    /// Half of one of a queue's addresses: what a register of 4 bytes holds.
+    struct AddressHalf {
+        std::uint64_t QueueSetup::*address = nullptr;
+        bool high = false;
+
+        [[nodiscard]] std::uint32_t of(const QueueSetup& queue) const noexcept {
+            return static_cast<std::uint32_t>(high ? queue.*address >> 32 : queue.*address);
+        }
+    };
+
+    /// Where a transport has the low halves of a queue's addresses; each high one follows, 4 bytes behind.
+    struct AddressRegisters {
+        unsigned descriptors;
+        unsigned available;
+        unsigned used;
+
+        /// What the register at `offset` is of, if it is one of these.
+        [[nodiscard]] constexpr std::optional<AddressHalf> at(unsigned offset) const noexcept {
+            for (const auto& [low, address] :
+                 {std::pair(descriptors, &QueueSetup::descriptors), std::pair(available, &QueueSetup::available),
+                  std::pair(used, &QueueSetup::used)}) {
+                if (offset == low || offset == low + 4) return AddressHalf{address, offset != low};
+            }
+            return std::nullopt;
         }
     };
 
@@ -92,9 +121,7 @@ public:
 
     // Of the selected queue. Without effect if there is none, or if it is ready.
     void set_queue_size(std::uint32_t size) noexcept;
-    enum class Part : std::uint8_t { descriptors, available, used };
-    /// Sets the low or the high half of an address.
-    void set_queue_address(Part part, bool high, std::uint32_t value) noexcept;
+    void set_queue_address(AddressHalf half, std::uint32_t value) noexcept;
     [[nodiscard]] Request write_queue_ready(bool ready) noexcept;
     [[nodiscard]] Request write_queue_reset() noexcept;
 

@@ -37,7 +37,6 @@ std::uint32_t MmioRegisters::read(const DeviceState& state, std::uint32_t id, un
 }
 
 DeviceState::Request MmioRegisters::write(DeviceState& state, unsigned offset, unsigned size, std::uint32_t value) noexcept {
-    using Part = DeviceState::Part;
     if (size != 4 || offset % 4 != 0) return {};
     switch (offset) {
         case device_features_select:
@@ -62,22 +61,11 @@ DeviceState::Request MmioRegisters::write(DeviceState& state, unsigned offset, u
             break;
         case status:
             return state.write_status(static_cast<std::uint8_t>(value));
-        case queue_descriptors:
-        case queue_descriptors + 4:
-            state.set_queue_address(Part::descriptors, offset != queue_descriptors, value);
-            break;
-        case queue_available:
-        case queue_available + 4:
-            state.set_queue_address(Part::available, offset != queue_available, value);
-            break;
-        case queue_used:
-        case queue_used + 4:
-            state.set_queue_address(Part::used, offset != queue_used, value);
-            break;
         case queue_reset:
             if ((value & 1) != 0) return state.write_queue_reset();
             break;
         default:
+            if (const auto half = queue_addresses.at(offset)) state.set_queue_address(*half, value);
             break;
     }
     return {};

@@ -37,6 +37,8 @@ public:
     static constexpr unsigned config_generation = 0x0fc;
     static constexpr unsigned config = 0x100;
 
+    static constexpr DeviceState::AddressRegisters queue_addresses{queue_descriptors, queue_available, queue_used};
+
     static constexpr std::uint32_t magic_value = 0x7472'6976;  ///< "virt"
     static constexpr std::uint32_t vendor = 0x4d56'5341;       ///< "ASVM"
 

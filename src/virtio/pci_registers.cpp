@@ -6,10 +6,6 @@ namespace asyncvm::virtio {
 
 namespace {
 
-constexpr std::uint32_t half_of_address(std::uint64_t address, bool high) noexcept {
-    return static_cast<std::uint32_t>(high ? address >> 32 : address);
-}
-
 /// The 4 bytes at `offset`, which is a multiple of 4.
 std::uint32_t common_word(const DeviceState& state, const PciVectors& vectors, unsigned offset) noexcept {
     using R = PciRegisters;
@@ -35,19 +31,12 @@ std::uint32_t common_word(const DeviceState& state, const PciVectors& vectors, u
             return pair(queue.size, selected != nullptr ? vectors.queue(index) : PciVectors::none);
         case R::queue_enable:
             return pair(queue.ready ? 1 : 0, selected != nullptr ? index : 0);
-        case R::queue_descriptors:
-        case R::queue_descriptors + 4:
-            return half_of_address(queue.descriptors, offset != R::queue_descriptors);
-        case R::queue_available:
-        case R::queue_available + 4:
-            return half_of_address(queue.available, offset != R::queue_available);
-        case R::queue_used:
-        case R::queue_used + 4:
-            return half_of_address(queue.used, offset != R::queue_used);
         case R::queue_notify_data:  // and queue_reset: the write ends when it is done
             return selected != nullptr ? index : 0;
-        default:
-            return 0;
+        default: {
+            const auto half = R::queue_addresses.at(offset);
+            return half ? half->of(queue) : 0;
+        }
     }
 }
 
@@ -88,7 +77,6 @@ std::uint32_t PciRegisters::read(const DeviceState& state, const PciVectors& vec
 
 DeviceState::Request PciRegisters::write(DeviceState& state, PciVectors& vectors, unsigned offset, unsigned size,
                                          std::uint32_t value) noexcept {
-    using Part = DeviceState::Part;
     if (size != width_of(offset)) return {};
     switch (offset) {
         case device_features_select:
@@ -118,22 +106,11 @@ DeviceState::Request PciRegisters::write(DeviceState& state, PciVectors& vectors
             // A driver must not write 0 (4.1.4.3.2): it resets the queue.
             if (value == 1) return state.write_queue_ready(true);
             break;
-        case queue_descriptors:
-        case queue_descriptors + 4:
-            state.set_queue_address(Part::descriptors, offset != queue_descriptors, value);
-            break;
-        case queue_available:
-        case queue_available + 4:
-            state.set_queue_address(Part::available, offset != queue_available, value);
-            break;
-        case queue_used:
-        case queue_used + 4:
-            state.set_queue_address(Part::used, offset != queue_used, value);
-            break;
         case queue_reset:
             if (value == 1) return state.write_queue_reset();
             break;
         default:
+            if (const auto half = queue_addresses.at(offset)) state.set_queue_address(*half, value);
             break;
     }
     return {};

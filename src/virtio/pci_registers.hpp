@@ -70,6 +70,8 @@ public:
     static constexpr unsigned queue_reset = 0x3a;        ///< 2
     static constexpr unsigned common_size = 0x3c;
 
+    static constexpr DeviceState::AddressRegisters queue_addresses{queue_descriptors, queue_available, queue_used};
+
     // The BAR: offset and size of each part. What a driver maps alone is a page alone.
     static constexpr unsigned common = 0x0000;
     static constexpr unsigned isr = 0x1000;
