@@ -9,56 +9,11 @@
 #include <string>
 #include <utility>
 
-#include "bus/coalesced_zones.hpp"
 #include "bus/device_loop_dispatcher.hpp"
 #include "bus/ioevent.hpp"
+#include "bus/mapping.hpp"
 
 namespace asyncvm {
-
-struct IoBus::Mapping {
-    AddressRange range;
-    std::shared_ptr<DeviceSlot> slot;
-    std::vector<std::shared_ptr<IoEvent>> ioevents{};
-    mutable BurstDetector burst{};              ///< whoever holds the slot's mutex
-    const std::atomic<std::uint64_t>* place{};  ///< of a movable range, in place of range.first
-
-    [[nodiscard]] std::uint64_t first() const noexcept {
-        return place != nullptr ? place->load(std::memory_order_relaxed) : range.first;
-    }
-};
-
-class IoBus::Movable final : public MovableRange {
-public:
-    /// Further from every address that a guest has than any range is long.
-    static constexpr std::uint64_t nowhere = std::uint64_t{1} << 63;
-
-    Movable(std::uint64_t size, std::shared_ptr<DeviceSlot> slot, std::vector<std::shared_ptr<IoEvent>> ioevents)
-        : mapping({.range = {.first = nowhere, .size = size},
-                   .slot = std::move(slot),
-                   .ioevents = std::move(ioevents),
-                   .place = &place_}) {}
-
-    void move(std::optional<std::uint64_t> first) noexcept override {
-        if (!attached_) return;
-        place_ = nowhere;
-        for (const auto& ioevent : mapping.ioevents) ioevent->move(first);
-        if (first) place_ = *first;
-    }
-
-    /// The bus goes.
-    void detach() noexcept {
-        attached_ = false;
-        mapping.ioevents.clear();
-        mapping.slot.reset();
-    }
-
-private:
-    std::atomic<std::uint64_t> place_ = nowhere;
-    bool attached_ = true;
-
-public:
-    Mapping mapping;
-};
 
 namespace {
 
@@ -368,14 +323,27 @@ std::vector<std::shared_ptr<Device>> IoBus::devices() const {
     return devices;
 }
 
-std::vector<AttachedRange> IoBus::ranges() const {
+std::vector<AttachedRange> IoBus::standing_ranges() const {
     std::vector<AttachedRange> ranges;
     for (const Mapping& mapping : mappings_) ranges.push_back({mapping.range, mapping.slot->device->name()});
+    return ranges;
+}
+
+std::vector<IoBus::AttachedMovable> IoBus::movable_ranges() const {
+    std::vector<AttachedMovable> ranges;
     for (const auto& movable : movables_) {
-        AddressRange range = movable->mapping.range;
-        range.first = movable->mapping.first();
-        if (range.first == Movable::nowhere) continue;
-        ranges.push_back({range, movable->mapping.slot->device->name()});
+        const Mapping& mapping = movable->mapping;
+        ranges.push_back({{movable, &movable->place()}, mapping.range.size, mapping.slot->device->name()});
+    }
+    return ranges;
+}
+
+std::vector<AttachedRange> IoBus::ranges() const {
+    auto ranges = standing_ranges();
+    for (const auto& movable : movable_ranges()) {
+        if (const auto first = movable.place->now()) {
+            ranges.push_back({{.first = *first, .size = movable.size}, movable.device});
+        }
     }
     std::ranges::sort(ranges, {}, [](const AttachedRange& attached) { return attached.range.first; });
     return ranges;

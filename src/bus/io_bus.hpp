@@ -23,6 +23,7 @@
 namespace asyncvm {
 
 class IoEvent;
+class MovingPlace;
 
 /// Finds the device of an access, splits what the device does not take as a whole, and answers for absent devices.
 class IoBus final : public Bus {
@@ -60,6 +61,17 @@ public:
     /// `listener` hears of bursts of single writes that the device would post: of each 256 that came with at most `pause`
     /// between them, on the average. On the thread of the vCPU. Before the guest runs.
     void on_burst(std::chrono::steady_clock::duration pause, std::function<void(const CoalescedZone&)> listener);
+
+    /// A range that the guest moves. The name lives as long as the device.
+    struct AttachedMovable {
+        std::shared_ptr<const MovingPlace> place;
+        std::uint64_t size = 0;
+        std::string_view device;
+    };
+    /// In the order of attachment, which is the order in which they are looked for.
+    [[nodiscard]] std::vector<AttachedMovable> movable_ranges() const;
+    /// The others, which come before them, in the order of their addresses.
+    [[nodiscard]] std::vector<AttachedRange> standing_ranges() const;
 
     /// Every doorbell of every device.
     [[nodiscard]] std::vector<std::shared_ptr<IoEvent>> ioevents() const;

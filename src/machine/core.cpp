@@ -203,8 +203,12 @@ void MachineCore::introduce_devices() {
 /// Before the first vCPU starts.
 void MachineCore::introduce_observers() {
     if (config_.statistics) {
-        recorder_ = std::make_shared<stats::MachineRecorder>(stats::Places(ports_.ranges(), mmio_.ranges()), config_.cpus,
-                                                             stats::Clock::now());
+        stats::Places places(ports_.standing_ranges(), mmio_.standing_ranges());
+        for (auto& range : ports_.movable_ranges())
+            places.add(Space::port, std::move(range.place), range.size, range.device);
+        for (auto& range : mmio_.movable_ranges())
+            places.add(Space::memory, std::move(range.place), range.size, range.device);
+        recorder_ = std::make_shared<stats::MachineRecorder>(std::move(places), config_.cpus, stats::Clock::now());
         observers_.add(recorder_);
     }
     if (observers_.empty()) return;

@@ -61,7 +61,7 @@ Statistics MachineRecorder::snapshot(Clock::time_point now) const {
     for (std::size_t index = 0; index < places_.size(); ++index) {
         PlaceStatistics& place = statistics.places.emplace_back();
         place.space = places_[index].space;
-        place.range = places_[index].range;
+        place.range = places_[index].range();
         place.device = places_[index].device;
         place.posted = posted_[index].load(std::memory_order_relaxed);
         Distribution guest;

@@ -60,6 +60,7 @@ std::string time(std::chrono::nanoseconds duration) {
 std::string place_name(const PlaceStatistics& place) {
     const char* const space = place.space == Space::port ? "port" : "mem";
     if (place.device.empty()) return fmt::format("{}:other", space);
+    if (place.range.size == 0) return fmt::format("{}:nowhere", space);
     if (place.range.size == 1) return fmt::format("{}:{:#x}", space, place.range.first);
     return fmt::format("{}:{:#x}-{:#x}", space, place.range.first, place.range.first + (place.range.size - 1));
 }

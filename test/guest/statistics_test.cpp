@@ -105,6 +105,42 @@ BOOST_AUTO_TEST_CASE(each_exit_counts_at_its_place) {
     BOOST_TEST((statistics.elapsed == test.machine.statistics().elapsed), "time goes on after the run's end");
 }
 
+BOOST_AUTO_TEST_CASE(accesses_of_a_range_that_moves_are_its_device_s) {
+    auto test = machine();
+    const auto range = test.machine.mmio().attach_movable(0x1000, std::make_shared<Recorder>());
+    const auto idle = test.machine.mmio().attach_movable(0x1000, std::make_shared<Recorder>());
+    class Mover final : public Recorder {
+    public:
+        explicit Mover(MovableRange& range) : range_(range) {}
+        awaitable<void> write(const Access&) override {
+            range_.move(0xd000'0000);
+            co_return;
+        }
+
+    private:
+        MovableRange& range_;
+    };
+    test.machine.ports().attach({0x10}, std::make_shared<Mover>(*range));
+    // mov %eax, 0xd0000010; out %al, $0x10; mov %eax, 0xd0000010; mov 0xd0000014, %eax; hlt
+    test.load({0xa3, 0x10, 0x00, 0x00, 0xd0, 0xe6, 0x10, 0xa3, 0x10, 0x00, 0x00, 0xd0, 0xa1, 0x14, 0x00, 0x00, 0xd0, 0xf4},
+              Mode::protected32);
+    BOOST_TEST((test.run().kind == Outcome::Kind::halted));
+    const auto statistics = test.machine.statistics();
+    const auto& moved = place_at(statistics, Space::memory, 0xd000'0010);
+    BOOST_TEST(moved.device == "recorder");
+    BOOST_TEST(moved.range.first == 0xd000'0000U);
+    BOOST_TEST(moved.writes == 1U);
+    BOOST_TEST(moved.reads == 1U);
+    BOOST_TEST(moved.in_device.count == 2U);
+    const auto& other = place_at(statistics, Space::memory, 0);
+    BOOST_TEST(other.device == "");
+    BOOST_TEST(other.writes == 1U);
+    BOOST_TEST(other.reads == 0U);
+    const auto text = format_statistics(statistics);
+    BOOST_TEST(text.find("mem:0xd0000000-0xd0000fff  recorder") != text.npos, text);
+    BOOST_TEST(text.find(" recorder=mem:nowhere") != text.npos, text);
+}
+
 BOOST_AUTO_TEST_CASE(an_access_that_suspends_waits_and_is_shown_while_it_does) {
     auto test = machine();
     const auto slow = std::make_shared<Slow>();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bus/ioevent.hpp"
+#include "bus/moving_place.hpp"
 #include "bus_fixture.hpp"
 #include "devices.hpp"
 
@@ -73,6 +74,28 @@ BOOST_AUTO_TEST_CASE(is_nowhere_at_first_and_then_where_it_has_been_moved_to) {
     BOOST_TEST(read(0, 1) == 0xffu);
     BOOST_TEST(device->accesses.size() == 2u);
     BOOST_TEST(bus.devices().size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(tells_where_it_is_for_as_long_as_somebody_asks) {
+    bus.attach({0x100, 0x10}, std::make_shared<Recorder>());
+    const auto later = bus.attach_movable(0x20, std::make_shared<Recorder>());
+    later->move(0x80);
+    const auto ranges = bus.movable_ranges();
+    BOOST_REQUIRE(ranges.size() == 2u);
+    BOOST_TEST(ranges[0].size == 0x100u);
+    BOOST_TEST(ranges[0].device == "recorder");
+    BOOST_TEST(!ranges[0].place->now());
+    BOOST_TEST(!ranges[0].place->last());
+    range->move(0x4000);
+    BOOST_TEST(ranges[0].place->now().value() == 0x4000u);
+    range->move(std::nullopt);
+    BOOST_TEST(!ranges[0].place->now());
+    BOOST_TEST(ranges[0].place->last().value() == 0x4000u);
+    BOOST_TEST(ranges[1].place->now().value() == 0x80u);
+    BOOST_REQUIRE(bus.standing_ranges().size() == 1u);
+    BOOST_TEST(bus.standing_ranges()[0].range.first == 0x100u);
+    BOOST_REQUIRE(bus.ranges().size() == 2u);
+    BOOST_TEST(bus.ranges()[0].range.first == 0x80u);
 }
 
 BOOST_AUTO_TEST_CASE(does_not_hide_what_stands) {

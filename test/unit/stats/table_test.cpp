@@ -34,7 +34,11 @@ Statistics busy() {
     idle.space = Space::memory;
     idle.range = {.first = 0xd0000000, .size = 4};
     idle.device = "disk";
-    statistics.places = {uart, absent, idle};
+    PlaceStatistics unplaced;
+    unplaced.space = Space::memory;
+    unplaced.range = {.first = 0, .size = 0};
+    unplaced.device = "card";
+    statistics.places = {uart, absent, idle, unplaced};
     statistics.unclaimed = {{Space::port, {.address = 0x64, .reads = 1, .writes = 0}},
                             {Space::memory, {.address = 0xfee00020, .reads = 0, .writes = 7}}};
     CpuStatistics waits;
@@ -74,7 +78,7 @@ place             in-guest     p50     p99  in-device    p50    p99  waits  wait
 port:0x3f8-0x3ff     290us  9.81us  11.0us      1.50s  812ns  500ms      3    1.50s  500ms  1.00s
 port:other          9.00us  9.00us  9.00us       50ns   50ns   50ns      0        -      -      -
 
-never-accessed disk=mem:0xd0000000-0xd0000003
+never-accessed disk=mem:0xd0000000-0xd0000003 card=mem:nowhere
 
 no-device       reads  writes
 port:0x64           1       0
