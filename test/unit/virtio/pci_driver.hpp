@@ -4,26 +4,20 @@
 
 #include <asyncvm/error.hpp>
 #include <asyncvm/pci.hpp>
-#include <asyncvm/state.hpp>
 #include <asyncvm/virtio.hpp>
 
 #include <boost/test/unit_test.hpp>
 
-#include <array>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "../devices/surroundings.hpp"
-#include "ring_driver.hpp"
-#include "virtio/device_state.hpp"
+#include "transport_driver.hpp"
 #include "virtio/pci_registers.hpp"
 
 namespace asyncvm::virtio {
@@ -59,37 +53,19 @@ public:
     std::vector<std::optional<std::uint64_t>> moves;
 };
 
-class PciDriver {
+class PciDriver : public TransportDriver {
 public:
     using R = PciRegisters;
     static constexpr unsigned irq = 11;
     static constexpr std::uint32_t bar = 0xc000'0000;
-    static constexpr std::uint64_t ram = 0x40000;
 
     explicit PciDriver(std::shared_ptr<Device> of) : function(make_pci(std::move(of))) {
         function->plug({.bar = bar, .irq = irq, .range = range, .first_line = 100, .lines = 2});
-        function->attached({.memory = memory,
-                            .loop = loop,
-                            .log = [this](std::string_view line) { log.emplace_back(line); },
-                            .clock = surroundings.clock,
-                            .random = surroundings.random,
-                            .gate = surroundings.gate,
-                            .irq = [this](unsigned line) { return IrqLine(surroundings.pins.at(line).pin); },
-                            .interrupts = &controller});
-        asio::co_spawn(loop, function->run(), [](std::exception_ptr) {});
-        poll();
+        attach(*function, &controller, [](std::exception_ptr) {});
         find_registers();
     }
+    ~PciDriver() { end_loop(); }
 
-    PciDriver(const PciDriver&) = delete;
-    PciDriver& operator=(const PciDriver&) = delete;
-    /// What the loop holds goes first.
-    ~PciDriver() { own_loop_.reset(); }
-
-    void poll() {
-        loop.restart();
-        loop.poll();
-    }
     template <class Coroutine>
     void run(Coroutine coroutine) {
         bool done = false;
@@ -129,20 +105,6 @@ public:
         poll();
     }
 
-    /// Up to FEATURES_OK. Returns whether the device takes the features.
-    bool negotiate(std::uint64_t features) {
-        set_common(R::status, 1, 0);
-        BOOST_TEST(common(R::status, 1) == 0u);
-        set_common(R::status, 1, DeviceState::acknowledge);
-        set_common(R::status, 1, DeviceState::acknowledge | DeviceState::driver);
-        for (const unsigned half : {0u, 1u}) {
-            set_common(R::driver_features_select, 4, half);
-            set_common(R::driver_features, 4, static_cast<std::uint32_t>(features >> (32 * half)));
-        }
-        set_common(R::status, 1, negotiated_status);
-        return common(R::status, 1) == negotiated_status;
-    }
-
     /// The table as Linux writes it: while all is masked, then each entry. Vector n has the data 0x40 + n.
     void enable_msix(unsigned vectors) {
         set_config(at_msix + 2, 2, 0xc000);
@@ -159,12 +121,7 @@ public:
         set_common(R::queue_select, 2, index);
         BOOST_TEST(common(R::queue_enable, 2) == 0u);
         set_common(R::queue_size, 2, ring.size());
-        for (const auto& [reg, address] :
-             {std::pair{R::queue_descriptors, ring.descriptors()}, std::pair{R::queue_available, ring.available()},
-              std::pair{R::queue_used, ring.used()}}) {
-            set_common(reg, 4, static_cast<std::uint32_t>(address));
-            set_common(reg + 4, 4, static_cast<std::uint32_t>(address >> 32));
-        }
+        put_addresses<R>(ring, [this](unsigned reg, std::uint32_t value) { set_common(reg, 4, value); });
         if (vector) {
             set_common(R::queue_vector, 2, *vector);
             BOOST_TEST(common(R::queue_vector, 2) == *vector);
@@ -181,49 +138,30 @@ public:
             set_common(R::config_vector, 2, 0);
         }
         for (unsigned index = 0; index < queues; ++index) {
-            memory.zero(0x1000 * (index + 1), 0x1000);
-            rings.push_back(std::make_unique<RingDriver>(memory, 0x1000 * (index + 1), std::uint16_t{8}));
-            set_up_queue(index, *rings.back(), msix ? std::optional(index + 1) : std::nullopt);
+            set_up_queue(index, add_ring(), msix ? std::optional(index + 1) : std::nullopt);
         }
-        set_common(R::status, 1, negotiated_status | DeviceState::driver_ok);
+        be_ready();
     }
 
-    [[nodiscard]] RingDriver& ring(unsigned index = 0) { return *rings.at(index); }
     [[nodiscard]] bool interrupted() const { return surroundings.pins[irq].pin.level(); }
     /// The data of the messages since the last call.
     [[nodiscard]] std::vector<std::uint32_t> messages() { return std::exchange(controller.messages, {}); }
 
-    [[nodiscard]] std::vector<std::byte> saved() const {
-        StateWriter writer;
-        function->save(writer);
-        return {writer.bytes().begin(), writer.bytes().end()};
-    }
-    void restore(std::span<const std::byte> bytes) {
-        StateReader reader(bytes);
-        function->restore(reader);
-        poll();
-    }
-
-    static constexpr std::uint32_t negotiated_status =
-        DeviceState::acknowledge | DeviceState::driver | DeviceState::features_ok;
-
-private:
-    std::unique_ptr<asio::io_context> own_loop_ = std::make_unique<asio::io_context>(1);
-
-public:
-    asio::io_context& loop = *own_loop_;
-    Surroundings surroundings{loop};
-    GuestMemory memory{ram};
     NotingController controller;
     std::shared_ptr<NotingRange> range = std::make_shared<NotingRange>();
-    std::vector<std::string> log;
     std::shared_ptr<PciFunction> function;
-    std::vector<std::unique_ptr<RingDriver>> rings;
     // Offsets: in the configuration space of MSI-X and of the window, in the BAR of the others.
     unsigned at_msix = 0, at_window = 0;
     unsigned at_common = 0, at_isr = 0, at_config = 0, at_notify = 0, notify_multiplier = 0;
 
 private:
+    void put_status(std::uint8_t value) override { set_common(R::status, 1, value); }
+    [[nodiscard]] std::uint32_t status() override { return common(R::status, 1); }
+    void put_features(unsigned half, std::uint32_t features) override {
+        set_common(R::driver_features_select, 4, half);
+        set_common(R::driver_features, 4, features);
+    }
+
     static awaitable<void> read_config(std::shared_ptr<PciFunction> function, unsigned offset, unsigned size,
                                        std::uint32_t& value) {
         value = co_await function->read_config(offset, size);
