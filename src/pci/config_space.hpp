@@ -63,6 +63,9 @@ public:
     void show_interrupt(bool pending) noexcept;
     [[nodiscard]] bool interrupts_disabled() const noexcept { return (read(command, 2) & interrupt_disable) != 0; }
 
+    /// Whether the function may read and write memory itself, and send messages.
+    [[nodiscard]] bool is_bus_master() const noexcept { return (read(command, 2) & bus_master) != 0; }
+
     /// Where BAR `index` answers: nothing while the function decodes no memory, or if there is no such BAR.
     [[nodiscard]] std::optional<std::uint64_t> bar(unsigned index) const noexcept;
 

@@ -75,6 +75,11 @@ awaitable<void> DeviceCore::carry_out(DeviceState::Request request) {
     co_await command(asked);
 }
 
+void DeviceCore::let_serve(bool may) {
+    const std::lock_guard lock(mutex_);
+    may_serve_ = may;
+}
+
 awaitable<void> DeviceCore::write_config(std::size_t offset, unsigned size, std::uint32_t value) {
     const auto asked = std::make_shared<Command>();
     {
@@ -243,7 +248,7 @@ void DeviceCore::start_queue_if_ready(unsigned index, const SplitQueue::Position
     {
         const std::lock_guard lock(mutex_);
         const DeviceState::QueueSetup& queue = state_.queue(index);
-        ready = state_.running() && queue.ready && !queues_[index] && !handed_over_[index];
+        ready = may_serve_ && state_.running() && queue.ready && !queues_[index] && !handed_over_[index];
         setup = {.size = queue.size,
                  .descriptors = queue.descriptors,
                  .available = queue.available,

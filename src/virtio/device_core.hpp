@@ -61,6 +61,9 @@ public:
         show_interrupts();
         return request;
     }
+    /// Whether queues may be served: where not, none is begun, and those that are served go on until they are stopped. True
+    /// at the start.
+    void let_serve(bool may);
     /// Does what a write asks for. Completes when it is done.
     [[nodiscard]] awaitable<void> carry_out(DeviceState::Request request);
     [[nodiscard]] std::uint32_t read_config(std::size_t offset, unsigned size) const;
@@ -125,6 +128,7 @@ private:
     DeviceState state_;
     std::vector<std::byte> config_;  ///< what the device has said last
     std::string said_;               ///< the last line about what went wrong
+    bool may_serve_ = true;
 
     std::mutex commands_mutex_;
     std::deque<std::shared_ptr<Command>> commands_;

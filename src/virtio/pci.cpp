@@ -102,7 +102,8 @@ public:
     }
 
     [[nodiscard]] awaitable<void> write_config(unsigned offset, unsigned size, std::uint32_t value) override {
-        core_->with_state([&](DeviceState& device) {
+        const bool was_master = core_->with_state([&](DeviceState& device) {
+            const bool before = state_.space.is_bus_master();
             state_.space.write(offset, size, value);
             const std::uint32_t control = state_.space.read(PciCapabilities::msix_control, 2);
             const bool was_enabled = state_.msix.enabled();
@@ -112,9 +113,11 @@ public:
                 for (const MsiMessage& message : messages) send(message);
             }
             show_line(device);
+            return before;
         });
         follow_bar();
         follow_vectors();
+        co_await follow_mastering(was_master);
         if (offset / 4 != PciCapabilities::window_data / 4) co_return;
         const auto window = this->window();
         if (!window) co_return;
@@ -127,6 +130,7 @@ public:
     [[nodiscard]] awaitable<void> before_reset() override { return core_->stop_queues(); }
     void reset() override {
         core_->with_state([&](DeviceState&) { state_ = power_on(); });
+        core_->let_serve(true);
         core_->reset();
         follow_bar();
         follow_vectors();
@@ -148,10 +152,12 @@ public:
         saved.space.adopt(own.space);
         // DeviceCore shows interrupts as it restores itself.
         core_->with_state([&](DeviceState&) { std::swap(state_, saved); });
+        core_->let_serve(is_master());
         try {
             core_->restore(reader);
         } catch (...) {
             core_->with_state([&](DeviceState&) { std::swap(state_, saved); });
+            core_->let_serve(is_master());
             throw;
         }
         if (state_.msix.enabled() && interrupts_ != nullptr) interrupts_->expect_messages();
@@ -181,6 +187,29 @@ private:
         if (place_.range) place_.range->move(bar);
     }
 
+    [[nodiscard]] bool is_master() const {
+        return core_->with_state([&](DeviceState&) { return state_.space.is_bus_master(); });
+    }
+
+    /// A function that is no bus master touches no memory. A driver that ends that while its queues are served, as a kernel
+    /// does with a device that it leaves to the next one, gets them back by a reset only.
+    [[nodiscard]] awaitable<void> follow_mastering(bool was_master) {
+        using enum DeviceState::Request::Kind;
+        const bool may = is_master();
+        if (may == was_master) co_return;
+        core_->let_serve(may);
+        const auto status = core_->with_state([](DeviceState& device) { return device.status(); });
+        if ((status & DeviceState::driver_ok) == 0) co_return;
+        if (may) {
+            if ((status & DeviceState::needs_reset_bit) == 0) co_await core_->carry_out({.kind = start});
+            co_return;
+        }
+        for (unsigned queue = 0; queue < core_->queues(); ++queue) {
+            co_await core_->carry_out({.kind = stop_queue, .queue = queue});
+        }
+        core_->need_reset("the driver has ended its bus mastering while it used it");
+    }
+
     /// The same of the messages of rings that another process serves.
     void follow_vectors() {
         const std::lock_guard lock(calls_mutex_);
@@ -188,7 +217,8 @@ private:
         const auto messages = core_->with_state([&](DeviceState&) {
             std::vector<std::optional<MsiMessage>> of_queues;
             for (unsigned queue = 0; queue < core_->queues(); ++queue) {
-                of_queues.push_back(state_.msix.message(state_.vectors.queue(queue)));
+                const auto message = state_.msix.message(state_.vectors.queue(queue));
+                of_queues.push_back(state_.space.is_bus_master() ? message : std::nullopt);
             }
             return of_queues;
         });
@@ -288,7 +318,8 @@ private:
     }
 
     void send(const MsiMessage& message) {
-        if (interrupts_ != nullptr) interrupts_->signal(message);
+        // A message is a write to memory.
+        if (interrupts_ != nullptr && state_.space.is_bus_master()) interrupts_->signal(message);
     }
 
     const std::shared_ptr<DeviceCore> core_;

@@ -99,7 +99,7 @@ pci::ConfigSpace PciCapabilities::make_space(const Function& function) {
     }
     // As a firmware leaves it: small guests assign no addresses.
     space.set(ConfigSpace::first_bar, 4, function.bar);
-    space.set(ConfigSpace::command, 2, ConfigSpace::memory_space);
+    space.set(ConfigSpace::command, 2, ConfigSpace::memory_space | ConfigSpace::bus_master);
     return space;
 }
 

@@ -83,6 +83,14 @@ BOOST_FIXTURE_TEST_CASE(a_masked_vector_s_ring_is_heard_by_the_device_and_is_pen
     BOOST_TEST((routes() == Routes{{101, 0x52}}));
 }
 
+BOOST_FIXTURE_TEST_CASE(the_rings_of_what_is_no_bus_master_are_not_connected, DirectFixture) {
+    set_config(0x04, 2, 2);
+    start(feature_version_1, 2);
+    BOOST_TEST(controller.connected.empty());
+    set_config(0x04, 2, 6);
+    BOOST_TEST((controller.connected == Connected{{100, call(0)}, {101, call(1)}}));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_ring_without_a_vector_is_not_connected, DirectFixture) {
     start(feature_version_1, 2, false);
     BOOST_TEST(controller.connected.empty());

@@ -149,10 +149,10 @@ BOOST_FIXTURE_TEST_CASE(without_msix_the_line_is_high_until_the_isr_register_is_
     BOOST_TEST(read(at_isr, 1) == 0u);
     mirror->change_config();
     BOOST_TEST(interrupted());
-    set_config(0x04, 2, 0x0402);  // interrupts disabled
+    set_config(0x04, 2, 0x0406);  // interrupts disabled
     BOOST_TEST(!interrupted());
     BOOST_TEST((config(0x06, 2) & 8) == 8u);
-    set_config(0x04, 2, 0x0002);
+    set_config(0x04, 2, 0x0006);
     BOOST_TEST(interrupted());
     BOOST_TEST(read(at_isr, 1) == 2u);
     BOOST_TEST(messages().empty());
@@ -198,6 +198,47 @@ BOOST_FIXTURE_TEST_CASE(one_queue_is_reset_and_set_up_again, PciMirror) {
     ask(0, "abc");
     notify(0);
     BOOST_TEST(messages() == Data{0x41}, boost::test_tools::per_element());
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_no_bus_master_touches_no_memory_and_sends_no_message, PciMirror) {
+    BOOST_TEST(config(0x04, 2) == 6u);  // as a firmware leaves it
+    set_config(0x04, 2, 2);
+    start(feature_version_1, 2);
+    ask(0, "abc");
+    notify(0);
+    BOOST_TEST(!ring().take_used().has_value());
+    mirror->change_config();
+    BOOST_TEST(messages().empty());
+    set_config(0x04, 2, 6);
+    poll();
+    BOOST_TEST((ring().take_used() == RingDriver::Used{0, 3}));
+    BOOST_TEST(messages() == Data{0x41}, boost::test_tools::per_element());
+    BOOST_TEST(common(R::status, 1) == 0xfu);
+}
+
+BOOST_FIXTURE_TEST_CASE(bus_mastering_that_ends_stops_the_queues_until_a_reset, PciMirror) {
+    start(feature_version_1, 2);
+    set_config(0x04, 2, 2);
+    BOOST_REQUIRE(log.size() == 1u);
+    BOOST_TEST(
+        log[0] ==
+        "device virtio-mirror: the driver has ended its bus mastering while it used it; the driver has to reset the device");
+    ask(0, "abc");
+    notify(0);
+    const auto bytes = saved();
+    set_config(0x04, 2, 6);
+    notify(0);
+    BOOST_TEST(!ring().take_used().has_value());
+    BOOST_TEST((common(R::status, 1) & DeviceState::needs_reset_bit) != 0u);
+    // Nor are they served by a machine that goes on from there.
+    restore(bytes);
+    notify(0);
+    BOOST_TEST(!ring().take_used().has_value());
+    set_config(0x04, 2, 6);
+    start(feature_version_1, 2);
+    ask(0, "abc");
+    notify(0);
+    BOOST_TEST((ring().take_used() == RingDriver::Used{0, 3}));
 }
 
 BOOST_FIXTURE_TEST_CASE(the_bar_follows_the_configuration_space, PciMirror) {
