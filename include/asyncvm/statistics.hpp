@@ -25,7 +25,9 @@ struct TimesTaken {
 /// One range of a bus. An access counts where its first byte is, and once, however many devices share it.
 struct PlaceStatistics {
     Space space = Space::port;
-    AddressRange range;        ///< the whole address space where `device` is empty
+    /// The whole address space where `device` is empty. Of a range that the guest moves: where it is, or was last; its size
+    /// is 0 if the guest has put it nowhere yet.
+    AddressRange range;
     std::string device;        ///< empty: all accesses of this address space that began where no device is
     std::uint64_t reads = 0;   ///< exits; one of a string instruction may carry many elements
     std::uint64_t writes = 0;  ///< exits
