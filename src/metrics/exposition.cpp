@@ -77,16 +77,21 @@ private:
     std::string text_;
 };
 
+/// What the guest has put nowhere yet it has not accessed either; two of them would be one series.
+bool is_somewhere(const PlaceStatistics& place) { return place.device.empty() || place.range.size != 0; }
+
 void add_places(Page& page, const Statistics& statistics) {
     const auto each = [&](std::string_view name, std::string_view help, auto value) {
         page.counter(name, help);
         for (const auto& place : statistics.places) {
+            if (!is_somewhere(place)) continue;
             page.sample({{"space", std::string(name_of(place.space))}, {"address", where(place)}, {"device", place.device}},
                         value(place));
         }
     };
     page.counter("accesses", "Exits of the guest for an access, by the place that it began at.");
     for (const auto& place : statistics.places) {
+        if (!is_somewhere(place)) continue;
         for (const auto& [direction, count] : {std::pair("read", place.reads), std::pair("write", place.writes)}) {
             page.sample({{"space", std::string(name_of(place.space))},
                          {"address", where(place)},

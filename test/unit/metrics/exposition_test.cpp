@@ -36,7 +36,11 @@ Statistics some_statistics() {
     other.reads = 1;
     PlaceStatistics memory = other;
     memory.space = Space::memory;
-    statistics.places = {uart, other, memory};
+    PlaceStatistics nowhere;  // as a PCI function that the guest has not enabled
+    nowhere.space = Space::memory;
+    nowhere.range = {0, 0};
+    nowhere.device = "virtio-net";
+    statistics.places = {uart, other, nowhere, nowhere, memory};
     statistics.unclaimed = {{Space::port, {0x64, 2, 1}}};
     CpuStatistics cpu;
     cpu.in_guest = 1s;
