@@ -105,7 +105,7 @@ public:
 
 private:
     void put_status(std::uint8_t value) override { write(R::status, value); }
-    [[nodiscard]] std::uint32_t status() override { return read(R::status); }
+    [[nodiscard]] std::uint32_t get_status() override { return read(R::status); }
     void put_features(unsigned half, std::uint32_t features) override {
         write(R::driver_features_select, half);
         write(R::driver_features, features);

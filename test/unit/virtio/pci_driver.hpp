@@ -156,7 +156,7 @@ public:
 
 private:
     void put_status(std::uint8_t value) override { set_common(R::status, 1, value); }
-    [[nodiscard]] std::uint32_t status() override { return common(R::status, 1); }
+    [[nodiscard]] std::uint32_t get_status() override { return common(R::status, 1); }
     void put_features(unsigned half, std::uint32_t features) override {
         set_common(R::driver_features_select, 4, half);
         set_common(R::driver_features, 4, features);

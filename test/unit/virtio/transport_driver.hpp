@@ -41,12 +41,12 @@ public:
     /// Up to FEATURES_OK. Returns whether the device takes the features.
     bool negotiate(std::uint64_t features) {
         put_status(0);
-        BOOST_TEST(status() == 0u);
+        BOOST_TEST(get_status() == 0u);
         put_status(DeviceState::acknowledge);
         put_status(DeviceState::acknowledge | DeviceState::driver);
         for (const unsigned half : {1u, 0u}) put_features(half, static_cast<std::uint32_t>(features >> (32 * half)));
         put_status(negotiated_status);
-        return status() == negotiated_status;
+        return get_status() == negotiated_status;
     }
 
     void be_ready() { put_status(negotiated_status | DeviceState::driver_ok); }
@@ -108,7 +108,7 @@ protected:
 
 private:
     virtual void put_status(std::uint8_t value) = 0;
-    [[nodiscard]] virtual std::uint32_t status() = 0;
+    [[nodiscard]] virtual std::uint32_t get_status() = 0;
     virtual void put_features(unsigned half, std::uint32_t features) = 0;
 
     std::unique_ptr<asio::io_context> own_loop_ = std::make_unique<asio::io_context>(1);
