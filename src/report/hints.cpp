@@ -1,4 +1,5 @@
 #include "report/hints.hpp"
+#include "report/absent_memory.hpp"
 
 #include "x86/bits.hpp"
 
@@ -112,6 +113,7 @@ std::vector<std::string> hints_about(const CrashContext& crash, const CodeContex
             }
         }
     }
+    add(hints, about_absent_memory(crash));
     auto misfit = about_misfit(crash, context);
     add(hints, misfit.empty() ? about_real_mode(crash) : std::move(misfit));
     return hints;

@@ -1,5 +1,6 @@
 #include "report/stuck.hpp"
 
+#include "report/absent_memory.hpp"
 #include "report/misfit.hpp"
 #include "x86/bits.hpp"
 
@@ -98,6 +99,7 @@ void add_halt(std::vector<std::string>& hints, const CrashContext& guest, const 
 std::vector<std::string> hints_about_running(const CrashContext& guest, const CodeContext& context) {
     std::vector<std::string> hints;
     if (auto misfit = about_misfit(guest, context); !misfit.empty()) hints.push_back(std::move(misfit));
+    if (auto absent = about_absent_memory(guest); !absent.empty()) hints.push_back(std::move(absent));
     add_bios(hints, guest, context);
     add_polled(hints, guest);
     add_halt(hints, guest, context);

@@ -46,6 +46,30 @@ BOOST_AUTO_TEST_CASE(only_what_is_polled_and_not_there_gets_a_hint) {
     BOOST_TEST(contains(report_of(guest), "it reads port 0x1234 again and again: a device, which"), report_of(guest));
 }
 
+BOOST_AUTO_TEST_CASE(a_guest_that_fills_memory_which_is_not_there_is_told_how_much_there_is) {
+    const std::vector<std::byte> word(4, std::byte{1});
+    MadeUpDeath guest(Mode::protected32, Interrupted{});
+    put(guest.memory, 0x10000, {0xf3, 0xab, 0xeb, 0xfe});
+    for (unsigned i = 0; i < 8; ++i) guest.memory_write(0x100000 + 4 * i, word, 0x10000);
+    const std::string hint =
+        "hint: it uses memory at 0x10001c, but this machine's ends at 0x100000: does it need more than 1 MiB";
+    BOOST_TEST(contains(report_of(guest), hint), report_of(guest));
+    MadeUpDeath dead(Mode::protected32, ShutDown{});
+    for (unsigned i = 0; i < 8; ++i) dead.memory_write(0x100000 + 4 * i, word, 0x10000);
+    BOOST_TEST(contains(report_of(dead), hint), report_of(dead));
+    // A few are no habit, and what a PC has up there is no memory.
+    MadeUpDeath probing(Mode::protected32, Interrupted{});
+    put(probing.memory, 0x10000, {0xf3, 0xab, 0xeb, 0xfe});
+    for (unsigned i = 0; i < 7; ++i) probing.memory_write(0x100000 + 4 * i, word, 0x10000);
+    for (unsigned i = 0; i < 8; ++i) probing.memory_write(0xfec00000 + 4 * i, word, 0x10000);
+    BOOST_TEST(!contains(report_of(probing), "it uses memory"), report_of(probing));
+    MadeUpDeath device(Mode::protected32, Interrupted{});
+    put(device.memory, 0x10000, {0xf3, 0xab, 0xeb, 0xfe});
+    device.device_name = [](Space, std::uint64_t) { return std::string("frame-buffer"); };
+    for (unsigned i = 0; i < 16; ++i) device.memory_write(0x100000 + 4 * i, word, 0x10000);
+    BOOST_TEST(!contains(report_of(device), "it uses memory"), report_of(device));
+}
+
 BOOST_AUTO_TEST_CASE(a_boot_sector_is_told_that_there_is_no_bios) {
     MadeUpDeath guest(Mode::real16, Interrupted{});
     put(guest.memory, 0x10000, {0xeb, 0xfe});
