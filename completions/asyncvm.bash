@@ -76,6 +76,8 @@ _asyncvm() {
         --machine) _asyncvm_reply "$typed" '' 'flat pc' ;;
         --transport) _asyncvm_reply "$typed" '' 'mmio pci' ;;
         --reboot) _asyncvm_reply "$typed" '' 'exit restart' ;;
+        --on-crash) _asyncvm_reply "$typed" '' 'gdb exit' ;;
+        --gdb) _asyncvm_reply "$typed" '' 'tcp: unix: stdio' ;;
         --on-halt) _asyncvm_reply "$typed" '' 'exit fail wait' ;;
         --format) _asyncvm_reply "$typed" '' 'flat elf pvh multiboot multiboot2 bzimage boot firmware' ;;
         --disk)
@@ -100,7 +102,7 @@ _asyncvm() {
         --load | --entry | --cpu | --cpus | --smp) ;;
         *)
             if [[ $typed == -* ]]; then
-                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --fs --vsock --device --no-defaults
+                _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --on-crash --gdb --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --fs --vsock --device --no-defaults
                     --serial --debugcon --console --virtio-port --control --metrics --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''

@@ -27,6 +27,7 @@ struct GuestDebug {
     bool software_breakpoints = false;           ///< INT3 stops the guest and is no exception of its own
     std::array<std::uint64_t, 4> breakpoints{};  ///< linear addresses, of DR0 to DR3
     std::uint64_t dr7 = 0;                       ///< which of them count, and for what (Intel SDM vol. 3, 18.2.4)
+    bool inject_breakpoint = false;              ///< once: the INT3 that has stopped the guest is its own after all
 };
 
 /// What a vCPU does that stays in run().

@@ -21,6 +21,13 @@ namespace asyncvm {
 
 class MachineCore;
 
+/// What becomes of a vCPU that can't simply go on.
+enum class StopAction : std::uint8_t {
+    end,    ///< the run ends, with the outcome that belongs to the exit
+    hold,   ///< the vCPU rests until Machine::release(); then it goes on after a Debug, and the run ends after another exit
+    go_on,  ///< after a Debug: it enters the guest again
+};
+
 struct MachineConfig {
     std::uint64_t memory_size = 128 << 20;  ///< bytes, a multiple of the page size
     HugePages huge_pages = HugePages::off;  ///< of the memory
@@ -46,6 +53,9 @@ struct MachineConfig {
     bool resettable = false;
     /// A machine whose vCPUs have all halted, and that nothing can wake, goes on until it is stopped.
     bool wait_when_halted = false;
+    /// Asked, on the vCPU's thread, what becomes of a vCPU whose exit is a Debug, ShutDown, SystemEvent or Failure. Must be
+    /// quick, and must not throw or call the machine. Without it the run ends.
+    std::function<StopAction(unsigned cpu, const Exit& exit, Cpu& from)> on_stop{};
     /// Part of reset(), after the devices: loads the guest's image again. On the device loop.
     std::function<void()> on_reset{};
 };
@@ -132,6 +142,12 @@ public:
     /// Any thread, after prepared(): a reset() is about to follow, and until then the machine does not end because its vCPUs
     /// halt.
     void expect_reset() noexcept;
+
+    /// Any thread, after prepared(), in a pause: vCPU `cpu` rests until release(), whatever pauses are held. Throws
+    /// std::out_of_range if `cpu >= cpus()`.
+    void hold(unsigned cpu);
+    /// Undoes hold() and StopAction::hold. In a pause the vCPU goes on when that ends.
+    void release(unsigned cpu);
 
     /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and
     /// now if that vCPU has no thread: before run(), after it has halted. Completes when `work` has returned, and throws

@@ -49,6 +49,11 @@ The machine:
   --on-halt exit|fail|wait
                           when all vCPUs have halted for good: end with 0 (default of
                           the flat machine), with 86 (of the pc machine), or go on
+  --gdb SPEC, -s, -S      a place where gdb may come: tcp:[HOST:]PORT, unix:PATH or stdio,
+                          with the options wait (the guest begins when gdb lets it) and
+                          mode=16|32|64; -s is --gdb tcp:1234, and -S adds wait
+  --on-crash gdb|exit     whether a guest that has crashed stays for gdb (default: for
+                          one that is attached)
   -m, --memory SIZE       the guest's memory (default 128M)
   --hugepages off|on|reserved
                           pages of 2 MiB for it: none (default of the flat machine),

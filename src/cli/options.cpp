@@ -91,6 +91,32 @@ HaltPolicy parse_on_halt(std::string_view text) {
                      exit_code::halted));
 }
 
+gdb::CrashPolicy parse_on_crash(std::string_view text) {
+    if (text == "gdb") return gdb::CrashPolicy::wait;
+    if (text == "exit") return gdb::CrashPolicy::end;
+    fail(fmt::format("--on-crash {}: it is gdb (the machine stays for a debugger) or exit (with the code for it)", text));
+}
+
+/// --gdb, and -s and -S as QEMU has them.
+void read_gdb(const RawOptions& raw, Options& options) {
+    if (raw.gdb.size() > 1) fail("--gdb is given twice, but a machine has one place for a debugger (drop one of them)");
+    if (raw.gdb_as_usual && !raw.gdb.empty())
+        fail("-s is short for --gdb tcp:1234, and --gdb is given too (drop one of them)");
+    try {
+        if (raw.gdb_as_usual) options.gdb = gdb::parse_spec("tcp:1234");
+        if (!raw.gdb.empty()) options.gdb = gdb::parse_spec(raw.gdb.back());
+    } catch (const Error& error) {
+        fail(fmt::format("--gdb {}", error.what()));
+    }
+    if (raw.freeze && !options.gdb) fail("-S: the guest would wait for a debugger that can't come (add -s, or --gdb)");
+    if (raw.freeze) options.gdb->wait = true;
+    if (raw.on_crash.empty()) return;
+    options.on_crash = parse_on_crash(raw.on_crash.back());
+    if (!options.gdb && options.on_crash == gdb::CrashPolicy::wait) {
+        fail("--on-crash gdb: the guest would wait for a debugger that can't come (add -s, or --gdb)");
+    }
+}
+
 BootFormat parse_format(std::string_view text) {
     try {
         return parse_boot_format(text);
@@ -346,6 +372,7 @@ Options parse_options(int argc, const char* const* argv) {
         metrics::check_place(options.metrics);
     }
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
+    read_gdb(raw, options);
     options.inspect = raw.inspect;
     if (!raw.posted_writes.empty()) options.posted_writes = parse_posted_writes(raw.posted_writes.back());
     options.registers = parse_registers(raw.reg, options.mode, options.cpus);

@@ -14,6 +14,9 @@
 #include <asyncvm/vhost_user.hpp>
 #include <asyncvm/vsock.hpp>
 
+#include "gdb/debuggee.hpp"
+#include "gdb/spec.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -66,7 +69,9 @@ struct Options {
     std::vector<DiskSpec> disks;          ///< see bios_disk() and virtio_disks()
     bool restart = false;                 ///< a reset restarts the guest, instead of ending the program
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
-    bool inspect = false;                 ///< tell what the guest's file is, and do nothing else
+    std::optional<gdb::Spec> gdb{};       ///< where a debugger may come
+    gdb::CrashPolicy on_crash = gdb::CrashPolicy::if_attached;
+    bool inspect = false;  ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
     VirtioTransport transport = VirtioTransport::mmio;
     bool rng = false;          ///< the machine has an entropy device

@@ -28,6 +28,8 @@ constexpr Flag flag_options[] = {
     {"--balloon", &RawOptions::balloon},
     {"--probe", &RawOptions::probe},
     {"--probe-lines", &RawOptions::probe_lines},
+    {"-s", &RawOptions::gdb_as_usual},
+    {"-S", &RawOptions::freeze},
 };
 
 struct Value {
@@ -68,6 +70,8 @@ constexpr Value values[] = {
     {"--on-halt", &RawOptions::on_halt},
     {"--control", &RawOptions::control},
     {"--metrics", &RawOptions::metrics},
+    {"--gdb", &RawOptions::gdb},
+    {"--on-crash", &RawOptions::on_crash},
     {"GUEST", &RawOptions::guest},
 };
 
@@ -77,7 +81,8 @@ constexpr std::string_view names[] = {
     "--cpu",          "--accel",    "--posted-writes", "--probe",       "--probe-lines", "--stats",    "--hugepages",
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
-    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control",  "--metrics"};
+    "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control",  "--metrics",
+    "--gdb",          "--on-crash"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 
@@ -109,12 +114,26 @@ void fail_on_short_option_with_equals(std::string_view word) {
     }
 }
 
+/// CLI11 would read -serial as the flags s, e and so on. `before` is the word before: a value may begin with a dash.
+void fail_on_joined_letters(std::string_view before, std::string_view word) {
+    constexpr std::string_view letters = "hvsS";  // of flags
+    if (word.size() < 3 || word[0] != '-' || letters.find(word[1]) == letters.npos) return;
+    const auto takes_it = [before](const Value& value) {
+        const std::string_view all = value.names;
+        const auto comma = all.find(',');
+        return all.substr(0, comma) == before || (comma != all.npos && all.substr(comma + 1) == before);
+    };
+    if (std::ranges::any_of(values, takes_it)) return;
+    if (word.find_first_not_of(letters, 1) != word.npos) fail_on_extra(word);
+}
+
 /// CLI11 would take the next word instead.
 void fail_on_wrong_value(int argc, const char* const* argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         if (word == "--") return;
         fail_on_short_option_with_equals(word);
+        fail_on_joined_letters(argv[i - 1], word);
         if (word.starts_with("--") && word.find('=') == word.size() - 1) {
             refuse(fmt::format("{} needs a value", word.substr(0, word.size() - 1)));
         }

@@ -18,6 +18,8 @@ struct RawOptions {
     bool no_defaults = false;
     bool probe = false;
     bool probe_lines = false;
+    bool gdb_as_usual = false;  ///< -s
+    bool freeze = false;        ///< -S
     std::vector<std::string> serial;
     std::vector<std::string> console;
     std::vector<std::string> virtio_port;
@@ -46,6 +48,8 @@ struct RawOptions {
     std::vector<std::string> on_halt;
     std::vector<std::string> control;
     std::vector<std::string> metrics;
+    std::vector<std::string> gdb;
+    std::vector<std::string> on_crash;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;

@@ -2,6 +2,7 @@
 
 #include "cli/closing.hpp"
 #include "cli/console.hpp"
+#include "cli/debugger.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/group.hpp"
 #include "cli/reports.hpp"
@@ -52,22 +53,6 @@ bool is_file(const std::string& path) {
     return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
-MachineConfig machine_config(const Options& options, const Setup& setup) {
-    MachineConfig config;
-    config.memory_size = options.memory_size;
-    config.huge_pages = setup.huge_pages;
-    config.wait_when_halted = setup.on_halt == HaltPolicy::wait;
-    config.resettable = options.restart || options.control;
-    config.memory_share = options.memory_share;
-    config.cpus = options.cpus;
-    config.log = make_log();
-    config.statistics = options.statistics || !options.metrics.empty();
-    // A kernel reads the line status between two characters of its log, and that stays an exit.
-    if (setup.machine == MachineKind::pc) config.posted_burst_pause = 2ms;
-    if (!options.posted_writes) config.posted_burst_pause = 0ns;
-    return config;
-}
-
 class Session {
 public:
     Session(const Options& options, const Setup& setup, std::unique_ptr<Boot> boot)
@@ -92,12 +77,13 @@ private:
     void restart(std::string why);
     void fail_restart(const std::exception_ptr& failure);
     void interrupt(Interruption by);
-    void quit();
+    void quit(std::string by, int code);
     void cancel_waits();
     void steer();
     void offer_metrics();
     [[nodiscard]] awaitable<bool> print_reports_of_a_run();
     [[nodiscard]] awaitable<int> run_to_end();
+    [[nodiscard]] int code_for(const Outcome& outcome) const;
     [[nodiscard]] awaitable<Outcome> run_guest();
     [[nodiscard]] awaitable<void> deliver(const Outcome& outcome);
     void on_signal(int number);
@@ -108,6 +94,8 @@ private:
     asio::io_context loop_{1};
     std::unique_ptr<control::Steering> steering_;       ///< null: there is no control socket
     std::string accelerator_note_;                      ///< written while the machine is made; printed when it exists
+    std::string accelerator_name_;                      ///< written then, too
+    std::shared_ptr<gdb::Server> gdb_;                  ///< null: no debugger may come; vCPUs ask it
     std::vector<GuestMemory::Region> memory_at_start_;  ///< with interrupt controllers; read while the machine is made
     Machine machine_;
     Streams streams_;
@@ -124,6 +112,11 @@ MachineConfig Session::config() {
     auto config = machine_config(options_, setup_);
     if (steering_) config.observers.push_back(steering_->observer());
     // The registers are the start's.
+    if (options_.gdb) {
+        config.on_stop = [this](unsigned cpu, const Exit& exit, Cpu& from) {
+            return gdb_ ? gdb_->stopped(cpu, exit, from) : StopAction::end;
+        };
+    }
     if (config.resettable)
         config.on_reset = [this] {
             machine_.memory().clear();
@@ -136,13 +129,15 @@ MachineConfig Session::config() {
 
 /// On a thread of its own.
 std::unique_ptr<Accelerator> Session::make() {
-    return make_accelerator(options_.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
-                            {.cpu_features = options_.cpu_features,
-                             .irqchip = setup_.irqchip,
-                             .cpus = options_.cpus,
-                             .pit = setup_.irqchip,
-                             .memory = memory_at_start_,
-                             .irqchip_optional = setup_.irqchip_optional});
+    auto made = make_accelerator(options_.accelerator, [this](std::string_view line) { accelerator_note_ = line; },
+                                 {.cpu_features = options_.cpu_features,
+                                  .irqchip = setup_.irqchip,
+                                  .cpus = options_.cpus,
+                                  .pit = setup_.irqchip,
+                                  .memory = memory_at_start_,
+                                  .irqchip_optional = setup_.irqchip_optional});
+    accelerator_name_ = made->name();
+    return made;
 }
 
 void Session::load() {
@@ -208,10 +203,10 @@ void Session::interrupt(Interruption by) {
     });
 }
 
-/// As the control socket asks: without a word about the guest.
-void Session::quit() {
+/// As the control socket or gdb asks: without a word about the guest.
+void Session::quit(std::string by, int code) {
     if (interruption_) return;
-    interruption_ = {.by = "quit (control socket)", .code = exit_code::success};
+    interruption_ = {.by = std::move(by), .code = code};
     machine_.stop();
     cancel_waits();
 }
@@ -228,7 +223,7 @@ void Session::steer() {
                               return all;
                           },
                       .statistics_text = [this] { return statistics_text(machine_, streams_); },
-                      .quit = [this] { asio::post(loop_, [this] { quit(); }); }});
+                      .quit = [this] { asio::post(loop_, [this] { quit("quit (control socket)", exit_code::success); }); }});
 }
 
 void Session::offer_metrics() {
@@ -248,7 +243,6 @@ void Session::cancel_waits() {
     others_.cancel();
 }
 
-/// From the first client on, if there has to be one.
 /// None while the output of a guest that has ended is delivered: whoever gives up then has seen how it ended.
 awaitable<bool> Session::print_reports_of_a_run() {
     bool any = false;
@@ -256,11 +250,16 @@ awaitable<bool> Session::print_reports_of_a_run() {
     co_return any;
 }
 
+/// From the first client on, if there has to be one.
 awaitable<Outcome> Session::run_guest() {
     for (const auto& stream : streams_.all()) others_.start(ready(stream.chardev));
     // If no machine can be made, the error is printed without waiting for a client.
     co_await machine_.prepared();
     if (!accelerator_note_.empty()) print(accelerator_note_);
+    if (gdb_) {
+        const auto features = debug_features(accelerator_name_);
+        co_await gdb::Server::start(gdb_, features);
+    }
     co_await others_.wait();
     Outcome outcome;
     outcome.kind = Outcome::Kind::stopped;
@@ -313,16 +312,21 @@ void Session::on_signal(int number) {
 
 awaitable<int> Session::run_to_end() {
     const auto outcome = co_await run_guest();
+    if (gdb_) gdb_->close(code_for(outcome));
     co_await deliver(outcome);
     if (interruption_) print(fmt::format("stopped by {}", interruption_->by));
     print_undelivered(streams_);
     if (options_.statistics) print_statistics(machine_, streams_);
     streams_.close();
     if (metrics_) metrics_->close();
-    if (interruption_) co_return interruption_->code;
-    if (out_of_memory_) co_return exit_code::host;
-    if (outcome.kind == Outcome::Kind::halted && setup_.on_halt == HaltPolicy::fail) co_return exit_code::halted;
-    co_return exit_status(outcome);
+    co_return code_for(outcome);
+}
+
+int Session::code_for(const Outcome& outcome) const {
+    if (interruption_) return interruption_->code;
+    if (out_of_memory_) return exit_code::host;
+    if (outcome.kind == Outcome::Kind::halted && setup_.on_halt == HaltPolicy::fail) return exit_code::halted;
+    return exit_status(outcome);
 }
 
 /// Throws what is wrong with the options, before anything is opened.
@@ -341,6 +345,11 @@ int Session::run() {
     attach();
     if (steering_) steer();
     if (!options_.metrics.empty()) offer_metrics();
+    if (options_.gdb) {
+        gdb_ = make_gdb_server(options_, streams_, {.loop = loop_, .machine = machine_, .kill = [this] {
+                                                        quit("gdb", exit_code::signal_base + SIGKILL);
+                                                    }});
+    }
     std::optional<int> code;
     std::exception_ptr failure;
     asio::co_spawn(loop_, run_to_end(), [&](std::exception_ptr error, int result) {
@@ -350,6 +359,7 @@ int Session::run() {
     });
     signals.loop_runs();
     loop_.run();
+    if (gdb_) gdb_->close(exit_code::kvm_failure);
     flush_console(interruption_ ? impatience : until_taken);
     if (failure) std::rethrow_exception(failure);
     return code.value();

@@ -1,5 +1,6 @@
 #include "cli/setup.hpp"
 
+#include "cli/console.hpp"
 #include "cli/virtio_devices.hpp"
 #include "devices/catalogue.hpp"
 
@@ -9,10 +10,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <string_view>
 
 namespace asyncvm::cli {
+
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -101,6 +105,23 @@ BootRequest boot_request(const Options& options) {
             .load = options.load.value_or(flat.load),
             .entry = options.entry,
             .mode = options.mode.value_or(flat.mode)};
+}
+
+MachineConfig machine_config(const Options& options, const Setup& setup) {
+    MachineConfig config;
+    config.memory_size = options.memory_size;
+    config.huge_pages = setup.huge_pages;
+    config.wait_when_halted = setup.on_halt == HaltPolicy::wait;
+    // A debugger, or who steers it, can start the guest anew.
+    config.resettable = options.restart || options.control || options.gdb.has_value();
+    config.memory_share = options.memory_share;
+    config.cpus = options.cpus;
+    config.log = make_log();
+    config.statistics = options.statistics || !options.metrics.empty();
+    // A kernel reads the line status between two characters of its log, and that stays an exit.
+    if (setup.machine == MachineKind::pc) config.posted_burst_pause = 2ms;
+    if (!options.posted_writes) config.posted_burst_pause = 0ns;
+    return config;
 }
 
 PcDescription pc_description(const Options& options) {

@@ -32,4 +32,7 @@ struct Setup {
 /// What the machine tells its guest: for Boot::plan().
 [[nodiscard]] BootSurroundings surroundings(const Options& options, const Setup& setup);
 
+/// Without what the session adds: functions, and a debugger's needs.
+[[nodiscard]] MachineConfig machine_config(const Options& options, const Setup& setup);
+
 }  // namespace asyncvm::cli

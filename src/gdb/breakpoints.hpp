@@ -37,7 +37,9 @@ public:
         std::uint64_t physical = 0;  ///< of Means::int3, and of data with Means::steps
     };
 
-    explicit Breakpoints(DebugFeatures features) noexcept : features_(features) {}
+    explicit Breakpoints(DebugFeatures features = {}) noexcept : features_(features) {}
+    /// For those that are added from now on.
+    void set_features(DebugFeatures features) noexcept { features_ = features; }
 
     /// `physical`: where the address is mapped to, if it is. Nothing: this host has no means. One that is there already
     /// stays as it is.

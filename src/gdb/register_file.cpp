@@ -121,7 +121,7 @@ std::string RegisterFile::description() const {
         {Part::system, "org.asyncvm.i386.system", ""},
     };
     std::string xml = fmt::format(
-        R"(<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>{}</architecture>)",
+        R"(<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>{}</architecture><osabi>none</osabi>)",
         architectures[static_cast<std::size_t>(width_)]);
     for (const Feature& feature : features) {
         std::string members;

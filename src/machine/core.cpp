@@ -90,7 +90,7 @@ void MachineCore::adopt(std::unique_ptr<Accelerator> accelerator, std::vector<st
             index, std::move(cpus[index]),
             Vcpu::Surroundings{memory_, ports_, mmio_, coalesced.get(), observers_,
                                [this](std::optional<Outcome> outcome) { vcpu_ended(std::move(outcome)); },
-                               [change = change_] { change->notify(); }}));
+                               [change = change_] { change->notify(); }, config_.on_stop}));
     }
     const std::lock_guard lock(mutex_);
     coalesced_ = std::move(coalesced);

@@ -61,6 +61,8 @@ public:
 
     /// Makes it here and now, if no thread has begun to.
     [[nodiscard]] Cpu& cpu(unsigned index);
+    /// After prepared().
+    [[nodiscard]] Vcpu& vcpu(unsigned index) { return *vcpus_.at(index); }
     void set_registers(unsigned cpu, const Registers& registers);
     void prepare();
     [[nodiscard]] std::uint64_t posted_writes() noexcept;

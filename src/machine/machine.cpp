@@ -48,6 +48,9 @@ awaitable<std::string> Machine::report(unsigned cpu) { return MachineCore::repor
 std::uint64_t Machine::posted_writes() const noexcept { return core_->posted_writes(); }
 Statistics Machine::statistics() const { return core_->statistics(); }
 
+void Machine::hold(unsigned cpu) { core_->vcpu(cpu).hold(); }
+void Machine::release(unsigned cpu) { core_->vcpu(cpu).release(); }
+
 void Machine::expect_reset() noexcept { core_->expect_reset(); }
 
 void Machine::stop() noexcept { core_->stop(); }

@@ -79,6 +79,11 @@ void Vcpu::resume() noexcept {
     wake_.notify();
 }
 
+void Vcpu::release() noexcept {
+    requests_.fetch_and(~static_cast<unsigned>(hold_request | stopped_request));
+    wake_.notify();
+}
+
 void Vcpu::cancel_access() noexcept {
     requests_.fetch_or(cancel_request);
     asio::post(context_, [this] {
@@ -202,7 +207,7 @@ awaitable<void> Vcpu::run() {
 /// The run loop. answer_each() carries out what a device takes as it is, and calls next() for each; here is what is left
 /// over. Returns false when the vCPU has ended.
 awaitable<bool> Vcpu::run_until_cancelled() {
-    if (asked_for(pause_request)) co_await rest();
+    if (asked_for(rest_requests)) co_await rest();
     for (;;) {
         co_await answer_each(*this);
         // What the guest has written before it asks for anything else.
@@ -218,7 +223,10 @@ awaitable<bool> Vcpu::run_until_cancelled() {
             if (asked_for(stop_request)) break;
             // Only here is nothing pending: an exit is completed by the entry that follows it.
             if (asked_for(call_request)) serve_calls();
-            if (asked_for(pause_request)) co_await rest();
+            if (asked_for(rest_requests)) co_await rest();
+        } else if (ask_what_becomes() != StopAction::end) {
+            if (asked_for(rest_requests)) co_await rest();
+            if (outcome_) break;
         } else {
             outcome_ = describe_end(exit_);
             break;
@@ -271,11 +279,22 @@ void Vcpu::drop_access() noexcept {
     be_at(0);
 }
 
+/// Where only a debugger, if there is one, knows how it goes on. Sets the outcome that a vCPU has when it is released.
+StopAction Vcpu::ask_what_becomes() {
+    if (!surroundings_.on_stop || std::holds_alternative<Halted>(exit_)) return StopAction::end;
+    // First: who is told of the stop may release the vCPU at once.
+    requests_.fetch_or(stopped_request);
+    const StopAction action = surroundings_.on_stop(index_, exit_, *cpu_);
+    if (action != StopAction::hold) requests_.fetch_and(~static_cast<unsigned>(stopped_request));
+    if (action != StopAction::end && !std::holds_alternative<Debug>(exit_)) outcome_ = describe_end(exit_);
+    return action;
+}
+
 /// Until no pause is held any more. Calls are served meanwhile.
 awaitable<void> Vcpu::rest() {
     for (bool told = false;; told = true) {
         const auto seen = wake_.generation();
-        if (!asked_for(pause_request)) break;
+        if (!asked_for(rest_requests)) break;
         resting_.store(true);
         if (!told) surroundings_.on_rest();
         co_await wake_.wait(seen);
@@ -313,7 +332,7 @@ std::optional<Outcome> Vcpu::describe_end(const Exit& exit) {
 }
 
 std::string Vcpu::report() {
-    const Exit exit = halted() ? Exit(Halted{}) : Exit(Interrupted{});
+    const Exit exit = halted() ? Exit(Halted{}) : outcome_ ? exit_ : Exit(Interrupted{});
     return reporter().report(exit, *cpu_);
 }
 

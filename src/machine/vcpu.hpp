@@ -4,6 +4,7 @@
 #include <asyncvm/accelerator.hpp>
 #include <asyncvm/asio.hpp>
 #include <asyncvm/event.hpp>
+#include <asyncvm/machine.hpp>
 #include <asyncvm/outcome.hpp>
 
 #include <atomic>
@@ -50,6 +51,8 @@ public:
         std::function<void(std::optional<Outcome>)> on_end;
         /// On the vCPU's thread: it has come to rest in a pause.
         std::function<void()> on_rest;
+        /// MachineConfig::on_stop
+        std::function<StopAction(unsigned, const Exit&, Cpu&)> on_stop{};
     };
 
     Vcpu(unsigned index, std::unique_ptr<Cpu> cpu, Surroundings surroundings);
@@ -78,6 +81,11 @@ public:
     /// Any thread, any state: the vCPU completes its exit and rests before the next instruction, until resume().
     void pause() noexcept;
     void resume() noexcept;
+    /// Any thread: it rests before the next instruction, until release(), whatever pauses there are. A vCPU that runs must
+    /// have been paused.
+    void hold() noexcept { requests_.fetch_or(hold_request); }
+    /// Also what on_stop() has held.
+    void release() noexcept;
     /// Whether it rests, or has no thread. Any thread.
     [[nodiscard]] bool at_rest() const noexcept { return !alive_.load() || resting_.load(); }
 
@@ -90,7 +98,10 @@ public:
     [[nodiscard]] bool call(std::function<void(Cpu&)> work);
 
     /// In a pause, after remember(true): as it was then. On the vCPU's thread. Throws as Cpu::restore_state().
-    void reset_state() { cpu_->restore_state(started_as_); }
+    void reset_state() {
+        outcome_.reset();
+        cpu_->restore_state(started_as_);
+    }
 
     /// The report about a guest that runs or has halted. In call().
     [[nodiscard]] std::string report();
@@ -122,7 +133,16 @@ public:
     [[nodiscard]] bool left_behind() const noexcept { return left_behind_; }
 
 private:
-    enum Request : unsigned { stop_request = 1, pause_request = 2, call_request = 4, cancel_request = 8 };
+    enum Request : unsigned {
+        stop_request = 1,
+        pause_request = 2,
+        call_request = 4,
+        cancel_request = 8,
+        hold_request = 16,
+        stopped_request = 32
+    };
+    /// What a vCPU rests for.
+    static constexpr unsigned rest_requests = pause_request | hold_request | stopped_request;
 
     [[nodiscard]] awaitable<void> run();
     [[nodiscard]] awaitable<bool> run_until_cancelled();
@@ -132,6 +152,7 @@ private:
     void drop_access() noexcept;
     void suspended() noexcept;
     [[nodiscard]] awaitable<void> rest();
+    [[nodiscard]] StopAction ask_what_becomes();
     void serve_calls();
     void thread_main();
     void serve();

@@ -11,6 +11,7 @@
 
 #include "accel/kvm/conversion.hpp"
 #include "text/errno_text.hpp"
+#include "x86/bits.hpp"
 
 namespace asyncvm::kvm {
 
@@ -30,6 +31,8 @@ KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
 }
 
 Exit KvmCpu::run() {
+    if (steps_ && access_pending()) [[unlikely]]
+        return finish_step();
     kick_target_->enter(kick_target_);
     const int result = fd_.control(KVM_RUN, 0);
     if (result == 0) [[likely]] {
@@ -48,6 +51,27 @@ Exit KvmCpu::run() {
     failure.kind = Failure::Kind::host_error;
     failure.code = static_cast<std::uint64_t>(errno);
     return failure;
+}
+
+/// Where KVM emulates an instruction that makes an access it does not stop behind it, but one instruction later.
+Exit KvmCpu::finish_step() {
+    std::atomic_ref immediate_exit(run_->immediate_exit);
+    immediate_exit.store(1, std::memory_order_seq_cst);
+    const int result = fd_.control(KVM_RUN, 0);
+    immediate_exit.store(0, std::memory_order_seq_cst);
+    if (kicked_.load(std::memory_order_seq_cst)) immediate_exit.store(1, std::memory_order_seq_cst);
+    // Its next access, or a host that does stop.
+    if (result == 0) return decode_exit(*run_);
+    exit_pending_ = false;
+    const Registers now = registers();
+    constexpr std::uint64_t dr6_single_step = 1u << 14;
+    constexpr std::uint64_t dr6_ones = 0xffff'0ff0;
+    constexpr std::uint32_t debug_exception = 1;
+    const bool wide = (now.efer & efer_lma) != 0 && now.cs.long_mode;
+    return Debug{.rip = wide ? now.rip : (now.rip + now.cs.base) & 0xffff'ffff,
+                 .dr6 = dr6_ones | dr6_single_step,
+                 .dr7 = 0,
+                 .exception = debug_exception};
 }
 
 void KvmCpu::complete_exit() {
@@ -96,8 +120,10 @@ bool KvmCpu::access_pending() const noexcept {
 
 bool KvmCpu::set_debug(const GuestDebug& debug) {
     kvm_guest_debug request{};
+    steps_ = debug.single_step;
     if (debug.single_step) request.control |= KVM_GUESTDBG_SINGLESTEP;
     if (debug.software_breakpoints) request.control |= KVM_GUESTDBG_USE_SW_BP;
+    if (debug.inject_breakpoint) request.control |= KVM_GUESTDBG_INJECT_BP;
     if (debug.dr7 != 0) {
         request.control |= KVM_GUESTDBG_USE_HW_BP;
         std::copy(debug.breakpoints.begin(), debug.breakpoints.end(), request.arch.debugreg);

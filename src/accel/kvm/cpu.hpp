@@ -45,6 +45,7 @@ public:
 
 private:
     [[nodiscard]] bool access_pending() const noexcept;
+    [[nodiscard]] Exit finish_step();
 
     Fd fd_;
     const unsigned index_;
@@ -54,6 +55,7 @@ private:
     kvm_run* run_;
     bool sync_regs_;
     bool exit_pending_ = false;  ///< the last exit may want a KVM_RUN to be completed
+    bool steps_ = false;         ///< GuestDebug::single_step
     std::atomic<bool> kicked_ = false;
     std::shared_ptr<KickTarget> kick_target_;
 };

@@ -62,6 +62,7 @@ Emulation& UnicornCpu::emulation() {
         auto engine = engine_ ? std::move(engine_) : std::make_unique<Engine>();
         emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_, host_writes_);
         if (extended_) emulation_->set_extended(*extended_);
+        emulation_->set_debug(debug_);
     }
     return *emulation_;
 }
@@ -107,6 +108,12 @@ void UnicornCpu::set_registers(const Registers& registers) {
     start_ = registers;
 }
 
+bool UnicornCpu::set_debug(const GuestDebug& debug) {
+    debug_ = debug;
+    if (emulation_) emulation_->set_debug(debug);
+    return true;
+}
+
 CpuState UnicornCpu::save_state() {
     if (emulation_ && emulation_->access_pending())
         throw std::logic_error("the state of a vCPU is saved while an access is pending");
@@ -146,6 +153,8 @@ Exit UnicornCpu::exit_of(Emulation::Stop stop) const {
             return Halted{};
         case Stop::shut_down:
             return ShutDown{};
+        case Stop::debug:
+            return emulation_->debug_stop();
         case Stop::failed:
             return emulation_->failure();
         case Stop::attention:

@@ -32,6 +32,7 @@ public:
     void kick() noexcept override;
     Registers registers() override;
     void set_registers(const Registers& registers) override;
+    bool set_debug(const GuestDebug& debug) override;
     CpuState save_state() override;
     void restore_state(const CpuState& state) override;
     [[nodiscard]] std::uint64_t exit_rip() const noexcept override;
@@ -45,6 +46,7 @@ private:
     std::unique_ptr<Engine> engine_;         ///< until an emulation takes it
     Registers start_;                        ///< what the guest starts, or goes on, with; valid while there is no emulation
     std::optional<ExtendedState> extended_;  ///< goes with start_; without it the processor's own initial values
+    GuestDebug debug_;
     std::atomic<bool> kicked_ = false;
     HostWrites host_writes_;
     std::unique_ptr<Emulation> emulation_;

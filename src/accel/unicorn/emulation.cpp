@@ -22,6 +22,7 @@ Emulation::~Emulation() {
 
 Emulation::Stop Emulation::run() {
     completing_ = false;
+    pass_ = stop_ != Stop::access;
     budget_ = slice;
     code_full_ = engine_->nearly_full();
     code_stale_ = code_full_ || host_writes_.pending();
@@ -131,7 +132,10 @@ void Emulation::after_emulation(uc_err error) {
     if (quitting_) return;
     if (failure_) {
         fail();
+    } else if (exception_ == breakpoint_exception && debug_.software_breakpoints && !debug_.inject_breakpoint) {
+        stop_at_int3();
     } else if (exception_) {
+        debug_.inject_breakpoint = false;
         deliver_exception();
     } else if (error != UC_ERR_OK) {
         refuse(uc_strerror(error));
@@ -196,24 +200,26 @@ void Emulation::on_instruction(uc_engine*, std::uint64_t address, std::uint32_t 
     emulation.joiner_.reset();
     emulation.input_read_ = false;
     const bool quiet = --emulation.budget_ > 0 && !emulation.entering_ && !emulation.completing_ &&
-                       !emulation.reconfigure_ && !emulation.code_stale_ && address >= emulation.code_low_ &&
-                       address + 15 < emulation.code_high_ && !emulation.kicked_.load(std::memory_order_relaxed);
+                       !emulation.reconfigure_ && !emulation.code_stale_ && !emulation.debugging_ &&
+                       address >= emulation.code_low_ && address + 15 < emulation.code_high_ &&
+                       !emulation.kicked_.load(std::memory_order_relaxed);
     if (!quiet) [[unlikely]]
         emulation.slow_instruction_check(address, size);
 }
 
 void Emulation::slow_instruction_check(std::uint64_t address, std::uint32_t size) {
     if (in_stub_ && address - stub_base >= stub_size) return stop_engine();
-    if (entering_) {
-        entering_ = false;
-        // uc_emu_start has asked itself to look at RIP again, behind this hook, where Unicorn has the linear address in RIP.
-        if (cs_base_ != 0) engine_->write(UC_X86_REG_RIP, address - cs_base_);
-    }
+    const bool once_more = std::exchange(entering_, false) && cs_base_ != 0;
+    // uc_emu_start has asked itself to look at RIP again, behind this hook, where Unicorn has the linear address in RIP. It
+    // comes here a second time then.
+    if (once_more) engine_->write(UC_X86_REG_RIP, address - cs_base_);
     if (in_stub_) return;
     if (reconfigure_) {
         at_instruction_ = true;
         return stop_engine();
     }
+    if (debugging_ && !completing_) stop_for_debugger(address);
+    if (quitting_) return stop_engine();
     if (completing_) {
         suspend(Stop::boundary);
     } else if (budget_ <= 0 || kicked_.load(std::memory_order_relaxed)) {
@@ -225,6 +231,7 @@ void Emulation::slow_instruction_check(std::uint64_t address, std::uint32_t size
         at_instruction_ = true;
         return stop_engine();
     }
+    if (!once_more) pass_ = false;
     check_code(address, size);
 }
 

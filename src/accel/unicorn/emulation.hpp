@@ -1,6 +1,7 @@
 /// A guest's processor on Unicorn, as something that runs until it needs its monitor.
 #pragma once
 
+#include <asyncvm/accelerator.hpp>
 #include <asyncvm/exit.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/registers.hpp>
@@ -37,10 +38,12 @@ public:
         failed,     ///< failure() says why
         attention,  ///< `kicked` is set, or the slice is over
         boundary,   ///< complete() has finished the instruction
+        debug,      ///< debug_stop() says why; the guest is in front of an instruction
     };
 
     /// Instructions after which run() returns Stop::attention so that another vCPU can have its turn.
     static constexpr int slice = 20'000;
+    static constexpr unsigned breakpoint_exception = 3;
 
     /// Sets the engine up with the memory and the state. Throws Error(host), also if Unicorn gives up. `memory`, if
     /// there is any, `kicked` and `host_writes` outlive the object.
@@ -55,6 +58,10 @@ public:
 
     /// After Stop::access: finishes the instruction. Further accesses of it stop here too. Stop::boundary when it is done.
     [[nodiscard]] Stop complete();
+
+    /// From the next run() on. Breakpoints stop in front of instructions; there are none for data.
+    void set_debug(const GuestDebug& debug);
+    [[nodiscard]] const Debug& debug_stop() const noexcept { return debug_stop_; }
 
     /// The access of the last stop; its data is read back when the guest goes on.
     [[nodiscard]] const Transaction& transaction() const noexcept { return transaction_; }
@@ -119,6 +126,8 @@ private:
     void suspend(Stop stop);
     void fail();
 
+    void stop_for_debugger(std::uint64_t address);
+    void stop_at_int3();
     void slow_instruction_check(std::uint64_t address, std::uint32_t size);
     void mode_changed(std::uint64_t address);
     [[nodiscard]] bool is_string_input() const;
@@ -174,6 +183,11 @@ private:
     std::optional<unsigned> exception_{};
     std::optional<Failure> failure_{};
     std::exception_ptr setup_failure_{};
+
+    GuestDebug debug_;
+    bool debugging_ = false;  ///< steps, or breakpoints of debug registers
+    bool pass_ = true;        ///< the instruction in front of which run() was called is for the debugger behind it
+    Debug debug_stop_;
 
     Joiner joiner_;
     bool input_read_ = false;  ///< INS has read its port: what it writes now is meant

@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(the_fallbacks) {
     points.remove(Type::hardware, 5, 1);
     points.remove(Type::write, 0x100, 3);
     BOOST_TEST(!points.need_steps());
-    Breakpoints nothing({});
+    Breakpoints nothing;
     BOOST_TEST((!nothing.add(Type::software, 1, 1, 1)));
 }
 

@@ -1,0 +1,32 @@
+/// The debugger of a session: --gdb.
+#pragma once
+
+#include "cli/options.hpp"
+#include "cli/streams.hpp"
+#include "gdb/breakpoints.hpp"
+#include "gdb/server.hpp"
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/machine.hpp>
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+namespace asyncvm::cli {
+
+struct DebuggerSurroundings {
+    asio::io_context& loop;
+    Machine& machine;
+    std::function<void()> kill;
+};
+
+/// Listens, after the streams have been opened. Throws Error(usage) where one of them has what the debugger wants, and
+/// Error(host).
+[[nodiscard]] std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Streams& streams,
+                                                           DebuggerSurroundings surroundings);
+
+/// What the accelerator of that name delivers on this host: tried with small guests, which takes some milliseconds.
+[[nodiscard]] gdb::DebugFeatures debug_features(std::string_view accelerator);
+
+}  // namespace asyncvm::cli

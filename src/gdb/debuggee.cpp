@@ -1,0 +1,207 @@
+#include "gdb/debuggee.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "gdb/register_file.hpp"
+#include "x86/page_walk.hpp"
+
+namespace asyncvm::gdb {
+
+namespace {
+
+constexpr std::byte int3{0xcc};
+
+/// The first action for a thread; null: none.
+const ThreadAction* action_for(const std::vector<ThreadAction>& actions, int thread) {
+    const auto found = std::ranges::find_if(actions, [thread](const ThreadAction& action) {
+        return action.thread == thread || action.thread == ThreadAction::all;
+    });
+    return found == actions.end() ? nullptr : &*found;
+}
+
+bool is_idle(const GuestDebug& debug) { return !debug.single_step && !debug.software_breakpoints && debug.dr7 == 0; }
+
+}  // namespace
+
+Debuggee::Debuggee(Machine& machine, CrashPolicy on_crash, Log log)
+    : machine_(machine), on_crash_(on_crash), log_(std::move(log)), registers_(machine.cpus()), crashed_(machine.cpus()) {
+    armed_.steps.resize(machine.cpus());
+    armed_.debug.resize(machine.cpus());
+}
+
+std::optional<Stop> Debuggee::stop() const {
+    const std::lock_guard lock(mutex_);
+    return stops_.empty() ? std::nullopt : std::optional(stops_.front());
+}
+
+bool Debuggee::crashed() const {
+    const std::lock_guard lock(mutex_);
+    return std::ranges::find(crashed_, true) != crashed_.end();
+}
+
+/// On the vCPU's thread, for one call. A coroutine that waits for it may be given up.
+awaitable<void> Debuggee::call(unsigned cpu, std::function<void(Cpu&)> work) {
+    co_await machine_.call(cpu, std::move(work));
+}
+
+awaitable<void> Debuggee::hold_start() {
+    Pause pause = co_await machine_.pause();
+    pause_.emplace(std::move(pause));
+}
+
+void Debuggee::attach(bool attached) {
+    const std::lock_guard lock(mutex_);
+    armed_.attached = attached;
+}
+
+awaitable<void> Debuggee::halt() {
+    if (halted()) co_return;
+    Pause pause = co_await machine_.pause();
+    pause_.emplace(std::move(pause));
+    take_int3s();
+    for (auto& cached : registers_) cached = {};
+}
+
+awaitable<Registers> Debuggee::registers(unsigned cpu) {
+    CachedRegisters& cached = registers_.at(cpu);
+    if (!cached.known) {
+        const auto read = std::make_shared<Registers>();
+        std::function<void(Cpu&)> work = [read](Cpu& from) { *read = from.registers(); };
+        co_await call(cpu, std::move(work));
+        cached = {.values = *read, .known = true};
+    }
+    co_return cached.values;
+}
+
+void Debuggee::set_registers(unsigned cpu, const Registers& registers) {
+    registers_.at(cpu) = {.values = registers, .known = true, .changed = true};
+}
+
+awaitable<std::size_t> Debuggee::read(unsigned cpu, std::uint64_t address, std::span<std::byte> to) {
+    if (physical_) co_return machine_.memory().read(address, to);
+    const Registers now = co_await registers(cpu);
+    co_return read_linear(machine_.memory(), now, address, to);
+}
+
+awaitable<std::size_t> Debuggee::write(unsigned cpu, std::uint64_t address, std::span<const std::byte> from) {
+    if (physical_) co_return machine_.memory().write(address, from);
+    const Registers now = co_await registers(cpu);
+    co_return write_linear(machine_.memory(), now, address, from);
+}
+
+awaitable<bool> Debuggee::insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length) {
+    const Registers now = co_await registers(cpu);
+    const PageWalk page = translate(machine_.memory(), now, address);
+    std::optional<std::uint64_t> physical;
+    if (page.status == PageWalk::Status::mapped && !machine_.memory().try_at(page.physical, 1).empty())
+        physical = page.physical;
+    const auto means = points_.add(type, address, length, physical);
+    if (!means) co_return false;
+    say_fallback(type, *means);
+    co_return true;
+}
+
+void Debuggee::remove(Breakpoints::Type type, std::uint64_t address, std::uint64_t length) {
+    points_.remove(type, address, length);
+}
+
+void Debuggee::say_fallback(Breakpoints::Type type, Breakpoints::Means means) {
+    if (means == Breakpoints::Means::int3) return;
+    if (means == Breakpoints::Means::debug_register) {
+        if (type == Breakpoints::Type::software && !std::exchange(said_[0], true))
+            log_(
+                "gdb: a software breakpoint has become a hardware breakpoint, of which there are four: INT3 does not stop a "
+                "guest on this host, or the address is not mapped");
+    } else if (!std::exchange(said_[1], true)) {
+        log_("gdb: the guest goes step by step, which is slow: there is no other means for a breakpoint or watchpoint");
+    }
+}
+
+/// Only while the guest runs: so nobody reads them.
+void Debuggee::put_int3s() {
+    for (const auto& point : points_.all()) {
+        if (point.means != Breakpoints::Means::int3) continue;
+        std::byte original{};
+        if (machine_.memory().read(point.physical, std::span(&original, 1)) == 0) continue;
+        patches_.push_back({point.physical, original});
+        machine_.memory().write(point.physical, std::span(&int3, 1));
+    }
+}
+
+void Debuggee::take_int3s() {
+    // The newest first: two breakpoints may have the same byte.
+    for (; !patches_.empty(); patches_.pop_back()) {
+        const Patch& patch = patches_.back();
+        std::byte now{};
+        static_cast<void>(machine_.memory().read(patch.physical, std::span(&now, 1)));
+        // Otherwise the guest has written something else there.
+        if (now == int3) machine_.memory().write(patch.physical, std::span(&patch.original, 1));
+    }
+}
+
+awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
+    if (!halted()) co_return;
+    const GuestDebug common = points_.debug();
+    std::vector<GuestDebug> wanted(cpus(), common);
+    std::vector<bool> steps(cpus());
+    for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+        const ThreadAction* const action = action_for(actions, static_cast<int>(cpu) + 1);
+        if (action == nullptr) {
+            machine_.hold(cpu);
+            continue;
+        }
+        steps[cpu] = action->step;
+        wanted[cpu].single_step = common.single_step || action->step;
+        machine_.release(cpu);
+    }
+    for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+        bool idle = false;
+        {
+            const std::lock_guard lock(mutex_);
+            idle = is_idle(wanted[cpu]) && is_idle(armed_.debug[cpu]);
+        }
+        const CachedRegisters cached = registers_[cpu];
+        if (idle && !cached.changed) continue;
+        const GuestDebug debug = wanted[cpu];
+        // Registers first: KVM remembers for a step where it begins.
+        std::function<void(Cpu&)> work = [cached, debug, idle](Cpu& to) {
+            if (cached.changed) to.set_registers(cached.values);
+            if (!idle) static_cast<void>(to.set_debug(debug));
+        };
+        co_await call(cpu, std::move(work));
+        registers_[cpu].changed = false;
+    }
+    put_int3s();
+    {
+        const std::lock_guard lock(mutex_);
+        armed_.steps = std::move(steps);
+        armed_.debug = std::move(wanted);
+        armed_.points = points_;
+        stops_.clear();
+        crashed_.assign(crashed_.size(), false);
+    }
+    remember_watched();
+    pause_.reset();
+}
+
+awaitable<void> Debuggee::leave() {
+    co_await halt();
+    points_.clear();
+    physical_ = false;
+    attach(false);
+    std::vector<ThreadAction> all(1);
+    co_await go_on(std::move(all));
+}
+
+awaitable<void> Debuggee::reset() {
+    co_await machine_.reset();
+    for (auto& cached : registers_) cached = {};
+    for (unsigned cpu = 0; cpu < cpus(); ++cpu) machine_.release(cpu);
+    const std::lock_guard lock(mutex_);
+    stops_.clear();
+    crashed_.assign(crashed_.size(), false);
+}
+
+}  // namespace asyncvm::gdb

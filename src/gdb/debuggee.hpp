@@ -1,0 +1,130 @@
+/// The machine as its debugger sees it: stopped as a whole or running, with registers, memory and breakpoints.
+#pragma once
+
+#include <asyncvm/event.hpp>
+#include <asyncvm/machine.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gdb/breakpoints.hpp"
+#include "gdb/command.hpp"
+
+namespace asyncvm::gdb {
+
+/// Why the machine has stopped by itself.
+struct Stop {
+    enum class Why : std::uint8_t { asked, step, breakpoint, hardware_breakpoint, watchpoint, crash };
+    Why why = Why::asked;
+    unsigned cpu = 0;
+    std::uint64_t address = 0;  ///< of what is watched
+    Breakpoints::Type watch = Breakpoints::Type::write;
+    int signal = 5;  ///< as gdb numbers them: SIGTRAP, SIGSEGV after a triple fault, SIGILL
+};
+
+/// Whether a guest that has crashed stays for a debugger.
+enum class CrashPolicy : std::uint8_t {
+    if_attached,  ///< for one that is there
+    wait,         ///< also for one that comes later
+    end,          ///< the run ends
+};
+
+/// All functions but stopped() on the device loop; the coroutines one at a time.
+class Debuggee {
+public:
+    Debuggee(Machine& machine, CrashPolicy on_crash, Log log);
+    /// What breakpoints that come from now on can be made of.
+    void set_features(DebugFeatures features) noexcept { points_.set_features(features); }
+
+    /// MachineConfig::on_stop. On the vCPU's thread.
+    [[nodiscard]] StopAction stopped(unsigned cpu, const Exit& exit, Cpu& from);
+
+    /// Something may have happened: stop() has a new one, or the debugger's client has.
+    [[nodiscard]] Event& changed() noexcept { return changed_; }
+    /// A stop that go_on() has not answered yet.
+    [[nodiscard]] std::optional<Stop> stop() const;
+    /// A vCPU has crashed and rests.
+    [[nodiscard]] bool crashed() const;
+
+    /// Before the run: the guest does not begin before go_on().
+    [[nodiscard]] awaitable<void> hold_start();
+    /// A debugger is there, or is gone.
+    void attach(bool attached);
+    /// Everything stands when it completes. Throws Error(host).
+    [[nodiscard]] awaitable<void> halt();
+    [[nodiscard]] bool halted() const noexcept { return pause_.has_value(); }
+    /// Each vCPU does what the first action for it says; without one it rests.
+    [[nodiscard]] awaitable<void> go_on(std::vector<ThreadAction> actions);
+    /// Without breakpoints; all vCPUs go on.
+    [[nodiscard]] awaitable<void> leave();
+
+    // While everything stands.
+    [[nodiscard]] awaitable<Registers> registers(unsigned cpu);
+    /// The vCPU gets them when it goes on.
+    void set_registers(unsigned cpu, const Registers& registers);
+    /// Of the vCPU's linear addresses, or physical ones. Returns how much there is.
+    [[nodiscard]] awaitable<std::size_t> read(unsigned cpu, std::uint64_t address, std::span<std::byte> to);
+    [[nodiscard]] awaitable<std::size_t> write(unsigned cpu, std::uint64_t address, std::span<const std::byte> from);
+    /// False: this host has no means. Says once when one is slower than what was asked for.
+    [[nodiscard]] awaitable<bool> insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length);
+    void remove(Breakpoints::Type type, std::uint64_t address, std::uint64_t length);
+    /// The machine starts anew, and stands.
+    [[nodiscard]] awaitable<void> reset();
+
+    [[nodiscard]] bool physical() const noexcept { return physical_; }
+    void set_physical(bool on) noexcept { physical_ = on; }
+
+    [[nodiscard]] unsigned cpus() const noexcept { return machine_.cpus(); }
+    [[nodiscard]] Machine& machine() noexcept { return machine_; }
+
+private:
+    struct CachedRegisters {
+        Registers values;
+        bool known = false;
+        bool changed = false;
+    };
+    /// What a vCPU's thread needs for its stops; under mutex_.
+    struct Armed {
+        bool attached = false;
+        std::vector<bool> steps;        ///< by vCPU: gdb wants to hear of its next step
+        std::vector<GuestDebug> debug;  ///< by vCPU: what it has been given
+        Breakpoints points;
+        std::vector<std::vector<std::byte>> watched;  ///< the bytes, for each of `points`
+    };
+    struct Patch {
+        std::uint64_t physical = 0;
+        std::byte original{};
+    };
+
+    [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug);
+    [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
+    [[nodiscard]] StopAction crash(unsigned cpu, const Exit& exit);
+    void put_int3s();
+    void take_int3s();
+    void remember_watched();
+    void say_fallback(Breakpoints::Type type, Breakpoints::Means means);
+    [[nodiscard]] awaitable<void> call(unsigned cpu, std::function<void(Cpu&)> work);
+
+    Machine& machine_;
+    const CrashPolicy on_crash_;
+    const Log log_;
+    Event changed_;
+    std::optional<Pause> pause_;
+    bool physical_ = false;
+    bool said_[2] = {};  ///< say_fallback(), by means
+    std::vector<CachedRegisters> registers_;
+    std::vector<Patch> patches_;
+    Breakpoints points_;
+    mutable std::mutex mutex_;
+    Armed armed_;
+    std::vector<Stop> stops_;  ///< under mutex_
+    std::vector<bool> crashed_;
+};
+
+}  // namespace asyncvm::gdb

@@ -1,0 +1,68 @@
+/// Where a debugger comes: listens, and serves one client after the other.
+#pragma once
+
+#include <asyncvm/asio.hpp>
+#include <asyncvm/log.hpp>
+#include <asyncvm/machine.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "gdb/client.hpp"
+#include "gdb/debuggee.hpp"
+#include "gdb/spec.hpp"
+#include "os/put_back.hpp"
+#include "os/unique_fd.hpp"
+#include "socket/watched.hpp"
+
+namespace asyncvm::gdb {
+
+/// All functions but stopped() on the device loop.
+class Server : public std::enable_shared_from_this<Server> {
+public:
+    struct Surroundings {
+        asio::io_context& loop;
+        Machine& machine;  ///< until close()
+        CrashPolicy on_crash = CrashPolicy::if_attached;
+        Log log;
+        std::function<void()> kill;  ///< gdb wants the program to end
+    };
+
+    /// Listens. Throws Error(host).
+    Server(Spec spec, Surroundings surroundings);
+
+    /// MachineConfig::on_stop
+    [[nodiscard]] StopAction stopped(unsigned cpu, const Exit& exit, Cpu& from) {
+        return debuggee_.stopped(cpu, exit, from);
+    }
+
+    /// Before the run; completes when the guest may be prepared to run: it then does not begin before gdb lets it, if that
+    /// is asked for. From here on a debugger is served.
+    [[nodiscard]] static awaitable<void> start(std::shared_ptr<Server> self, DebugFeatures features);
+
+    /// The program ends with `code`; a debugger is told. Nothing is served any more.
+    void close(int code) noexcept;
+
+private:
+    [[nodiscard]] static awaitable<void> serve(std::shared_ptr<Server> self);
+    [[nodiscard]] static awaitable<void> serve_client(std::shared_ptr<Server> self);
+    [[nodiscard]] std::shared_ptr<Client> make_client(std::unique_ptr<Connection> connection);
+    [[nodiscard]] static awaitable<void> serve_streams(std::shared_ptr<Server> self);
+    [[nodiscard]] static awaitable<void> refuse(std::shared_ptr<Server> self, UniqueFd socket);
+    [[nodiscard]] static awaitable<void> limit_refusal(std::shared_ptr<Connection> connection);
+    void spawn(awaitable<void> work);
+    void say(const std::string& text) const { surroundings_.log("gdb: " + text); }
+
+    const Spec spec_;
+    const Surroundings surroundings_;
+    Debuggee debuggee_;
+    std::string where_;
+    std::optional<PutBack> file_;  ///< of a Unix socket
+    std::optional<Watched> listener_;
+    std::shared_ptr<Client> client_;
+    std::shared_ptr<bool> closed_ = std::make_shared<bool>(false);
+};
+
+}  // namespace asyncvm::gdb

@@ -1,0 +1,49 @@
+"""A guest that has crashed stays for its debugger."""
+import signal
+
+from debugger import Case, Machine, main
+
+# lidt [empty]; ud2
+TRIPLE_FAULT = b"\x0f\x01\x1d\x0a\x00\x01\x00\x0f\x0b\xf4" + b"\x00" * 6
+
+
+class Crashes(Case):
+    def test_a_debugger_that_is_there_sees_it_and_lets_it_end(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32", gdb=",wait") as machine:
+            text = machine.debug("continue", "x/i 0x10007", "continue")
+            self.assert_lines(text, "SIGSEGV", "ud2", "exited with code 0120")
+            code, said = machine.ended()
+            self.assertEqual(80, code)
+            self.assert_lines(said, "vCPU 0: triple fault; the machine stays for gdb", "triple fault")
+
+    def test_one_that_comes_later(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32", "--on-crash", "gdb") as machine:
+            machine.wait_for("the machine stays for gdb")
+            text = machine.debug("monitor info report", "detach")
+            self.assert_lines(text, "triple fault", "detached")
+            self.assertEqual(80, machine.ended()[0])
+
+    def test_without_one_it_ends(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32") as machine:
+            self.assertEqual(80, machine.ended()[0])
+
+    def test_it_ends_if_that_is_asked_for(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32", "--on-crash", "exit", gdb=",wait") as machine:
+            self.assert_lines(machine.debug("continue"), "exited with code 0120")
+            self.assertEqual(80, machine.ended()[0])
+
+    def test_a_signal_ends_a_machine_that_stays(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32", "--on-crash", "gdb") as machine:
+            machine.wait_for("the machine stays for gdb")
+            machine.process.send_signal(signal.SIGTERM)
+            self.assertEqual(128 + signal.SIGTERM, machine.ended()[0])
+
+    def test_it_starts_anew(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32", gdb=",wait") as machine:
+            text = machine.debug("continue", "monitor reset", "maintenance flush register-cache", "p/x (int)$pc", "stepi",
+                                 "p/x (int)$pc", "continue", "kill")
+            self.assert_lines(text, "SIGSEGV", "at its start", "= 0x10000", "= 0x10007", "SIGSEGV", "killed")
+
+
+if __name__ == "__main__":
+    main()
