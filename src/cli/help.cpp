@@ -52,6 +52,7 @@ The machine:
   --gdb SPEC, -s, -S      a place where gdb may come: tcp:[HOST:]PORT, unix:PATH or stdio,
                           with the options wait (the guest begins when gdb lets it) and
                           mode=16|32|64; -s is --gdb tcp:1234, and -S adds wait
+                          (or, with --control alone, waits for cont)
   --on-crash gdb|exit     whether a guest that has crashed stays for gdb (default: for
                           one that is attached)
   -m, --memory SIZE       the guest's memory (default 128M)

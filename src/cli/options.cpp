@@ -97,7 +97,7 @@ gdb::CrashPolicy parse_on_crash(std::string_view text) {
     fail(fmt::format("--on-crash {}: it is gdb (the machine stays for a debugger) or exit (with the code for it)", text));
 }
 
-/// --gdb, and -s and -S as QEMU has them.
+/// --gdb, and -s and -S as QEMU has them. After --control.
 void read_gdb(const RawOptions& raw, Options& options) {
     if (raw.gdb.size() > 1) fail("--gdb is given twice, but a machine has one place for a debugger (drop one of them)");
     if (raw.gdb_as_usual && !raw.gdb.empty())
@@ -108,8 +108,11 @@ void read_gdb(const RawOptions& raw, Options& options) {
     } catch (const Error& error) {
         fail(fmt::format("--gdb {}", error.what()));
     }
-    if (raw.freeze && !options.gdb) fail("-S: the guest would wait for a debugger that can't come (add -s, or --gdb)");
-    if (raw.freeze) options.gdb->wait = true;
+    if (raw.freeze && !options.gdb && !options.control) {
+        fail("-S: the guest would wait for a debugger that can't come (add -s, --gdb, or --control)");
+    }
+    options.held = raw.freeze && !options.gdb;
+    if (raw.freeze && options.gdb) options.gdb->wait = true;
     if (raw.on_crash.empty()) return;
     options.on_crash = parse_on_crash(raw.on_crash.back());
     if (!options.gdb && options.on_crash == gdb::CrashPolicy::wait) {

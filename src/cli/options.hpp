@@ -80,6 +80,7 @@ struct Options {
     AcceleratorChoice accelerator = AcceleratorChoice::automatic;
     bool posted_writes = true;
     std::optional<control::Place> control{};  ///< not given: there is no control socket
+    bool held = false;                        ///< the guest begins when a client of the control socket says cont
     std::string metrics{};                    ///< as metrics::check_place() takes it; empty: nobody scrapes
     bool verbose = false;
     bool statistics = false;

@@ -213,15 +213,9 @@ void Session::quit(std::string by, int code) {
 
 void Session::steer() {
     steering_->start({.machine = machine_,
+                      .held = options_.held,
                       .statistics = options_.statistics,
-                      .streams =
-                          [this] {
-                              std::vector<control::Subject::Stream> all;
-                              for (const auto& stream : streams_.all()) {
-                                  all.push_back({stream.label, stream.chardev->description(), stream.chardev->connected()});
-                              }
-                              return all;
-                          },
+                      .streams = [this] { return stream_ends(streams_); },
                       .statistics_text = [this] { return statistics_text(machine_, streams_); },
                       .quit = [this] { asio::post(loop_, [this] { quit("quit (control socket)", exit_code::success); }); }});
 }
@@ -260,6 +254,7 @@ awaitable<Outcome> Session::run_guest() {
         const auto features = debug_features(accelerator_name_);
         co_await gdb::Server::start(gdb_, features);
     }
+    if (options_.held) co_await steering_->hold();
     co_await others_.wait();
     Outcome outcome;
     outcome.kind = Outcome::Kind::stopped;

@@ -46,7 +46,7 @@ std::uint64_t number(const Json& arguments, std::string_view name, std::uint64_t
 
 std::string_view MachineCommands::status() const noexcept {
     if (phase_ == Phase::ended) return "shutdown";
-    if (phase_ == Phase::before) return "prelaunch";
+    if (phase_ == Phase::before || held_) return "prelaunch";
     return pause_ ? "paused" : "running";
 }
 
@@ -92,15 +92,23 @@ awaitable<Json> MachineCommands::query_cpus() {
     co_return all;
 }
 
+awaitable<void> MachineCommands::hold() {
+    // A client may have said `cont` already, or say so now.
+    if (!held_) co_return;
+    pause_ = co_await subject_.machine.pause();
+    if (!held_) pause_.reset();
+}
+
 awaitable<void> MachineCommands::stop() {
-    if (pause_ || phase_ == Phase::ended) co_return;
+    if (pause_ || held_ || phase_ == Phase::ended) co_return;
     pause_ = co_await subject_.machine.pause();
     tell_("STOP", Json::object());
 }
 
 void MachineCommands::cont() {
-    if (!pause_) return;
+    if (!pause_ && !held_) return;
     tell_("RESUME", Json::object());
+    held_ = false;
     pause_.reset();
 }
 

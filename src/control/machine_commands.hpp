@@ -24,6 +24,7 @@ struct Subject {
         bool connected = false;
     };
     Machine& machine;
+    bool held = false;        ///< the guest begins at `cont`: hold() is awaited before the run
     bool statistics = false;  ///< MachineConfig::statistics
     std::function<std::vector<Stream>()> streams{};
     std::function<std::string()> statistics_text{};  ///< as --stats prints it
@@ -36,10 +37,14 @@ public:
     /// An event for all clients. `data` is an object.
     using Tell = std::function<void(std::string_view name, const Json& data)>;
 
-    MachineCommands(Subject subject, Tell tell) : subject_(std::move(subject)), tell_(std::move(tell)) {}
+    MachineCommands(Subject subject, Tell tell)
+        : subject_(std::move(subject)), tell_(std::move(tell)), held_(subject_.held) {}
 
     /// `arguments` fit the command's. Returns what is answered; throws CommandError, and what the machine throws.
     [[nodiscard]] awaitable<Json> carry_out(const Command& command, const Json& arguments);
+
+    /// Before the run, of a Subject that is held: the guest does not begin before `cont`.
+    [[nodiscard]] awaitable<void> hold();
 
     // What the machine's observer hears.
 
@@ -68,6 +73,7 @@ private:
     Tell tell_;
     Phase phase_ = Phase::before;
     std::optional<Pause> pause_;
+    bool held_;  ///< since before the first instruction; `pause_` may not be there yet
     bool resetting_ = false;
     bool told_of_end_ = false;
 };

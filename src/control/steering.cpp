@@ -62,6 +62,8 @@ void Steering::start(Subject subject) {
     state_->server->start();
 }
 
+awaitable<void> Steering::hold() { co_await state_->commands->hold(); }
+
 awaitable<void> Steering::run_ended(Outcome outcome) {
     constexpr std::chrono::milliseconds patience{200};
     if (!state_->commands) co_return;

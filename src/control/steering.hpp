@@ -29,6 +29,9 @@ public:
     /// What `subject` names outlives this object.
     void start(Subject subject);
 
+    /// Before the run, of a Subject that is held: the guest begins when a client says `cont`.
+    [[nodiscard]] awaitable<void> hold();
+
     /// Tells every client how the run ended, and completes when they know, or do not listen.
     [[nodiscard]] awaitable<void> run_ended(Outcome outcome);
 

@@ -48,6 +48,9 @@ private:
     [[nodiscard]] awaitable<void> take(Received received);
     [[nodiscard]] awaitable<void> answer(Command command);
     [[nodiscard]] awaitable<std::string> reply_to(Command command);
+    [[nodiscard]] awaitable<std::string> reply_in_words(Command command);
+    /// To a command that waits for nothing; empty for one that is not known.
+    [[nodiscard]] std::string reply_at_once(const Command& command);
     [[nodiscard]] awaitable<std::string> reply_about_registers(Command command);
     [[nodiscard]] awaitable<std::string> reply_about_memory(Command command);
     [[nodiscard]] awaitable<std::string> reply_about_breakpoint(Command command);

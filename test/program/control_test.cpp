@@ -241,6 +241,25 @@ BOOST_AUTO_TEST_CASE(clients_of_streams_are_events) {
     BOOST_TEST(vm.peer->event() == R"("CLIENT-DISCONNECTED","data":{"label":"console0"}})");
 }
 
+BOOST_AUTO_TEST_CASE(a_guest_can_be_held_before_its_first_instruction) {
+    TemporaryDirectory files;
+    write_file(files.file("guest"), spinning_guest);
+    Child child(asyncvm({"--control", "unix:" + files.file("control"), "-S", "--serial", "null", files.file("guest")}));
+    child.wait_for_error("the control socket is");
+    Peer peer(files.file("control"));
+    BOOST_TEST(peer.line().starts_with(R"({"QMP":)"));
+    BOOST_TEST(peer.ask(negotiate) == R"({"return":{}})");
+    BOOST_TEST(peer.ask(R"({"execute":"query-status"})") ==
+               R"({"return":{"status":"prelaunch","singlestep":false,"running":false}})");
+    BOOST_TEST(peer.ask(R"({"execute":"stop"})") == R"({"return":{}})");
+    BOOST_TEST(child.out().empty());
+    peer.say(R"({"execute":"cont"})");
+    BOOST_TEST(peer.event() == R"("RESUME"})");
+    BOOST_TEST(peer.line() == R"({"return":{}})");
+    child.wait_for_output("S");
+    BOOST_TEST(peer.ask(R"({"execute":"query-status"})").find("running") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(a_connection_can_be_inherited) {
     TemporaryDirectory files;
     write_file(files.file("guest"), spinning_guest);
