@@ -163,7 +163,8 @@ BOOST_AUTO_TEST_CASE(a_guest_that_dies_says_so_with_its_report) {
     key.say("x");
     const auto crash = vm.peer->event();
     BOOST_TEST(crash.starts_with(R"("CRASH","data":{"summary":"triple fault)"), crash);
-    BOOST_TEST(crash.find("registers of vCPU 0") != std::string::npos, crash);
+    // What the guest had in its registers is lost on AMD.
+    BOOST_TEST(crash.find("in 0x3fd -> 0x61") != std::string::npos, crash);
     BOOST_TEST(vm.peer->event() == R"("SHUTDOWN","data":{"guest":true,"reason":"guest-panic"}})");
     BOOST_TEST(vm.peer->event() == R"("CLIENT-DISCONNECTED","data":{"label":"serial0"}})");
     BOOST_TEST(vm.peer->line().empty());
@@ -205,9 +206,8 @@ BOOST_FIXTURE_TEST_CASE(what_the_machine_consists_of_is_told, Counting) {
     BOOST_TEST(peer->ask(R"({"execute":"query-cpus-fast"})").find(R"({"cpu-index":0,)") != std::string::npos);
     BOOST_TEST(peer->ask(R"({"execute":"query-stats"})").find(R"("device":"debugcon","reads":0,"writes":1)") !=
                std::string::npos);
-    BOOST_TEST(
-        peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"info registers"}})").find("jmp") !=
-        std::string::npos);
+    const auto report = peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"info registers"}})");
+    BOOST_TEST(report.starts_with(R"({"return":"running at 0x1000)"), report);
     BOOST_TEST(peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"nope"}})") ==
                R"({"return":"unknown command: 'nope'\r\n"})");
 }
