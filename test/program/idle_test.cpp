@@ -14,6 +14,12 @@
 #include <utility>
 #include <vector>
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER
+#endif
+#endif
+
 using namespace program_test;
 
 BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
@@ -36,6 +42,10 @@ std::map<std::string, std::string> sleeps_of(pid_t pid) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(devices_that_nobody_uses_wake_nobody) {
+#ifdef UNDER_THREAD_SANITIZER
+    BOOST_TEST_MESSAGE("SKIP: ThreadSanitizer has a thread of its own, which wakes up ten times a second");
+    return;
+#endif
     const TemporaryDirectory directory;
     const auto file = [&directory](const char* name) { return directory.file(name); };
     write_file(file("halt"), "\xf4");
