@@ -27,4 +27,10 @@ private:
     ErrorKind kind_;
 };
 
+/// The host has refused memory.
+class NoMemory : public Error {
+public:
+    explicit NoMemory(const std::string& message) : Error(ErrorKind::host, message) {}
+};
+
 }  // namespace asyncvm

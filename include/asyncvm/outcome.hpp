@@ -20,9 +20,10 @@ struct Outcome {
         stopped,       ///< Machine::stop(): a signal, a person, an embedder
     };
     Kind kind = Kind::halted;
-    int guest_code = 0;   ///< exited: 0 to 255
-    std::string summary;  ///< one line: what happened, where
-    std::string report;   ///< several lines for a person: registers, code, last exits; empty where nothing went wrong
+    int guest_code = 0;         ///< exited: 0 to 255
+    std::string summary;        ///< one line: what happened, where
+    std::string report;         ///< several lines for a person: registers, code, last exits; empty where nothing went wrong
+    bool lacks_memory = false;  ///< failed: the host has refused memory
 };
 
 /// The program's exit codes: docs/exit-codes.md. All of our own are even: QEMU's (value << 1) | 1, which the exit port

@@ -21,6 +21,7 @@ namespace asyncvm::cli {
         case Outcome::Kind::crashed:
             return exit_code::crashed;
         case Outcome::Kind::failed:
+            return outcome.lacks_memory ? exit_code::host : exit_code::kvm_failure;
         case Outcome::Kind::stopped:
             break;
     }

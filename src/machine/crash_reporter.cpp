@@ -1,7 +1,11 @@
 #include "machine/crash_reporter.hpp"
 
+#include <asyncvm/error.hpp>
+
 #include <fmt/format.h>
 
+#include <exception>
+#include <new>
 #include <string>
 #include <variant>
 
@@ -56,6 +60,8 @@ Outcome outcome_of_exception(const std::exception_ptr& failure, unsigned cpu) {
     try {
         std::rethrow_exception(failure);
     } catch (const std::exception& error) {
+        outcome.lacks_memory =
+            dynamic_cast<const std::bad_alloc*>(&error) != nullptr || dynamic_cast<const NoMemory*>(&error) != nullptr;
         outcome.summary = fmt::format("vCPU {} can't go on: {}", cpu, error.what());
     } catch (...) {
         outcome.summary = fmt::format("vCPU {} can't go on", cpu);

@@ -15,6 +15,12 @@
 #include <string>
 #include <vector>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 using namespace program_test;
 
 BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
@@ -103,6 +109,27 @@ BOOST_FIXTURE_TEST_CASE(descriptors_that_are_refused_are_named, Files) {
         check_said(ended, "oo many open files");
         BOOST_TEST(!std::filesystem::exists(socket));
     }
+}
+
+BOOST_FIXTURE_TEST_CASE(addresses_that_are_refused_to_unicorn_are_named, Files) {
+#ifdef SANITIZED
+    BOOST_TEST_MESSAGE("SKIP: a sanitizer reserves terabytes");
+#else
+    const std::vector<std::string> arguments{"--accel", "unicorn", "-m", "1M", "--serial", "null", serial};
+    if (Child unlimited(asyncvm(arguments)); unlimited.wait().code != 0) {
+        BOOST_TEST_MESSAGE("SKIP: built without Unicorn: " << unlimited.err());
+        return;
+    }
+    bool refused = false;
+    for (const unsigned mib : {100, 150, 200, 400, 800, 1000, 1600}) {
+        auto command = asyncvm(arguments);
+        command.insert(command.begin(), {"sh", "-c", "ulimit -v " + std::to_string(mib << 10) + "; exec \"$0\" \"$@\""});
+        Child child(command);
+        check_said(child.wait(), "ulimit -v");
+        refused = refused || child.wait().code == 72;
+    }
+    BOOST_TEST(refused);
+#endif
 }
 
 BOOST_FIXTURE_TEST_CASE(memory_that_is_refused_stops_the_guest_and_what_it_printed_is_delivered, Files) {

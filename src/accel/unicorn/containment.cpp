@@ -71,10 +71,14 @@ CodeBuffers& code_buffers() {
 }
 
 thread_local std::span<const std::byte> newest_code_buffer;
+thread_local std::size_t newest_refused = 0;
 
 void* recorded_mmap(void* address, std::size_t size, int protection, int flags, int fd, off_t offset) {
     void* const mapped = ::mmap(address, size, protection, flags, fd, offset);
-    if (mapped != MAP_FAILED && (protection & PROT_EXEC) != 0) {
+    if ((protection & PROT_EXEC) == 0) return mapped;
+    if (mapped == MAP_FAILED) {
+        newest_refused = size;
+    } else {
         const std::span buffer(static_cast<std::byte*>(mapped), size);
         code_buffers().add(buffer);
         newest_code_buffer = buffer;
@@ -230,6 +234,11 @@ void contain_faults() {
 
 std::span<const std::byte> last_code_buffer() noexcept { return newest_code_buffer; }
 
-void forget_code_buffer() noexcept { newest_code_buffer = {}; }
+std::size_t refused_code_buffer() noexcept { return newest_refused; }
+
+void forget_code_buffer() noexcept {
+    newest_code_buffer = {};
+    newest_refused = 0;
+}
 
 }  // namespace asyncvm::unicorn

@@ -30,4 +30,8 @@ void prepare_thread();
 [[nodiscard]] std::span<const std::byte> last_code_buffer() noexcept;
 void forget_code_buffer() noexcept;
 
+/// The bytes for translated code that an engine has not got on the calling thread since forget_code_buffer(); 0 if none was
+/// refused.
+[[nodiscard]] std::size_t refused_code_buffer() noexcept;
+
 }  // namespace asyncvm::unicorn

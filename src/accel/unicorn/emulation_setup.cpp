@@ -36,6 +36,12 @@ Emulation::Emulation(std::unique_ptr<Engine> engine, unsigned index, const Guest
     fiber_.resume();
     if (fiber_.left() != nullptr) {
         Engine::abandon(std::move(engine_));
+        if (const auto size = refused_code_buffer(); size != 0) {
+            throw NoMemory(
+                fmt::format("cannot set the processor up: the host has no {} MiB of addresses for translated code "
+                            "(take fewer vCPUs with --cpus, or raise the limit that `ulimit -v` shows)",
+                            size >> 20));
+        }
         throw Error(ErrorKind::host, fmt::format("cannot set the processor up: {}", fiber_.left()));
     }
     if (setup_failure_) {

@@ -28,6 +28,10 @@ BOOST_AUTO_TEST_CASE(each_end_has_the_documented_code) {
     BOOST_TEST(status_of(Outcome::Kind::powered_off) == 0);
     BOOST_TEST(status_of(Outcome::Kind::reset) == 82);
     BOOST_TEST(status_of(Outcome::Kind::crashed) == 84);
+    Outcome outcome;
+    outcome.kind = Outcome::Kind::failed;
+    outcome.lacks_memory = true;
+    BOOST_TEST(exit_status(outcome) == 72);
     BOOST_TEST(exit_status(ErrorKind::usage) == 64);
     BOOST_TEST(exit_status(ErrorKind::guest_image) == 66);
     BOOST_TEST(exit_status(ErrorKind::host) == 72);

@@ -309,8 +309,8 @@ BOOST_AUTO_TEST_CASE(an_engine_without_room_for_its_translations_is_an_error) {
             ::setrlimit(RLIMIT_AS, &limit);
             try {
                 ::_exit(fixture.next_is<Halted>() ? 0 : 3);
-            } catch (const Error& error) {
-                const bool named = std::string_view(error.what()).find("it called exit") != std::string_view::npos;
+            } catch (const NoMemory& error) {
+                const bool named = std::string_view(error.what()).find("MiB of addresses") != std::string_view::npos;
                 ::_exit(error.kind() == ErrorKind::host && named ? 10 : 2);
             }
         });
