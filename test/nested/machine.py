@@ -20,6 +20,10 @@ class Died(Exception):
     """The machine did not do what it should; its last lines are in the text."""
 
 
+class Silent(Died):
+    """It has stopped for good, as QEMU's emulated processors do now and then: the same may work a second time."""
+
+
 def check_tools():
     if shutil.which(QEMU) is None:
         raise Missing(f"{QEMU} is not installed (apt-get install qemu-system-x86)")
@@ -59,7 +63,7 @@ def run(kernel, initrd, limit, memory=1536, processors=2, counted=False, silence
                 patience = min(silence, end - time.monotonic())
                 if patience <= 0 or not selector.select(patience):
                     why = f"nothing for {silence} s" if patience == silence else f"time limit of {limit} s"
-                    raise Died(f"{why}; the last lines of its console:\n" + "\n".join(last))
+                    raise (Silent if patience == silence else Died)(f"{why}; the last lines of its console:\n" + "\n".join(last))
                 data = os.read(qemu.stdout.fileno(), 65536)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines + ([rest] if not data and rest else []):
