@@ -1,6 +1,7 @@
 #include "control/server.hpp"
 
 #include "control/conversation.hpp"
+#include "socket/accept.hpp"
 #include "socket/address.hpp"
 #include "text/errno_text.hpp"
 
@@ -154,7 +155,6 @@ void Server::leave(const std::shared_ptr<Client>& client) noexcept {
 }
 
 awaitable<void> Server::accept_all(std::shared_ptr<Server> self) {
-    constexpr auto retry = std::chrono::milliseconds(500);
     for (;;) {
         const auto seen = self->changed_.generation();
         if (self->closed_) co_return;
@@ -162,16 +162,16 @@ awaitable<void> Server::accept_all(std::shared_ptr<Server> self) {
             co_await self->changed_.wait(seen);
             continue;
         }
-        co_await wait_for(*self->listener_, Watched::wait_read);
-        if (self->closed_) co_return;
-        UniqueFd fd(::accept4(self->listener_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (fd.valid() && !may_connect(fd.get())) {
+        UniqueFd fd = co_await accept_client(*self->listener_);
+        if (self->closed_ || !fd.valid()) co_return;
+        if (!may_connect(fd.get())) {
             self->log_(fmt::format("another user's program was turned away from the control socket {}", self->where_));
-        } else if (fd.valid()) {
+            continue;
+        }
+        try {
             self->admit(std::move(fd));
-        } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-            // Most often there is no descriptor left.
-            co_await self->changed_.wait(self->changed_.generation(), retry);
+        } catch (const std::system_error& error) {
+            self->log_(fmt::format("a client of the control socket {} was turned away: {}", self->where_, error.what()));
         }
     }
 }

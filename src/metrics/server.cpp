@@ -1,5 +1,6 @@
 #include "metrics/server.hpp"
 
+#include "socket/accept.hpp"
 #include "socket/address.hpp"
 
 #include <asyncvm/error.hpp>
@@ -73,7 +74,6 @@ void Server::leave(const std::shared_ptr<Watched>& client) noexcept {
 }
 
 awaitable<void> Server::accept_all(std::shared_ptr<Server> self) {
-    constexpr auto retry = std::chrono::milliseconds(500);
     for (;;) {
         const auto seen = self->changed_.generation();
         if (self->closed_) co_return;
@@ -81,19 +81,19 @@ awaitable<void> Server::accept_all(std::shared_ptr<Server> self) {
             co_await self->changed_.wait(seen);
             continue;
         }
-        co_await wait_for(*self->listener_, Watched::wait_read);
-        if (self->closed_) co_return;
-        UniqueFd fd(::accept4(self->listener_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (fd.valid()) {
-            const auto client = std::make_shared<Watched>(self->loop_, fd.get());
-            (void)fd.release();
-            self->clients_.push_back(client);
-            // Whatever ends it: it leaves.
-            asio::co_spawn(self->loop_, serve(self, client),
-                           [self, client](const std::exception_ptr&) { self->leave(client); });
-        } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-            co_await self->changed_.wait(self->changed_.generation(), retry);
+        UniqueFd fd = co_await accept_client(*self->listener_);
+        if (self->closed_ || !fd.valid()) co_return;
+        std::shared_ptr<Watched> client;
+        try {
+            client = std::make_shared<Watched>(self->loop_, fd.get());
+        } catch (const std::system_error& error) {
+            self->log_(fmt::format("a client of the metrics was turned away: {}", error.what()));
+            continue;
         }
+        (void)fd.release();
+        self->clients_.push_back(client);
+        // Whatever ends it: it leaves.
+        asio::co_spawn(self->loop_, serve(self, client), [self, client](const std::exception_ptr&) { self->leave(client); });
     }
 }
 

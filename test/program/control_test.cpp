@@ -3,6 +3,7 @@
 #include "harness.hpp"
 #include "small_guests.hpp"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -222,6 +223,18 @@ BOOST_FIXTURE_TEST_CASE(a_client_that_says_nonsense_or_leaves_in_the_middle_dist
     }
     BOOST_TEST(peer->ask(R"({"execute":"query-status"})").find("running") != std::string::npos);
     BOOST_TEST(peer->ask(R"({"execute":"query-stats"})").find("--stats") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_client_that_comes_while_there_is_no_descriptor_is_served_later, Running) {
+    rlimit before{};
+    BOOST_TEST_REQUIRE(::prlimit(child->pid(), RLIMIT_NOFILE, nullptr, &before) == 0);
+    const rlimit none{.rlim_cur = 3, .rlim_max = before.rlim_max};
+    BOOST_TEST_REQUIRE(::prlimit(child->pid(), RLIMIT_NOFILE, &none, nullptr) == 0);
+    Peer late(socket);
+    // Answered after the program has been woken by that client.
+    BOOST_TEST(peer->ask(R"({"execute":"query-status"})").find("running") != std::string::npos);
+    BOOST_TEST_REQUIRE(::prlimit(child->pid(), RLIMIT_NOFILE, &before, nullptr) == 0);
+    BOOST_TEST(late.line().starts_with(R"({"QMP":)"));
 }
 
 BOOST_FIXTURE_TEST_CASE(the_socket_is_its_users_alone, Running) {
