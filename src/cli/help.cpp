@@ -92,7 +92,8 @@ The machine:
                           sockets between the guest and programs of the host
                           (virtio-vsock); the guest's address is 3 unless given
   --device NAME[,KEY=VALUE]...
-                          add a device, or configure a default one; can be repeated
+                          add a device, or configure a default one; can be repeated.
+                          ./FILE.so: a device that was built apart from asyncvm
   --no-defaults           no device but those that are named: no serial port without
                           --serial, no debug console, counter, exit port ...
 

@@ -2,6 +2,7 @@
 #include "cli/ctl.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/options.hpp"
+#include "cli/plugin_program.hpp"
 #include "cli/session.hpp"
 #include "cli/signals.hpp"
 #include "probe/feature.hpp"
@@ -75,6 +76,7 @@ int main(int argc, char** argv) {
         const std::span<const char* const> rest(argv + std::min(argc, 2), argv + argc);
         if (first == "ctl") return run_ctl(rest);
         if (first == "top") return run_top(rest);
+        if (asks_for_plugin({argv, argv + argc})) become_plugin_program(argv);
         reserve_memory();
         const auto options = parse_options(argc, argv);
         if (options.probe != ProbeReport::none) return run_probe(options.probe);

@@ -2,6 +2,7 @@
 
 #include <asyncvm/error.hpp>
 
+#include "plugin/load.hpp"
 #include "text/suggest.hpp"
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <iterator>
 #include <utility>
 
@@ -42,6 +44,7 @@ std::vector<std::string_view> keys_of(const DeviceKind& kind) {
 
 /// "port 0x10", "ports 0xf4, 0x501".
 std::string place_of(const DeviceKind& kind) {
+    if (kind.ports.empty()) return "where port= or mmio= says";
     std::string place = kind.ports.size() > 1 ? "ports" : "port";
     for (const auto& range : kind.ports) {
         fmt::format_to(std::back_inserter(place), "{}{:#x}", &range == &kind.ports.front() ? " " : ", ", range.first);
@@ -71,16 +74,69 @@ void check_place(const DeviceHost& host, std::string_view name, AddressRange ran
                             range.first, occupant));
 }
 
+/// A part of a bus.
+struct Place {
+    Bus& bus;
+    AddressRange range;
+};
+
+/// Where the options want the device.
+std::vector<Place> places_of(const DeviceKind& kind, const DeviceOptions& options, const DeviceRequest& request,
+                             const DeviceHost& host) {
+    const auto port = options.number("port", 0xffff);
+    const auto address = options.number("mmio", ~std::uint64_t{0});
+    if (port && address) {
+        throw Error(ErrorKind::usage, fmt::format("device {}: port and mmio exclude each other", request.name));
+    }
+    const std::uint64_t size = kind.size * options.stride();
+    if (address) {
+        check_place(host, request.name, {*address, size});
+        return {{host.mmio, {*address, size}}};
+    }
+    if (port) {
+        AddressRange range = kind.ports.empty() ? AddressRange{.size = kind.size} : kind.ports.front();
+        range.first = *port;
+        return {{host.ports, range}};
+    }
+    if (kind.ports.empty()) {
+        throw Error(ErrorKind::usage,
+                    fmt::format("device {}: it has no place of its own (add port=N or mmio=ADDRESS)", request.name));
+    }
+    std::vector<Place> places;
+    for (const auto& range : kind.ports) places.push_back({host.ports, range});
+    return places;
+}
+
+/// What a plugin throws may be anything.
+std::shared_ptr<Device> make(const DeviceKind& kind, const DeviceOptions& options, const DeviceRequest& request,
+                             const DeviceHost& host) {
+    if (!plugin::names_file(request.name)) return kind.make(options, host);
+    std::string why = "something that is no exception";
+    try {
+        return kind.make(options, host);
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& error) {
+        why = error.what();
+    } catch (...) {
+    }
+    throw Error(ErrorKind::usage, fmt::format("device {}: it cannot be made: {}", request.name, why));
+}
+
 }  // namespace
 
 std::span<const DeviceKind* const> device_kinds() noexcept { return kinds; }
 
 const DeviceKind& device_kind(std::string_view name) {
+    if (plugin::names_file(name)) return plugin::load(std::string(name));
     const auto found = std::ranges::find(kinds, name, &DeviceKind::name);
     if (found != kinds.end()) return **found;
     std::vector<std::string_view> names;
     for (const auto* const kind : kinds) names.push_back(kind->name);
-    throw Error(ErrorKind::usage, fmt::format("there is no device {}{}", name, suggestion(name, names)));
+    const bool is_file = name.ends_with(".so");
+    throw Error(ErrorKind::usage,
+                fmt::format("there is no device {}{}", name,
+                            is_file ? fmt::format(" (a plugin's name has a slash: ./{})", name) : suggestion(name, names)));
 }
 
 std::vector<DeviceRequest> plan_devices(std::vector<DeviceRequest> requests, bool defaults) {
@@ -98,23 +154,10 @@ void add_device(const DeviceHost& host, const DeviceRequest& request) {
     const DeviceKind& kind = device_kind(request.name);
     const DeviceOptions options(request);
     options.check_keys(keys_of(kind));
-    const auto port = options.number("port", 0xffff);
-    const auto address = options.number("mmio", ~std::uint64_t{0});
-    if (port && address) {
-        throw Error(ErrorKind::usage, fmt::format("device {}: port and mmio exclude each other", request.name));
-    }
-    const std::uint64_t size = kind.size * options.stride();
-    if (address) check_place(host, request.name, {*address, size});
-    const auto device = kind.make(options, host);
-    if (address) {
-        host.mmio.attach({*address, size}, device);
-    } else if (port) {
-        AddressRange range = kind.ports.front();
-        range.first = *port;
-        host.ports.attach(range, device);
-    } else {
-        for (const auto& range : kind.ports) host.ports.attach(range, device);
-    }
+    const auto places = places_of(kind, options, request, host);
+    const auto device = make(kind, options, request, host);
+    if (!device) throw Error(ErrorKind::usage, fmt::format("device {}: its function make gives none", request.name));
+    for (const auto& [bus, range] : places) bus.attach(range, device);
 }
 
 void add_device(const DeviceHost& host, std::string_view text) { add_device(host, parse_device_request(text)); }
@@ -140,7 +183,9 @@ std::string device_help() {
         fmt::format_to(std::back_inserter(text), "{} {:<10} {:<44} {:<33} [{}]\n", kind->by_default ? '*' : ' ', kind->name,
                        kind->help, place_of(*kind), keys);
     }
-    text += "--device NAME,help explains a device's keys.\n";
+    text +=
+        "A name with a slash is a plugin: --device ./mydevice.so,port=0x300 (docs/plugins.md).\n"
+        "--device NAME,help explains a device's keys.\n";
     return text;
 }
 

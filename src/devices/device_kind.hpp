@@ -1,35 +1,15 @@
-/// What a kind of device says of itself, in its own file: the catalogue collects the kinds.
+/// The kinds of devices that come with the library, each in its own file: the catalogue collects them.
 #pragma once
 
+#include <asyncvm/device_kind.hpp>
 #include <asyncvm/devices.hpp>
 #include <asyncvm/state.hpp>
 
-#include "devices/device_request.hpp"
-
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string_view>
 
 namespace asyncvm {
-
-struct DeviceKey {
-    std::string_view name;
-    std::string_view value;  ///< what stands after the `=`, for help: "SPEC"
-    std::string_view help;   ///< one line
-};
-
-struct DeviceKind {
-    std::string_view name;
-    std::string_view help;                ///< one line
-    std::span<const DeviceKey> keys;      ///< its own, without port and mmio, which all movable kinds have
-    std::span<const AddressRange> ports;  ///< where it is unless port= or mmio= say otherwise
-    std::uint64_t size;                   ///< the number of addresses that it takes in memory
-    bool by_default;                      ///< a machine has one without being asked
-    bool movable = true;                  ///< port= and mmio= put it elsewhere
-    /// Throws Error(usage) for a wrong value, and what host.open_chardev throws.
-    std::shared_ptr<Device> (*make)(const DeviceOptions& options, const DeviceHost& host);
-};
 
 extern const DeviceKind uart16550_kind;
 extern const DeviceKind counter_kind;
@@ -48,23 +28,6 @@ extern const DeviceKind pvpanic_kind;
 extern const DeviceKind testdev_kind;
 extern const DeviceKind sleep_port_kind;
 extern const DeviceKind crtc_kind;
-
-/// A device that a guest can't tell from a new one: its saved state has no fields.
-class StatelessDevice : public Device {
-public:
-    void save(StateWriter& writer) override {
-        NoState nothing;
-        save_state(writer, name(), nothing);
-    }
-
-    void restore(StateReader& reader) override {
-        NoState nothing;
-        restore_state(reader, name(), nothing);
-    }
-};
-
-/// One port that takes accesses of any width.
-constexpr AddressRange whole_port(std::uint64_t port) { return {.first = port, .size = 1, .whole = true}; }
 
 /// What the device calls if the guest asks for it: never an empty function.
 [[nodiscard]] PlatformRequest power_off_request(const DeviceHost& host);

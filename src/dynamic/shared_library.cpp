@@ -106,7 +106,8 @@ void overwrite(const link_map& map, std::uintptr_t place, void* value) {
 
 }  // namespace
 
-SharedLibrary::SharedLibrary(const char* file) : handle_(::dlopen(file, RTLD_LAZY | RTLD_LOCAL)) {
+SharedLibrary::SharedLibrary(const char* file, Binding binding)
+    : handle_(::dlopen(file, (binding == Binding::now ? RTLD_NOW : RTLD_LAZY) | RTLD_LOCAL)) {
     if (handle_ == nullptr) fail();
 }
 

@@ -10,8 +10,11 @@ namespace asyncvm {
 /// came from it may be anywhere.
 class SharedLibrary {
 public:
-    /// Throws Error(host) with the dynamic linker's words.
-    explicit SharedLibrary(const char* file);
+    /// When its functions are looked for: `now` is for one that may lack some.
+    enum class Binding { lazy, now };
+
+    /// With a slash in it `file` is a path. Throws Error(host) with the dynamic linker's words.
+    explicit SharedLibrary(const char* file, Binding binding = Binding::lazy);
 
     /// Sets `function` to the library's function of that name. Throws Error(host).
     template <typename Function>

@@ -72,6 +72,9 @@ class Programs(unittest.TestCase):
     def test_the_readme_shows_the_embedding_program(self):
         self.assert_shown("README.md", "test/install/embedder.cpp")
 
+    def test_the_page_of_the_plugins_shows_the_thermometer(self):
+        self.assert_shown("docs/plugins.md", "test/plugin/thermometer.cpp")
+
     def test_the_page_of_the_devices_shows_the_mailbox(self):
         self.assert_shown("docs/devices/README.md", "test/unit/devices/mailbox.hpp")
         self.assert_shown("docs/devices/README.md", "test/unit/virtio/shouter.hpp")

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the build into a directory of its own and uses what was installed from outside of the repository: the program,
-# the man page, the completion, and the library through pkg-config.
-#   install_test.sh MESON BUILD PREFIX EMBEDDER CLIENT PYTHON SANITIZE COMPILER...
+# the man page, the completion, the library through pkg-config, and a plugin.
+#   install_test.sh MESON BUILD PREFIX EMBEDDER CLIENT PLUGIN PYTHON SANITIZE COMPILER...
 set -eu
-meson=$1 build=$2 prefix=$3 embedder=$4 client=$5 python=$6 sanitize=$7
-shift 7
+meson=$1 build=$2 prefix=$3 embedder=$4 client=$5 plugin=$6 python=$7 sanitize=$8
+shift 8
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -27,6 +27,12 @@ case $sanitize in none) ;; *) set -- "$@" "-fsanitize=$sanitize" ;; esac
 # shellcheck disable=SC2046 # pkg-config's words
 "$@" -std=c++20 -O1 -Wall -Wextra -Werror "$embedder" $(pkg-config --cflags --libs asyncvm) -o "$stage/embedder" ||
     fail 'the embedder does not build with what pkg-config says'
+
+# A plugin, as the documents say.
+# shellcheck disable=SC2046 # pkg-config's words
+"$@" -std=c++20 -O2 -Wall -Wextra -Werror -shared -fPIC $(pkg-config --cflags asyncvm-device) "$plugin" -o "$stage/thermometer.so" ||
+    fail 'the plugin does not build with what pkg-config says'
+"$root/bin/asyncvm" --device "$stage/thermometer.so,help" | grep -q '^thermometer: ' || fail 'the installed program loads no plugin'
 
 # Each macro that must agree, and the language: the compiler says which is missing.
 flags=$(pkg-config --cflags asyncvm)
