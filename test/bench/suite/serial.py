@@ -62,9 +62,9 @@ class Client:
             self.child.stdin.write(data)
 
 
-def output_rate(bench, name, image, count, kind, **machine):
+def output_rate(bench, name, image, count, kind):
     """Bytes a second from the first chunk to the last."""
-    with Client(bench, name, image, kind, **machine) as client:
+    with Client(bench, name, image, kind) as client:
         got = len(client.receive())
         first, start = got, time.perf_counter()
         end = start
