@@ -6,6 +6,7 @@
 #include <asyncvm/device.hpp>
 #include <asyncvm/error.hpp>
 #include <asyncvm/exit.hpp>
+#include <asyncvm/fpu_registers.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/interrupt_controller.hpp>
 #include <asyncvm/log.hpp>
@@ -15,9 +16,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace asyncvm {
 
@@ -63,6 +66,19 @@ public:
     /// Throws Error(host).
     [[nodiscard]] virtual Registers registers() = 0;
     virtual void set_registers(const Registers& registers) = 0;
+
+    /// Nothing where the accelerator can't tell. Throws Error(host).
+    [[nodiscard]] virtual std::optional<FpuRegisters> fpu_registers() { return std::nullopt; }
+    /// FpuRegisters::avx stays as it is. Returns false where the accelerator can't. Throws Error(host).
+    virtual bool set_fpu_registers([[maybe_unused]] const FpuRegisters& registers) { return false; }
+
+    /// The values of these MSRs; nothing for one that this vCPU does not have, or that the accelerator does not show. Throws
+    /// Error(host).
+    [[nodiscard]] virtual std::vector<std::optional<std::uint64_t>> read_msrs(std::span<const std::uint32_t> indices) {
+        return std::vector<std::optional<std::uint64_t>>(indices.size());
+    }
+    /// Returns false for a value that it does not take, and where the accelerator can't. Throws Error(host).
+    virtual bool write_msr([[maybe_unused]] std::uint32_t index, [[maybe_unused]] std::uint64_t value) { return false; }
 
     /// From the next run() on; all members unset: no debugging. Returns false where the accelerator can't.
     virtual bool set_debug([[maybe_unused]] const GuestDebug& debug) { return false; }

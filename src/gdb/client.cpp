@@ -190,16 +190,16 @@ awaitable<std::string> Client::stop_reply() {
     }
     // The program counter comes along: gdb looks at it first.
     co_await choose_width();
-    const Registers registers = co_await machine_.registers(stop.cpu);
-    text += fmt::format("{:x}:{};thread:{:x};", file_->pc(), file_->read(registers, file_->pc()).value(), stop.cpu + 1);
+    const RegisterValues values = co_await machine_.values(stop.cpu, Source::core);
+    text += fmt::format("{:x}:{};thread:{:x};", file_->pc(), file_->read(values, file_->pc()).value(), stop.cpu + 1);
     co_return text;
 }
 
 /// Once for a connection.
 awaitable<void> Client::choose_width() {
     if (file_) co_return;
-    const Registers registers = co_await machine_.registers(0);
-    file_.emplace(surroundings_.width.value_or(width_of(registers)));
+    const RegisterValues values = co_await machine_.values(0, Source::fpu);
+    file_.emplace(surroundings_.width.value_or(width_of(values.core)), values.fpu && values.fpu->avx);
 }
 
 awaitable<void> Client::send(std::string text) {

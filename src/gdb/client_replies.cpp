@@ -71,7 +71,7 @@ std::string Client::reply_at_once(const Command& command) {
 awaitable<std::string> Client::reply_in_words(Command command) {
     std::string words;
     if (command.kind == Kind::monitor) {
-        words = co_await monitor(machine_, cpu_, std::move(command.data), surroundings_.kill);
+        words = co_await monitor(machine_, cpu_, command.data, surroundings_.kill);
     } else if (const auto cpu = cpu_of(command.thread)) {
         words = co_await thread_words(*cpu);
     } else {
@@ -109,16 +109,21 @@ awaitable<std::string> Client::reply_to(Command command) {
 
 awaitable<std::string> Client::reply_about_registers(Command command) {
     co_await choose_width();
-    Registers registers = co_await machine_.registers(cpu_);
-    if (command.kind == Kind::read_registers) co_return file_->read_general(registers);
-    if (command.kind == Kind::read_register) {
-        co_return file_->read(registers, command.number).value_or(std::string(invalid));
+    const bool all = command.kind == Kind::read_registers || command.kind == Kind::write_registers;
+    const RegisterEntry* const entry = all ? nullptr : file_->find(command.number);
+    if (!all && entry == nullptr) co_return std::string(invalid);
+    const Source source = all ? Source::core : entry->source;
+    RegisterValues values = co_await machine_.values(cpu_, source);
+    if (command.kind == Kind::read_registers) co_return file_->read_general(values.core);
+    if (command.kind == Kind::read_register) co_return file_->read(values, command.number).value();
+    bool written =
+        all ? file_->write_general(values.core, command.data) : file_->write(values, command.number, command.data);
+    if (written && source == Source::core) machine_.set_registers(cpu_, values.core);
+    if (written && source == Source::fpu) written = co_await machine_.set_fpu(cpu_, *values.fpu);
+    if (written && source == Source::msrs) {
+        written = co_await machine_.set_msr(cpu_, entry->index, values.msrs[entry->index]);
     }
-    const bool written = command.kind == Kind::write_registers ? file_->write_general(registers, command.data)
-                                                               : file_->write(registers, command.number, command.data);
-    if (!written) co_return std::string(invalid);
-    machine_.set_registers(cpu_, registers);
-    co_return "OK";
+    co_return written ? "OK" : std::string(invalid);
 }
 
 awaitable<std::string> Client::reply_about_memory(Command command) {

@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "gdb/register_file.hpp"
 #include "x86/page_walk.hpp"
 
 namespace asyncvm::gdb {
@@ -62,21 +61,6 @@ awaitable<void> Debuggee::halt() {
     pause_.emplace(std::move(pause));
     take_int3s();
     for (auto& cached : registers_) cached = {};
-}
-
-awaitable<Registers> Debuggee::registers(unsigned cpu) {
-    CachedRegisters& cached = registers_.at(cpu);
-    if (!cached.known) {
-        const auto read = std::make_shared<Registers>();
-        std::function<void(Cpu&)> work = [read](Cpu& from) { *read = from.registers(); };
-        co_await call(cpu, std::move(work));
-        cached = {.values = *read, .known = true};
-    }
-    co_return cached.values;
-}
-
-void Debuggee::set_registers(unsigned cpu, const Registers& registers) {
-    registers_.at(cpu) = {.values = registers, .known = true, .changed = true};
 }
 
 awaitable<std::size_t> Debuggee::read(unsigned cpu, std::uint64_t address, std::span<std::byte> to) {
@@ -162,12 +146,13 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
             const std::lock_guard lock(mutex_);
             idle = is_idle(wanted[cpu]) && is_idle(armed_.debug[cpu]);
         }
-        const CachedRegisters cached = registers_[cpu];
-        if (idle && !cached.changed) continue;
+        const bool changed = registers_[cpu].changed;
+        if (idle && !changed) continue;
+        const Registers values = registers_[cpu].values.core;
         const GuestDebug debug = wanted[cpu];
         // Registers first: KVM remembers for a step where it begins.
-        std::function<void(Cpu&)> work = [cached, debug, idle](Cpu& to) {
-            if (cached.changed) to.set_registers(cached.values);
+        std::function<void(Cpu&)> work = [changed, values, debug, idle](Cpu& to) {
+            if (changed) to.set_registers(values);
             if (!idle) static_cast<void>(to.set_debug(debug));
         };
         co_await call(cpu, std::move(work));

@@ -15,6 +15,7 @@
 
 #include "gdb/breakpoints.hpp"
 #include "gdb/command.hpp"
+#include "gdb/register_file.hpp"
 
 namespace asyncvm::gdb {
 
@@ -68,6 +69,13 @@ public:
     [[nodiscard]] awaitable<Registers> registers(unsigned cpu);
     /// The vCPU gets them when it goes on.
     void set_registers(unsigned cpu, const Registers& registers);
+    /// With what of them comes from `source`; the others as far as they have been asked for since the stop.
+    [[nodiscard]] awaitable<RegisterValues> values(unsigned cpu, Source source);
+    /// At once; false: the accelerator does not take them. Both throw Error(host).
+    [[nodiscard]] awaitable<bool> set_fpu(unsigned cpu, FpuRegisters registers);
+    [[nodiscard]] awaitable<bool> set_msr(unsigned cpu, std::uint32_t index, std::uint64_t value);
+    /// Nothing: this vCPU does not have it.
+    [[nodiscard]] awaitable<std::optional<std::uint64_t>> msr(unsigned cpu, std::uint32_t index);
     /// Of the vCPU's linear addresses, or physical ones. Returns how much there is.
     [[nodiscard]] awaitable<std::size_t> read(unsigned cpu, std::uint64_t address, std::span<std::byte> to);
     [[nodiscard]] awaitable<std::size_t> write(unsigned cpu, std::uint64_t address, std::span<const std::byte> from);
@@ -85,9 +93,11 @@ public:
 
 private:
     struct CachedRegisters {
-        Registers values;
-        bool known = false;
-        bool changed = false;
+        RegisterValues values;
+        bool known = false;    ///< the core's
+        bool changed = false;  ///< these
+        bool fpu_known = false;
+        bool msrs_known = false;
     };
     /// What a vCPU's thread needs for its stops; under mutex_.
     struct Armed {

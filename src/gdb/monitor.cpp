@@ -4,7 +4,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,18 +23,6 @@ namespace asyncvm::gdb {
 
 namespace {
 
-constexpr std::string_view help =
-    "help                this text\n"
-    "info regs           the registers of this thread's vCPU, as in a report\n"
-    "info exits          its last exits\n"
-    "info report         all that a report has\n"
-    "info cpus           where each vCPU is\n"
-    "info devices        which device is at which ports and addresses\n"
-    "tlb ADDRESS         where a linear address leads to\n"
-    "phys on|off         whether gdb reads and writes physical addresses\n"
-    "reset               the guest starts anew, and stands (then: maintenance flush register-cache)\n"
-    "quit                ends asyncvm\n";
-
 std::vector<std::string> words_of(std::string_view text) {
     std::vector<std::string> words;
     for (;;) {
@@ -40,7 +34,7 @@ std::vector<std::string> words_of(std::string_view text) {
     }
 }
 
-std::string devices(const Bus& bus, const char* what) {
+std::string devices_on(const Bus& bus, const char* what) {
     std::string text;
     for (const auto& [range, device] : bus.ranges()) {
         text += fmt::format("{} {:#x}-{:#x}  {}\n", what, range.first, range.first + (range.size - 1), device);
@@ -71,24 +65,134 @@ std::string part(const std::string& report, std::string_view from, std::string_v
     return report.substr(begin, std::min(report.find(to, begin), report.size()) - begin);
 }
 
-awaitable<std::string> cpus(Debuggee& machine) {
+/// What a person has typed, and where.
+struct Request {
+    Debuggee& machine;
+    unsigned cpu;
+    std::vector<std::string> words;  ///< behind the command
+    std::function<void()> kill;
+
+    [[nodiscard]] std::string word(std::size_t i) const { return i < words.size() ? words[i] : ""; }
+};
+using RequestPtr = std::shared_ptr<const Request>;
+
+awaitable<std::string> answered(std::string text) { co_return text; }
+
+awaitable<std::string> registers_of_report(RequestPtr request) {
+    const std::string report = co_await request->machine.machine().report(request->cpu);
+    co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu) : part(report, "registers of", "\1");
+}
+
+awaitable<std::string> exits_of_report(RequestPtr request) {
+    const std::string report = co_await request->machine.machine().report(request->cpu);
+    co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu)
+                             : part(report, "last exits", "registers of");
+}
+
+awaitable<std::string> report(RequestPtr request) {
+    const std::string report = co_await request->machine.machine().report(request->cpu);
+    co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu) : report;
+}
+
+awaitable<std::string> cpus(RequestPtr request) {
     std::string text;
-    for (unsigned cpu = 0; cpu < machine.cpus(); ++cpu) {
-        const Registers registers = co_await machine.registers(cpu);
+    for (unsigned cpu = 0; cpu < request->machine.cpus(); ++cpu) {
+        const Registers registers = co_await request->machine.registers(cpu);
         text += fmt::format("vCPU {}: {}\n", cpu, where(registers));
     }
     co_return text;
 }
 
-awaitable<std::string> reset(Debuggee& machine) {
+awaitable<std::string> devices(RequestPtr request) {
+    Machine& machine = request->machine.machine();
+    return answered(devices_on(machine.ports(), "port") + devices_on(machine.mmio(), "memory"));
+}
+
+awaitable<std::string> tlb(RequestPtr request) {
+    const auto address = parse_number(request->word(0));
+    if (!address) co_return "tlb needs an address (example: monitor tlb 0xffffffff81000000)\n";
+    const Registers registers = co_await request->machine.registers(request->cpu);
+    co_return describe(translate(request->machine.machine().memory(), registers, *address), *address);
+}
+
+awaitable<std::string> msr(RequestPtr request) {
+    constexpr std::uint64_t most = 0xffff'ffff;
+    const auto index = parse_number(request->word(0));
+    if (!index || *index > most) co_return "msr needs a number of at most 32 bits (example: monitor msr 0xc0000082)\n";
+    const auto number = static_cast<std::uint32_t>(*index);
+    if (request->words.size() > 1) {
+        const auto value = parse_number(request->word(1));
+        if (!value) co_return fmt::format("'{}' is no number\n", request->word(1));
+        const bool taken = co_await request->machine.set_msr(request->cpu, number, *value);
+        if (!taken) co_return fmt::format("MSR {:#x} does not take {:#x}\n", number, *value);
+    }
+    const auto value = co_await request->machine.msr(request->cpu, number);
+    if (!value)
+        co_return fmt::format("vCPU {} has no MSR {:#x}, or the accelerator does not show it\n", request->cpu, number);
+    co_return fmt::format("MSR {:#x} is {:#x}\n", number, *value);
+}
+
+awaitable<std::string> phys(RequestPtr request) {
+    Debuggee& machine = request->machine;
+    const std::string how = request->word(0);
+    if (how == "on" || how == "off") {
+        machine.set_physical(how == "on");
+    } else if (!how.empty()) {
+        return answered("phys is on or off\n");
+    }
+    return answered(
+        fmt::format("gdb reads and writes {} addresses\n", machine.physical() ? "physical" : "the guest's linear"));
+}
+
+awaitable<std::string> reset(RequestPtr request) {
     std::string problem;
     try {
-        co_await machine.reset();
+        co_await request->machine.reset();
     } catch (const Error& error) {
         problem = error.what();
     }
     co_return problem.empty() ? "the guest is at its start\n" : fmt::format("no reset: {}\n", problem);
 }
+
+awaitable<std::string> quit(RequestPtr request) {
+    request->kill();
+    return answered("asyncvm ends\n");
+}
+
+awaitable<std::string> help(RequestPtr request);
+
+struct MonitorCommand {
+    std::string_view name;
+    std::string_view parameters;
+    std::string_view what;
+    awaitable<std::string> (*answer)(RequestPtr);
+};
+
+constexpr MonitorCommand commands[] = {
+    {"help", "", "this text", help},
+    {"info regs", "", "the registers of this thread's vCPU, as in a report", registers_of_report},
+    {"info exits", "", "its last exits", exits_of_report},
+    {"info report", "", "all that a report has", report},
+    {"info cpus", "", "where each vCPU is", cpus},
+    {"info devices", "", "which device is at which ports and addresses", devices},
+    {"tlb", "ADDRESS", "where a linear address leads to", tlb},
+    {"msr", "INDEX [VALUE]", "reads or writes a model-specific register of this thread's vCPU", msr},
+    {"phys", "on|off", "whether gdb reads and writes physical addresses", phys},
+    {"reset", "", "the guest starts anew, and stands (then: maintenance flush register-cache)", reset},
+    {"quit", "", "ends asyncvm", quit},
+};
+
+std::string help_text() {
+    std::string text;
+    for (const MonitorCommand& command : commands) {
+        const std::string usage =
+            command.parameters.empty() ? std::string(command.name) : fmt::format("{} {}", command.name, command.parameters);
+        text += fmt::format("{:<19} {}\n", usage, command.what);
+    }
+    return text;
+}
+
+awaitable<std::string> help(RequestPtr) { return answered(help_text()); }
 
 }  // namespace
 
@@ -103,44 +207,15 @@ std::string where(const Registers& registers) {
     return fmt::format("{} bits, {}, ring {}, {:#x}", bits, paging, registers.cs.selector & 3, linear_pc(registers));
 }
 
-awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, std::string typed, std::function<void()> kill) {
-    const auto words = words_of(typed);
-    const std::string first = words.empty() ? "help" : words[0];
-    const std::string second = words.size() > 1 ? words[1] : "";
-    if (first == "help") co_return std::string(help);
-    if (first == "quit") {
-        kill();
-        co_return "asyncvm ends\n";
-    }
-    if (first == "reset") {
-        const std::string text = co_await reset(machine);
-        co_return text;
-    }
-    if (first == "phys" && (second == "on" || second == "off" || second.empty())) {
-        if (!second.empty()) machine.set_physical(second == "on");
-        co_return fmt::format("gdb reads and writes {} addresses\n", machine.physical() ? "physical" : "the guest's linear");
-    }
-    if (first == "tlb") {
-        const auto address = parse_number(second);
-        if (!address) co_return "tlb needs an address (example: monitor tlb 0xffffffff81000000)\n";
-        const Registers registers = co_await machine.registers(cpu);
-        co_return describe(translate(machine.machine().memory(), registers, *address), *address);
-    }
-    if (first == "info" && second == "devices") {
-        co_return devices(machine.machine().ports(), "port") + devices(machine.machine().mmio(), "memory");
-    }
-    if (first == "info" && second == "cpus") {
-        const std::string text = co_await cpus(machine);
-        co_return text;
-    }
-    if (first == "info" && (second == "regs" || second == "exits" || second == "report")) {
-        const std::string report = co_await machine.machine().report(cpu);
-        if (report.empty()) co_return fmt::format("vCPU {} has not begun\n", cpu);
-        if (second == "regs") co_return part(report, "registers of", "\1");
-        if (second == "exits") co_return part(report, "last exits", "registers of");
-        co_return report;
-    }
-    co_return fmt::format("there is no such command: {}\n{}", typed, help);
+awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, const std::string& typed, std::function<void()> kill) {
+    auto words = words_of(typed);
+    if (words.empty()) words.emplace_back("help");
+    const std::size_t used = words[0] == "info" && words.size() > 1 ? 2 : 1;
+    const std::string name = used == 2 ? "info " + words[1] : words[0];
+    const auto* const found = std::ranges::find(commands, name, &MonitorCommand::name);
+    if (found == std::end(commands)) return answered(fmt::format("there is no such command: {}\n{}", typed, help_text()));
+    words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(used));
+    return found->answer(std::make_shared<const Request>(Request{machine, cpu, std::move(words), std::move(kill)}));
 }
 
 }  // namespace asyncvm::gdb

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "gdb/hex.hpp"
 #include "gdb/register_table.hpp"
@@ -46,7 +47,7 @@ std::uint64_t linear_sp(const Registers& registers) noexcept {
     return ((registers.rsp & used) + registers.ss.base) & 0xffff'ffff;
 }
 
-RegisterFile::RegisterFile(Width width) : width_(width), entries_(register_table(width)) {
+RegisterFile::RegisterFile(Width width, bool avx) : width_(width), entries_(register_table(width, avx)) {
     const auto is = [](std::string_view name) { return [name](const RegisterEntry& entry) { return entry.name == name; }; };
     pc_ =
         static_cast<unsigned>(std::ranges::find_if(entries_, is(width == Width::long64 ? "rip" : "eip")) - entries_.begin());
@@ -75,18 +76,46 @@ bool RegisterFile::write_general(Registers& registers, std::string_view bytes) c
     return true;
 }
 
-std::optional<std::string> RegisterFile::read(const Registers& registers, unsigned number) const {
-    if (number >= entries_.size()) return std::nullopt;
-    const RegisterEntry& entry = entries_[number];
-    if (entry.get == nullptr) return std::string(entry.bits / 4, 'x');
-    return hex_of(entry.get(registers), entry.bits);
+const RegisterEntry* RegisterFile::find(unsigned number) const noexcept {
+    return number < entries_.size() ? &entries_[number] : nullptr;
 }
 
-bool RegisterFile::write(Registers& registers, unsigned number, std::string_view bytes) const {
-    if (number >= entries_.size()) return false;
-    const RegisterEntry& entry = entries_[number];
-    if (entry.set == nullptr || bytes.size() != entry.bits / 8) return false;
-    entry.set(registers, number_of(bytes));
+std::optional<std::string> RegisterFile::read(const RegisterValues& values, unsigned number) const {
+    const RegisterEntry* const entry = find(number);
+    if (entry == nullptr) return std::nullopt;
+    if (entry->source == Source::core) return hex_of(entry->get(values.core), entry->bits);
+    if (entry->source == Source::fpu && values.fpu) {
+        std::array<std::byte, 16> bytes{};
+        const auto used = std::span(bytes).first(entry->bits / 8);
+        entry->get_fpu(*values.fpu, entry->index, used);
+        return to_hex(used);
+    }
+    if (entry->source == Source::msrs) {
+        if (const auto found = values.msrs.find(entry->index); found != values.msrs.end())
+            return hex_of(found->second, entry->bits);
+    }
+    return std::string(entry->bits / 4, 'x');
+}
+
+bool RegisterFile::write(RegisterValues& values, unsigned number, std::string_view bytes) const {
+    const RegisterEntry* const entry = find(number);
+    if (entry == nullptr || bytes.size() != entry->bits / 8) return false;
+    switch (entry->source) {
+        case Source::core:
+            // After a function that gdb has called it writes all that it has read before.
+            if (entry->set == nullptr) return hex_of(entry->get(values.core), entry->bits) == to_hex(bytes);
+            entry->set(values.core, number_of(bytes));
+            return true;
+        case Source::fpu:
+            if (!values.fpu) return false;
+            entry->set_fpu(*values.fpu, entry->index, std::as_bytes(std::span(bytes)));
+            return true;
+        case Source::msrs:
+            break;
+    }
+    const auto found = values.msrs.find(entry->index);
+    if (found == values.msrs.end()) return false;
+    found->second = number_of(bytes);
     return true;
 }
 
@@ -98,7 +127,7 @@ std::string RegisterFile::description() const {
         std::string_view name;
         std::string_view types;
     };
-    // gdb knows the first three by these names.
+    // gdb knows the first four by these names.
     constexpr Feature features[] = {
         {Part::core, "org.gnu.gdb.i386.core",
          R"(<flags id="i386_eflags" size="4"><field name="CF" start="0" end="0"/><field name="" start="1" end="1"/>)"
@@ -116,9 +145,17 @@ std::string RegisterFile::description() const {
          R"(<union id="vec128"><field name="v4_float" type="v4f"/><field name="v2_double" type="v2d"/>)"
          R"(<field name="v16_int8" type="v16i8"/><field name="v8_int16" type="v8i16"/>)"
          R"(<field name="v4_int32" type="v4i32"/><field name="v2_int64" type="v2i64"/>)"
-         R"(<field name="uint128" type="uint128"/></union>)"},
+         R"(<field name="uint128" type="uint128"/></union>)"
+         R"(<flags id="i386_mxcsr" size="4"><field name="IE" start="0" end="0"/><field name="DE" start="1" end="1"/>)"
+         R"(<field name="ZE" start="2" end="2"/><field name="OE" start="3" end="3"/><field name="UE" start="4" end="4"/>)"
+         R"(<field name="PE" start="5" end="5"/><field name="DAZ" start="6" end="6"/><field name="IM" start="7" end="7"/>)"
+         R"(<field name="DM" start="8" end="8"/><field name="ZM" start="9" end="9"/><field name="OM" start="10" end="10"/>)"
+         R"(<field name="UM" start="11" end="11"/><field name="PM" start="12" end="12"/>)"
+         R"(<field name="RC" start="13" end="14"/><field name="FZ" start="15" end="15"/></flags>)"},
+        {Part::avx, "org.gnu.gdb.i386.avx", ""},
         {Part::segments, "org.gnu.gdb.i386.segments", ""},
         {Part::system, "org.asyncvm.i386.system", ""},
+        {Part::msrs, "org.asyncvm.i386.msrs", ""},
     };
     std::string xml = fmt::format(
         R"(<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>{}</architecture><osabi>none</osabi>)",

@@ -1,11 +1,12 @@
 /// The registers that gdb sees, their numbers and sizes, and where each is in the state of a vCPU. Pure.
 #pragma once
 
+#include <asyncvm/fpu_registers.hpp>
 #include <asyncvm/registers.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,22 +30,40 @@ enum class Width : std::uint8_t {
 [[nodiscard]] std::uint64_t linear_pc(const Registers& registers) noexcept;
 [[nodiscard]] std::uint64_t linear_sp(const Registers& registers) noexcept;
 
+/// A part of a vCPU's state that is read as a whole, when gdb asks for one of its registers.
+enum class Source : std::uint8_t { core, fpu, msrs };
+
+/// What has been read of a vCPU. Registers of a source that has not been read have no value.
+struct RegisterValues {
+    Registers core{};
+    std::optional<FpuRegisters> fpu{};
+    std::map<std::uint32_t, std::uint64_t> msrs{};  ///< by index
+};
+
 /// One register of the description.
 struct RegisterEntry {
-    enum class Part : std::uint8_t { core, sse, segments, system };
+    enum class Part : std::uint8_t { core, sse, avx, segments, system, msrs };
     std::string name;
     unsigned bits = 64;
     std::string_view type;  ///< of gdb
     Part part = Part::core;
-    /// Null: there are no values, as of x87 and SSE.
+    Source source = Source::core;
+
+    // Of Source::core; set is null where it can't be written.
     std::uint64_t (*get)(const Registers&) = nullptr;
-    /// Null: it can't be written.
     void (*set)(Registers&, std::uint64_t) = nullptr;
+
+    // Of Source::fpu; the spans have `bits` / 8 bytes.
+    void (*get_fpu)(const FpuRegisters&, unsigned index, std::span<std::byte> to) = nullptr;
+    void (*set_fpu)(FpuRegisters&, unsigned index, std::span<const std::byte> from) = nullptr;
+
+    std::uint32_t index = 0;  ///< among the FPU's registers of a kind; an MSR's own
 };
 
 class RegisterFile {
 public:
-    explicit RegisterFile(Width width);
+    /// `avx`: FpuRegisters::avx of the processor.
+    RegisterFile(Width width, bool avx);
 
     [[nodiscard]] Width width() const noexcept { return width_; }
 
@@ -55,15 +74,18 @@ public:
     /// The number of the program counter.
     [[nodiscard]] unsigned pc() const noexcept { return pc_; }
 
+    /// Null: no such register.
+    [[nodiscard]] const RegisterEntry* find(unsigned number) const noexcept;
+
     /// The values of the general registers, as a `g` packet has them: in hexadecimal.
     [[nodiscard]] std::string read_general(const Registers& registers) const;
     /// False: the size is wrong; nothing is changed.
     [[nodiscard]] bool write_general(Registers& registers, std::string_view bytes) const;
 
     /// In hexadecimal: x instead of digits where there is no value. Nothing: no such register.
-    [[nodiscard]] std::optional<std::string> read(const Registers& registers, unsigned number) const;
-    /// False: no such register, the wrong size, or it can't be written.
-    [[nodiscard]] bool write(Registers& registers, unsigned number, std::string_view bytes) const;
+    [[nodiscard]] std::optional<std::string> read(const RegisterValues& values, unsigned number) const;
+    /// False: no such register, the wrong size, it has no value, or it can't be written.
+    [[nodiscard]] bool write(RegisterValues& values, unsigned number, std::string_view bytes) const;
 
     /// The description for gdb, in XML: target.xml.
     [[nodiscard]] std::string description() const;

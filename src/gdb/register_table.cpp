@@ -1,7 +1,6 @@
 #include "gdb/register_table.hpp"
 
-#include <fmt/format.h>
-
+#include <string>
 #include <utility>
 
 #include "x86/bits.hpp"
@@ -119,20 +118,21 @@ void add_general(std::vector<RegisterEntry>& table, bool wide) {
                          stack  ? "data_ptr"
                          : wide ? "int64"
                                 : "int32",
-                         Part::core, from.get, wide ? from.set : from.set_low});
+                         Part::core, Source::core, from.get, wide ? from.set : from.set_low});
     };
     if (wide) {
         for (const General& from : order_64) add(from);
     } else {
         for (const General& from : order_32) add(from);
     }
-    table.push_back({wide ? "rip" : "eip", bits, "code_ptr", Part::core, get_pc, set_pc});
-    table.push_back({"eflags", 32, "i386_eflags", Part::core, get<&Registers::rflags>, set_low<&Registers::rflags>});
+    table.push_back({wide ? "rip" : "eip", bits, "code_ptr", Part::core, Source::core, get_pc, set_pc});
+    table.push_back(
+        {"eflags", 32, "i386_eflags", Part::core, Source::core, get<&Registers::rflags>, set_low<&Registers::rflags>});
 }
 
 template <auto segment>
 void add_selector(std::vector<RegisterEntry>& table, const char* name) {
-    table.push_back({name, 32, "int32", Part::core, get_selector<segment>, set_selector<segment>});
+    table.push_back({name, 32, "int32", Part::core, Source::core, get_selector<segment>, set_selector<segment>});
 }
 
 void add_selectors(std::vector<RegisterEntry>& table) {
@@ -144,41 +144,50 @@ void add_selectors(std::vector<RegisterEntry>& table) {
     add_selector<&Registers::gs>(table, "gs");
 }
 
-/// gdb insists on them.
-void add_vectors(std::vector<RegisterEntry>& table, bool wide) {
-    for (int i = 0; i < 8; ++i) table.push_back({fmt::format("st{}", i), 80, "i387_ext", Part::core});
-    for (const char* const name : {"fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop"}) {
-        table.push_back({name, 32, "int", Part::core});
-    }
-    for (int i = 0; i < (wide ? 16 : 8); ++i) table.push_back({fmt::format("xmm{}", i), 128, "vec128", Part::sse});
-    table.push_back({"mxcsr", 32, "int", Part::sse});
-}
-
 template <auto segment>
 void add_base(std::vector<RegisterEntry>& table, const char* name, Part part) {
-    table.push_back({name, 64, "int64", part, get_base<segment>, set_base<segment>});
+    table.push_back({name, 64, "int64", part, Source::core, get_base<segment>, set_base<segment>});
 }
 
 template <auto table_register>
 void add_table(std::vector<RegisterEntry>& table, const std::string& name) {
-    table.push_back({name + "_base", 64, "int64", Part::system, get_base<table_register>, set_base<table_register>});
     table.push_back(
-        {name + "_limit", 32, "int32", Part::system, get_table_limit<table_register>, set_table_limit<table_register>});
+        {name + "_base", 64, "int64", Part::system, Source::core, get_base<table_register>, set_base<table_register>});
+    table.push_back({name + "_limit", 32, "int32", Part::system, Source::core, get_table_limit<table_register>,
+                     set_table_limit<table_register>});
 }
 
 template <auto member>
 void add_control(std::vector<RegisterEntry>& table, const char* name) {
-    table.push_back({name, 64, "int64", Part::system, get<member>, set<member>});
+    table.push_back({name, 64, "int64", Part::system, Source::core, get<member>, set<member>});
 }
 
 }  // namespace
 
-std::vector<RegisterEntry> register_table(Width width) {
+std::span<const NamedMsr> named_msrs() noexcept {
+    static constexpr NamedMsr all[] = {{"msr_tsc", 0x10},
+                                       {"msr_apic_base", 0x1b},
+                                       {"msr_sysenter_cs", 0x174},
+                                       {"msr_sysenter_esp", 0x175},
+                                       {"msr_sysenter_eip", 0x176},
+                                       {"msr_misc_enable", 0x1a0},
+                                       {"msr_pat", 0x277},
+                                       {"msr_tsc_deadline", 0x6e0},
+                                       {"msr_star", 0xc000'0081},
+                                       {"msr_lstar", 0xc000'0082},
+                                       {"msr_cstar", 0xc000'0083},
+                                       {"msr_sfmask", 0xc000'0084},
+                                       {"msr_kernel_gs_base", 0xc000'0102},
+                                       {"msr_tsc_aux", 0xc000'0103}};
+    return all;
+}
+
+std::vector<RegisterEntry> register_table(Width width, bool avx) {
     const bool wide = width == Width::long64;
     std::vector<RegisterEntry> table;
     add_general(table, wide);
     add_selectors(table);
-    add_vectors(table, wide);
+    add_fpu_registers(table, wide, avx);
     // In a description of 32 bits gdb does not know these two.
     add_base<&Registers::fs>(table, "fs_base", wide ? Part::segments : Part::system);
     add_base<&Registers::gs>(table, "gs_base", wide ? Part::segments : Part::system);
@@ -194,8 +203,15 @@ std::vector<RegisterEntry> register_table(Width width) {
     add_control<&Registers::efer>(table, "efer");
     add_table<&Registers::gdt>(table, "gdt");
     add_table<&Registers::idt>(table, "idt");
-    table.push_back({"tr", 32, "int32", Part::system, get_selector<&Registers::tr>});
-    table.push_back({"ldt", 32, "int32", Part::system, get_selector<&Registers::ldt>});
+    table.push_back({"tr", 32, "int32", Part::system, Source::core, get_selector<&Registers::tr>});
+    table.push_back({"ldt", 32, "int32", Part::system, Source::core, get_selector<&Registers::ldt>});
+    for (const NamedMsr& msr : named_msrs()) {
+        table.push_back({.name = std::string(msr.name),
+                         .type = "int64",
+                         .part = Part::msrs,
+                         .source = Source::msrs,
+                         .index = msr.index});
+    }
     return table;
 }
 

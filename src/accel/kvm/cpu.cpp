@@ -10,8 +10,11 @@
 #include <utility>
 
 #include "accel/kvm/conversion.hpp"
+#include "accel/kvm/cpuid.hpp"
+#include "accel/kvm/msrs.hpp"
 #include "text/errno_text.hpp"
 #include "x86/bits.hpp"
+#include "x86/xsave_area.hpp"
 
 namespace asyncvm::kvm {
 
@@ -112,6 +115,49 @@ void KvmCpu::set_registers(const Registers& registers) {
     if (fd_.control(KVM_SET_REGS, &regs) != 0) ioctl_failed("KVM_SET_REGS");
     // Without a local APIC in the kernel each KVM_RUN begins with CR8 from here.
     run_->cr8 = registers.cr8;
+}
+
+/// As the vCPU's CPUID says; 0: it has no AVX.
+std::size_t KvmCpu::avx_offset() const {
+    constexpr std::uint32_t avx = 1u << 28;
+    bool has = false;
+    std::size_t offset = 0;
+    for (const kvm_cpuid_entry2& entry : read_cpuid(fd_)) {
+        if (entry.function == 1) has = (entry.ecx & avx) != 0;
+        if (entry.function == 0xd && entry.index == 2) offset = entry.ebx;
+    }
+    return has ? offset : 0;
+}
+
+std::optional<FpuRegisters> KvmCpu::fpu_registers() {
+    const auto area = state_io_.read_xsave(fd_);
+    if (area.empty()) return std::nullopt;
+    return read_xsave_area(area, avx_offset());
+}
+
+bool KvmCpu::set_fpu_registers(const FpuRegisters& registers) {
+    auto area = state_io_.read_xsave(fd_);
+    if (area.empty()) return false;
+    write_xsave_area(area, avx_offset(), registers);
+    state_io_.write_xsave(fd_, std::move(area));
+    return true;
+}
+
+std::vector<std::optional<std::uint64_t>> KvmCpu::read_msrs(std::span<const std::uint32_t> indices) {
+    std::vector<std::optional<std::uint64_t>> values(indices.size());
+    for (const kvm_msr_entry& entry : kvm::read_msrs(fd_, indices)) {
+        for (std::size_t i = 0; i < indices.size(); ++i) {
+            if (indices[i] == entry.index) values[i] = entry.data;
+        }
+    }
+    return values;
+}
+
+bool KvmCpu::write_msr(std::uint32_t index, std::uint64_t value) {
+    kvm_msr_entry entry{};
+    entry.index = index;
+    entry.data = value;
+    return kvm::try_write_msr(fd_, entry);
 }
 
 bool KvmCpu::access_pending() const noexcept {

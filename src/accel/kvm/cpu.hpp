@@ -9,7 +9,11 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "accel/kvm/irqchip.hpp"
 #include "accel/kvm/kick.hpp"
@@ -36,6 +40,10 @@ public:
     void kick() noexcept override;
     Registers registers() override;
     void set_registers(const Registers& registers) override;
+    std::optional<FpuRegisters> fpu_registers() override;
+    bool set_fpu_registers(const FpuRegisters& registers) override;
+    std::vector<std::optional<std::uint64_t>> read_msrs(std::span<const std::uint32_t> indices) override;
+    bool write_msr(std::uint32_t index, std::uint64_t value) override;
     bool set_debug(const GuestDebug& debug) override;
     bool raise_nmi() override;
     CpuState save_state() override;
@@ -46,6 +54,7 @@ public:
 private:
     [[nodiscard]] bool access_pending() const noexcept;
     [[nodiscard]] Exit finish_step();
+    [[nodiscard]] std::size_t avx_offset() const;
 
     Fd fd_;
     const unsigned index_;

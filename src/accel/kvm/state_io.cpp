@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "accel/kvm/cpuid.hpp"
+#include "accel/kvm/msrs.hpp"
 #include "accel/kvm/restore_order.hpp"
 #include "accel/kvm/sized_list.hpp"
 
@@ -23,11 +24,8 @@ namespace asyncvm::kvm {
 namespace {
 
 using Section = AcceleratorState::Section;
-using MsrList = SizedList<CountFlagsHeader, kvm_msr_entry>;
 
 constexpr unsigned long get_msr_index_list = _IOWR(KVMIO, 0x02, CountHeader);
-constexpr unsigned long get_msrs = _IOWR(KVMIO, 0x88, CountFlagsHeader);
-constexpr unsigned long set_msrs = _IOW(KVMIO, 0x89, CountFlagsHeader);
 
 /// struct kvm_xsave; the kernel's own has a flexible array behind it, and another size in C++.
 struct Xsave {
@@ -96,41 +94,6 @@ void check_origin(const AcceleratorState& state) {
     throw Error(ErrorKind::usage, fmt::format("the state was saved on {}, and KVM can't go on with it", state.accelerator));
 }
 
-/// Reads what can be read: GET_MSRS stops at the first that can't, and says so only by its count.
-std::vector<kvm_msr_entry> read_msrs(const Fd& cpu, std::span<const std::uint32_t> indices) {
-    std::vector<kvm_msr_entry> read;
-    while (!indices.empty()) {
-        const MsrList list(indices.size());
-        for (std::size_t i = 0; i < indices.size(); ++i) list.entries()[i].index = indices[i];
-        const int count = cpu.control(get_msrs, list.header());
-        if (count < 0) ioctl_failed("KVM_GET_MSRS");
-        const auto done = std::min(static_cast<std::size_t>(count), indices.size());
-        const auto entries = list.entries().first(done);
-        read.insert(read.end(), entries.begin(), entries.end());
-        indices = indices.subspan(std::min(done + 1, indices.size()));
-    }
-    return read;
-}
-
-/// One that is refused may be one that can't be written and has its value anyway. Otherwise the guest would go on with
-/// another value.
-void write_msrs(const Fd& cpu, std::span<const kvm_msr_entry> entries) {
-    while (!entries.empty()) {
-        const MsrList list(entries);
-        const int count = cpu.control(set_msrs, list.header());
-        if (count < 0) ioctl_failed("KVM_SET_MSRS");
-        const auto done = static_cast<std::size_t>(count);
-        if (done >= entries.size()) return;
-        const kvm_msr_entry& refused = entries[done];
-        const auto present = read_msrs(cpu, std::array{refused.index});
-        if (present.empty() || present[0].data != refused.data) {
-            throw Error(ErrorKind::host, fmt::format("this host does not take the saved value {:#x} of MSR {:#x}",
-                                                     refused.data, refused.index));
-        }
-        entries = entries.subspan(done + 1);
-    }
-}
-
 struct Tsc {
     std::uint64_t value = 0;
     std::uint64_t offset = 0;      ///< from the host's TSC to the guest's
@@ -190,6 +153,18 @@ const StateIo::Host& StateIo::host() {
     return host_;
 }
 
+std::vector<std::byte> StateIo::read_xsave(const Fd& cpu) {
+    std::vector<std::byte> xsave(host().xsave_size);
+    if (xsave.empty()) return xsave;
+    const unsigned long request = xsave.size() > sizeof(Xsave) ? get_xsave2 : get_xsave;
+    if (cpu.control(request, xsave.data()) != 0) ioctl_failed("KVM_GET_XSAVE");
+    return xsave;
+}
+
+void StateIo::write_xsave(const Fd& cpu, std::vector<std::byte> xsave) {
+    if (cpu.control(set_xsave, xsave.data()) != 0) ioctl_failed("KVM_SET_XSAVE");
+}
+
 CpuState StateIo::save_cpu(const Fd& cpu) {
     const Host& host = this->host();
     CpuState state;
@@ -202,9 +177,7 @@ CpuState StateIo::save_cpu(const Fd& cpu) {
     save<kvm_sregs>(state, cpu, KVM_GET_SREGS, "KVM_GET_SREGS", "sregs");
     if (host.xcrs) save<kvm_xcrs>(state, cpu, KVM_GET_XCRS, "KVM_GET_XCRS", "xcrs");
     if (host.xsave_size != 0) {
-        std::vector<std::byte> xsave(host.xsave_size);
-        const unsigned long request = host.xsave_size > sizeof(Xsave) ? get_xsave2 : get_xsave;
-        if (cpu.control(request, xsave.data()) != 0) ioctl_failed("KVM_GET_XSAVE");
+        std::vector<std::byte> xsave = read_xsave(cpu);
         while (xsave.size() > sizeof(Xsave) && xsave.back() == std::byte{0}) xsave.pop_back();
         state.sections.push_back({"xsave", 1, std::move(xsave)});
     } else {
@@ -289,7 +262,7 @@ void StateIo::restore_cpu(const Fd& cpu, unsigned index, const CpuState& state) 
                     auto xsave = find(state, "xsave").bytes;
                     // The kernel reads as much as this host's processor has; what the other one had not is zero.
                     xsave.resize(std::max(xsave.size(), host.xsave_size));
-                    if (cpu.control(set_xsave, xsave.data()) != 0) ioctl_failed("KVM_SET_XSAVE");
+                    write_xsave(cpu, std::move(xsave));
                 }
                 break;
             case StateStep::debugregs:

@@ -30,6 +30,12 @@ public:
     /// this host does not take.
     void restore_cpu(const Fd& cpu, unsigned index, const CpuState& state);
 
+    /// What KVM_GET_XSAVE says, with room for all that a guest may have; empty where the host has no such thing. Throws
+    /// Error(host).
+    [[nodiscard]] std::vector<std::byte> read_xsave(const Fd& cpu);
+    /// Of that size at least.
+    void write_xsave(const Fd& cpu, std::vector<std::byte> xsave);
+
     [[nodiscard]] VmState save_vm();
     void restore_vm(const VmState& state);
 

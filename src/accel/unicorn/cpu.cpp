@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <stdexcept>
@@ -61,7 +62,10 @@ Emulation& UnicornCpu::emulation() {
     if (!emulation_) {
         auto engine = engine_ ? std::move(engine_) : std::make_unique<Engine>();
         emulation_ = std::make_unique<Emulation>(std::move(engine), index_, shared_->memory, start_, kicked_, host_writes_);
-        if (extended_) emulation_->set_extended(*extended_);
+        // Unicorn begins with zeros, which is no state that a processor has after a reset.
+        ExtendedState extended = extended_ ? *extended_ : emulation_->extended();
+        if (!extended_) from_fpu_registers(FpuRegisters{}, extended);
+        emulation_->set_extended(extended);
         emulation_->set_debug(debug_);
     }
     return *emulation_;
@@ -106,6 +110,50 @@ void UnicornCpu::set_registers(const Registers& registers) {
     if (emulation_) extended_ = emulation_->extended();
     emulation_.reset();
     start_ = registers;
+}
+
+/// Also before the start: the processor's own initial values.
+ExtendedState UnicornCpu::extended() {
+    if (!emulation_ && extended_) return *extended_;
+    return emulation().extended();
+}
+
+void UnicornCpu::set_extended(const ExtendedState& state) {
+    set_registers(registers());
+    extended_ = state;
+}
+
+std::optional<FpuRegisters> UnicornCpu::fpu_registers() {
+    // Before the start there need not be an engine yet.
+    if (!emulation_ && !extended_) return FpuRegisters{};
+    return to_fpu_registers(extended());
+}
+
+bool UnicornCpu::set_fpu_registers(const FpuRegisters& registers) {
+    ExtendedState state = extended();
+    from_fpu_registers(registers, state);
+    set_extended(state);
+    return true;
+}
+
+std::vector<std::optional<std::uint64_t>> UnicornCpu::read_msrs(std::span<const std::uint32_t> indices) {
+    const ExtendedState state = extended();
+    std::vector<std::optional<std::uint64_t>> values(indices.size());
+    for (const ExtendedState::Msr& msr : state.msrs) {
+        for (std::size_t i = 0; i < indices.size(); ++i) {
+            if (indices[i] == msr.index) values[i] = msr.value;
+        }
+    }
+    return values;
+}
+
+bool UnicornCpu::write_msr(std::uint32_t index, std::uint64_t value) {
+    ExtendedState state = extended();
+    const auto found = std::ranges::find(state.msrs, index, &ExtendedState::Msr::index);
+    if (found == state.msrs.end()) return false;
+    found->value = value;
+    set_extended(state);
+    return true;
 }
 
 bool UnicornCpu::set_debug(const GuestDebug& debug) {

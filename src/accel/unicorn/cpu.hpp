@@ -4,8 +4,11 @@
 #include <asyncvm/accelerator.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "accel/unicorn/emulation.hpp"
 #include "accel/unicorn/host_writes.hpp"
@@ -32,6 +35,10 @@ public:
     void kick() noexcept override;
     Registers registers() override;
     void set_registers(const Registers& registers) override;
+    std::optional<FpuRegisters> fpu_registers() override;
+    bool set_fpu_registers(const FpuRegisters& registers) override;
+    std::vector<std::optional<std::uint64_t>> read_msrs(std::span<const std::uint32_t> indices) override;
+    bool write_msr(std::uint32_t index, std::uint64_t value) override;
     bool set_debug(const GuestDebug& debug) override;
     CpuState save_state() override;
     void restore_state(const CpuState& state) override;
@@ -39,6 +46,8 @@ public:
 
 private:
     [[nodiscard]] Emulation& emulation();
+    [[nodiscard]] ExtendedState extended();
+    void set_extended(const ExtendedState& state);
     [[nodiscard]] Exit exit_of(Emulation::Stop stop) const;
 
     const unsigned index_;

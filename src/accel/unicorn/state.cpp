@@ -2,6 +2,7 @@
 
 #include <asyncvm/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -110,6 +111,36 @@ void write_extended(Engine& engine, const ExtendedState& state) {
     engine.write(UC_X86_REG_FPCW, state.control);
     engine.write(UC_X86_REG_MXCSR, state.mxcsr);
     for (const ExtendedState::Msr& msr : state.msrs) engine.write_msr(msr.index, msr.value);
+}
+
+namespace {
+
+std::size_t in_stack(std::uint64_t status, std::size_t i) { return ((status >> 11 & 7) + i) & 7; }
+
+}  // namespace
+
+FpuRegisters to_fpu_registers(const ExtendedState& state) {
+    FpuRegisters to;
+    to.control = static_cast<std::uint16_t>(state.control);
+    to.status = static_cast<std::uint16_t>(state.status);
+    to.tags = static_cast<std::uint16_t>(state.tags);
+    to.mxcsr = static_cast<std::uint32_t>(state.mxcsr);
+    to.xmm = state.xmm;
+    for (std::size_t i = 0; i < to.st.size(); ++i) {
+        std::copy_n(state.x87[in_stack(state.status, i)].begin(), to.st[i].size(), to.st[i].begin());
+    }
+    return to;
+}
+
+void from_fpu_registers(const FpuRegisters& registers, ExtendedState& to) {
+    to.control = registers.control;
+    to.status = registers.status;
+    to.tags = registers.tags;
+    to.mxcsr = registers.mxcsr;
+    to.xmm = registers.xmm;
+    for (std::size_t i = 0; i < registers.st.size(); ++i) {
+        std::ranges::copy(registers.st[i], to.x87[in_stack(registers.status, i)].begin());
+    }
 }
 
 Registers read_state(const Engine& engine, const GuestMemory* memory, const Registers& started) {

@@ -1,6 +1,7 @@
 /// The architectural state of an engine.
 #pragma once
 
+#include <asyncvm/fpu_registers.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/registers.hpp>
 
@@ -24,13 +25,17 @@ struct ExtendedState {
         std::uint64_t value = 0;
     };
     std::array<std::array<std::byte, 16>, 16> xmm{};
-    std::array<std::array<std::byte, 16>, 8> x87{};  ///< 10 bytes each, from the stack's top on
+    std::array<std::array<std::byte, 16>, 8> x87{};  ///< 10 bytes each, by their own numbers, not from the stack's top on
     std::uint64_t mxcsr = 0, control = 0, status = 0, tags = 0;
     std::array<Msr, 9> msrs{};
 };
 
 [[nodiscard]] ExtendedState read_extended(const Engine& engine);
 void write_extended(Engine& engine, const ExtendedState& state);
+
+/// Without the pointers to the last instruction, which Unicorn does not show.
+[[nodiscard]] FpuRegisters to_fpu_registers(const ExtendedState& state);
+void from_fpu_registers(const FpuRegisters& registers, ExtendedState& to);
 
 /// Throws Error(host) for a state that cannot be set here: user mode, virtual-8086 mode, 5-level paging.
 void check_settable(const Registers& registers);

@@ -78,14 +78,15 @@ BOOST_AUTO_TEST_CASE(streams_and_packets) {
 BOOST_AUTO_TEST_CASE(registers) {
     std::mt19937_64 random(2);
     for (const Width width : {Width::real16, Width::protected32, Width::long64}) {
-        const RegisterFile file(width);
-        Registers registers;
+        const RegisterFile file(width, width != Width::real16);
+        RegisterValues values{.fpu = FpuRegisters{}, .msrs = {{0xc000'0081, 0}}};
+        Registers& registers = values.core;
         for (int round = 0; round < 5'000; ++round) {
             const auto number = static_cast<unsigned>(random() % (file.entries().size() + 2));
-            std::string bytes(random() % 12, '\0');
+            std::string bytes(random() % 20, '\0');
             for (char& byte : bytes) byte = static_cast<char>(random());
-            const bool written = file.write(registers, number, bytes);
-            const auto read = file.read(registers, number);
+            const bool written = file.write(values, number, bytes);
+            const auto read = file.read(values, number);
             BOOST_REQUIRE(read.has_value() == (number < file.entries().size()));
             BOOST_REQUIRE(!written || bytes.size() == file.entries()[number].bits / 8);
             static_cast<void>(file.write_general(registers, bytes));
