@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the build into a directory of its own and uses what was installed from outside of the repository: the program,
-# the man page, the completion, the library through pkg-config, and a plugin.
+# the man page, the completion, the checker of devices with a device, the library through pkg-config, and a plugin.
 #   install_test.sh MESON BUILD PREFIX EMBEDDER CLIENT PLUGIN PYTHON SANITIZE COMPILER...
 set -eu
 meson=$1 build=$2 prefix=$3 embedder=$4 client=$5 plugin=$6 python=$7 sanitize=$8
@@ -19,6 +19,9 @@ fail() {
 "$root/bin/asyncvm" --version | grep -q '^asyncvm [0-9]' || fail 'the program does not say its version'
 grep -q '^\.TH ASYNCVM 1 .*asyncvm [0-9]' "$root/share/man/man1/asyncvm.1" || fail 'no man page'
 [ -s "$root/share/bash-completion/completions/asyncvm" ] || fail 'no completion for bash'
+
+"$root/bin/asyncvm-device" check --no-guest --only scratch -- "$root/share/asyncvm/device-clients/conformance.py" >"$stage/checked" ||
+    fail "the installed device does not pass the installed checker: $(cat "$stage/checked")"
 
 pc=$(find "$root" -name asyncvm.pc)
 [ -n "$pc" ] || fail 'no asyncvm.pc'
