@@ -24,6 +24,7 @@ namespace asyncvm {
 struct DeviceRequest {
     std::string name;
     std::vector<std::pair<std::string, std::string>> options{};  ///< an option without `=` has an empty value
+    std::string record{};                                        ///< the file that it is recorded in; empty: in none
 };
 
 /// The options of a request by their types. Every function throws Error(usage) that names the device, the key and the value.
@@ -58,12 +59,15 @@ struct DeviceKey {
 
 struct DeviceKind {
     std::string_view name;
-    std::string_view help;                  ///< one line
-    std::span<const DeviceKey> keys{};      ///< its own, without port and mmio, which all movable kinds have
-    std::span<const AddressRange> ports{};  ///< where it is unless port= or mmio= say otherwise; none: one of them has to
-    std::uint64_t size = 1;                 ///< the number of addresses that it takes in memory
-    bool by_default = false;                ///< a machine has one without being asked; not for plugins
-    bool movable = true;                    ///< port= and mmio= put it elsewhere
+    std::string_view help;              ///< one line
+    std::span<const DeviceKey> keys{};  ///< its own, without port and mmio, which all movable kinds have
+    /// Where it is unless port= or mmio= say otherwise. None: one of them has to, and a kind that is not movable attaches
+    /// its devices itself, in make().
+    std::span<const AddressRange> ports{};
+    std::uint64_t size = 1;   ///< the number of addresses that it takes in memory
+    bool by_default = false;  ///< a machine has one without being asked; not for plugins
+    bool reads = false;                     ///< from the chardevs that it opens, and does not only write to them
+    bool movable = true;      ///< port= and mmio= put it elsewhere
     /// Called with keys that are known, before the device has a machine, and perhaps a second time for a device that is
     /// thrown away: the program tries its options before it starts. So what touches the host is opened through `host`, or in
     /// Device::attached() and run(). Throws Error(usage) for a wrong value, and what host.open_chardev throws.

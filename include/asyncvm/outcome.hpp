@@ -17,6 +17,7 @@ struct Outcome {
         triple_fault,  ///< KVM_EXIT_SHUTDOWN
         failed,        ///< the accelerator can't go on: see the report
         crashed,       ///< the guest reported its own crash (pvpanic, KVM_SYSTEM_EVENT_CRASH)
+        differed,      ///< the guest did not do what a recording has, and was to (--device replay, strict)
         stopped,       ///< Machine::stop(): a signal, a person, an embedder
     };
     Kind kind = Kind::halted;
@@ -39,6 +40,7 @@ inline constexpr int reset = 82;         ///< the guest asked for a reset
 inline constexpr int crashed = 84;       ///< the guest reported its own crash
 inline constexpr int halted = 86;        ///< all vCPUs have halted for good, with --on-halt fail
 inline constexpr int refused = 88;       ///< asyncvm ctl: the machine has refused the command
+inline constexpr int differed = 90;      ///< the guest differs from a recording that is played back strictly
 inline constexpr int signal_base = 128;  ///< plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 }  // namespace exit_code
 

@@ -20,6 +20,8 @@ namespace asyncvm::cli {
             return exit_code::reset;
         case Outcome::Kind::crashed:
             return exit_code::crashed;
+        case Outcome::Kind::differed:
+            return exit_code::differed;
         case Outcome::Kind::failed:
             return outcome.lacks_memory ? exit_code::host : exit_code::kvm_failure;
         case Outcome::Kind::stopped:

@@ -93,7 +93,9 @@ The machine:
                           (virtio-vsock); the guest's address is 3 unless given
   --device NAME[,KEY=VALUE]...
                           add a device, or configure a default one; can be repeated.
-                          ./FILE.so: a device that was built apart from asyncvm
+                          ./FILE.so: a device that was built apart from asyncvm;
+                          record=FILE,NAME...: write down what it and the guest do;
+                          replay=FILE: answer as it did
   --no-defaults           no device but those that are named: no serial port without
                           --serial, no debug console, counter, exit port ...
 
@@ -160,6 +162,7 @@ Exit codes:
   80       triple fault                 82  the guest asked for a reset
   84       the guest reported its crash 86  it halted for good, with --on-halt fail
   88       asyncvm ctl: the machine has refused the command
+  90       the guest differs from a recording (--device replay=FILE,strict=on)
   128+N    ended by signal N: 130 for Ctrl-C (and Ctrl-A x), 143 for SIGTERM
 )";
 }

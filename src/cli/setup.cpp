@@ -23,7 +23,7 @@ namespace {
 [[noreturn]] void refuse_option(const std::string& message) { throw Error(ErrorKind::usage, message); }
 
 bool asks_for(const Options& options, std::string_view device) {
-    return std::ranges::find(options.devices, device, &DeviceRequest::name) != options.devices.end();
+    return std::ranges::find(options.devices, device, place_taken_by) != options.devices.end();
 }
 
 void check_options(const Options& options, BootFormat format) {

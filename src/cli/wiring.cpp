@@ -26,8 +26,9 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
         .finish = wiring.finish,
         .open_chardev =
             [&wiring, &current](std::string_view spec) {
-                const std::string name = current != nullptr ? current->name : std::string("board");
-                return wiring.open_stream({spec, name, name == "uart16550"});
+                const DeviceKind* const kind = current != nullptr ? &device_kind(current->name) : nullptr;
+                return wiring.open_stream(
+                    {spec, std::string(kind != nullptr ? kind->name : "board"), kind != nullptr && kind->reads});
             },
         .log = wiring.log,
         .occupant = [&options, &setup](std::uint64_t first, std::uint64_t last) -> std::string_view {
@@ -64,7 +65,7 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
     if (pc) {
         PcDescription board = pc_description(options);
         for (const auto& request : options.devices) {
-            if (!is_boards(request)) board.without.push_back(request.name);  // the options say how
+            if (!is_boards(request)) board.without.push_back(place_taken_by(request));  // the options say how
         }
         add_pc_devices(host, board);
     }

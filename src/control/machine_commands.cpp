@@ -30,6 +30,7 @@ std::string_view reason_of(Outcome::Kind kind) {
         case Outcome::Kind::halted:
         case Outcome::Kind::powered_off:
         case Outcome::Kind::exited:
+        case Outcome::Kind::differed:
             break;
     }
     return "guest-shutdown";

@@ -3,6 +3,9 @@
 #include <asyncvm/error.hpp>
 
 #include "plugin/load.hpp"
+#include "record/player.hpp"
+#include "record/recorder.hpp"
+#include "record/recording.hpp"
 #include "text/suggest.hpp"
 
 #include <fmt/format.h>
@@ -22,7 +25,7 @@ namespace {
 constexpr std::array kinds{
     &uart16550_kind,   &counter_kind,    &debug_console_kind, &exit_port_kind, &post_port_kind, &sleep_port_kind,
     &power_ports_kind, &pci_config_kind, &port92_kind,        &port61_kind,    &acpi_pm_kind,   &i8042_kind,
-    &rtc_kind,         &fw_cfg_kind,     &pvpanic_kind,       &testdev_kind,   &crtc_kind,
+    &rtc_kind,         &fw_cfg_kind,     &pvpanic_kind,       &testdev_kind,   &crtc_kind,      &record::replay_kind,
 };
 
 constexpr std::array place_keys{
@@ -44,7 +47,7 @@ std::vector<std::string_view> keys_of(const DeviceKind& kind) {
 
 /// "port 0x10", "ports 0xf4, 0x501".
 std::string place_of(const DeviceKind& kind) {
-    if (kind.ports.empty()) return "where port= or mmio= says";
+    if (kind.ports.empty()) return kind.movable ? "where port= or mmio= says" : "where it attaches itself";
     std::string place = kind.ports.size() > 1 ? "ports" : "port";
     for (const auto& range : kind.ports) {
         fmt::format_to(std::back_inserter(place), "{}{:#x}", &range == &kind.ports.front() ? " " : ", ", range.first);
@@ -74,15 +77,9 @@ void check_place(const DeviceHost& host, std::string_view name, AddressRange ran
                             range.first, occupant));
 }
 
-/// A part of a bus.
-struct Place {
-    Bus& bus;
-    AddressRange range;
-};
-
 /// Where the options want the device.
-std::vector<Place> places_of(const DeviceKind& kind, const DeviceOptions& options, const DeviceRequest& request,
-                             const DeviceHost& host) {
+std::vector<record::Place> places_of(const DeviceKind& kind, const DeviceOptions& options, const DeviceRequest& request,
+                                     const DeviceHost& host) {
     const auto port = options.number("port", 0xffff);
     const auto address = options.number("mmio", ~std::uint64_t{0});
     if (port && address) {
@@ -91,19 +88,19 @@ std::vector<Place> places_of(const DeviceKind& kind, const DeviceOptions& option
     const std::uint64_t size = kind.size * options.stride();
     if (address) {
         check_place(host, request.name, {*address, size});
-        return {{host.mmio, {*address, size}}};
+        return {{Space::memory, {*address, size}}};
     }
     if (port) {
         AddressRange range = kind.ports.empty() ? AddressRange{.size = kind.size} : kind.ports.front();
         range.first = *port;
-        return {{host.ports, range}};
+        return {{Space::port, range}};
     }
-    if (kind.ports.empty()) {
+    if (kind.ports.empty() && kind.movable) {
         throw Error(ErrorKind::usage,
                     fmt::format("device {}: it has no place of its own (add port=N or mmio=ADDRESS)", request.name));
     }
-    std::vector<Place> places;
-    for (const auto& range : kind.ports) places.push_back({host.ports, range});
+    std::vector<record::Place> places;
+    for (const auto& range : kind.ports) places.push_back({Space::port, range});
     return places;
 }
 
@@ -139,11 +136,17 @@ const DeviceKind& device_kind(std::string_view name) {
                             is_file ? fmt::format(" (a plugin's name has a slash: ./{})", name) : suggestion(name, names)));
 }
 
+std::string place_taken_by(const DeviceRequest& request) {
+    if (request.name != record::replay_kind.name) return request.name;
+    const auto file = DeviceOptions(request).text("file");
+    return file && !file->empty() ? record::recorded_device(std::string(*file)) : request.name;
+}
+
 std::vector<DeviceRequest> plan_devices(std::vector<DeviceRequest> requests, bool defaults) {
     std::vector<DeviceRequest> plan;
     for (const auto* const kind : kinds) {
         if (!defaults || !kind->by_default) continue;
-        const bool replaced = std::ranges::find(requests, kind->name, &DeviceRequest::name) != requests.end();
+        const bool replaced = std::ranges::find(requests, kind->name, place_taken_by) != requests.end();
         if (!replaced) plan.push_back({std::string(kind->name), {}});
     }
     std::ranges::move(requests, std::back_inserter(plan));
@@ -155,9 +158,13 @@ void add_device(const DeviceHost& host, const DeviceRequest& request) {
     const DeviceOptions options(request);
     options.check_keys(keys_of(kind));
     const auto places = places_of(kind, options, request, host);
-    const auto device = make(kind, options, request, host);
+    if (!request.record.empty() && places.empty()) {
+        throw Error(ErrorKind::usage, fmt::format("device {}: it attaches itself, and can't be recorded", request.name));
+    }
+    auto device = make(kind, options, request, host);
     if (!device) throw Error(ErrorKind::usage, fmt::format("device {}: its function make gives none", request.name));
-    for (const auto& [bus, range] : places) bus.attach(range, device);
+    if (!request.record.empty()) device = record::make_recorder(std::move(device), request.record, places);
+    for (const auto& [space, range] : places) (space == Space::port ? host.ports : host.mmio).attach(range, device);
 }
 
 void add_device(const DeviceHost& host, std::string_view text) { add_device(host, parse_device_request(text)); }
@@ -184,6 +191,8 @@ std::string device_help() {
                        kind->help, place_of(*kind), keys);
     }
     text +=
+        "record=FILE, before NAME records what the guest and the device do; replay=FILE plays it back "
+        "(docs/record-replay.md).\n"
         "A name with a slash is a plugin: --device ./mydevice.so,port=0x300 (docs/plugins.md).\n"
         "--device NAME,help explains a device's keys.\n";
     return text;

@@ -22,6 +22,10 @@ namespace asyncvm {
 /// default replaces the default; further requests of the same kind are further devices.
 [[nodiscard]] std::vector<DeviceRequest> plan_devices(std::vector<DeviceRequest> requests, bool defaults);
 
+/// Whose place the device of a request takes: the kind's name, or that of the device that it replays. Throws Error(usage) if
+/// a recording can't be read.
+[[nodiscard]] std::string place_taken_by(const DeviceRequest& request);
+
 /// add_device() of <asyncvm/devices.hpp>, for a request that has been parsed.
 void add_device(const DeviceHost& host, const DeviceRequest& request);
 

@@ -16,6 +16,20 @@ namespace asyncvm {
 DeviceRequest parse_device_request(std::string_view text) {
     auto parts = split_at_commas(text);
     DeviceRequest request;
+    constexpr std::string_view record = "record=";
+    constexpr std::string_view replay = "replay=";
+    if (parts.front().starts_with(record)) {
+        request.record = parts.front().substr(record.size());
+        parts.erase(parts.begin());
+        if (request.record.empty() || parts.empty()) {
+            throw Error(ErrorKind::usage,
+                        fmt::format("--device '{}': the file and the device to record are --device record=FILE,NAME", text));
+        }
+    }
+    if (parts.front().starts_with(replay)) {
+        request.options.emplace_back("file", parts.front().substr(replay.size()));
+        parts.front() = "replay";
+    }
     request.name = std::move(parts.front());
     if (request.name.empty()) {
         throw Error(ErrorKind::usage, fmt::format("--device '{}': a device's name is missing (see --device help)", text));

@@ -329,6 +329,7 @@ constinit const DeviceKind uart16550_kind{
     .ports = uart16550_ports,
     .size = 8,
     .by_default = false,
+    .reads = true,
     .make = [](const DeviceOptions& options, const DeviceHost& host) -> std::shared_ptr<Device> {
         const auto irq = irq_of(options);
         return make_uart16550(open_output(options, host), irq, options.stride());

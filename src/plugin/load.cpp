@@ -73,7 +73,6 @@ void check_kind(const DeviceKind& kind, const std::string& path) {
     if (kind.make == nullptr) refuse(path, "its kind has no function make");
     if (kind.name.empty()) refuse(path, "its kind has no name");
     if (kind.size == 0) refuse(path, "its kind has the size 0");
-    if (!kind.movable && kind.ports.empty()) refuse(path, "its kind has no place and is not movable");
 }
 
 }  // namespace

@@ -99,6 +99,7 @@ int main() {
     MEMBER(DeviceKind, ports);
     MEMBER(DeviceKind, size);
     MEMBER(DeviceKind, by_default);
+    MEMBER(DeviceKind, reads);
     MEMBER(DeviceKind, movable);
     MEMBER(DeviceKind, make);
     SIZE(DeviceOptions);

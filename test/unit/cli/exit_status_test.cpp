@@ -28,6 +28,7 @@ BOOST_AUTO_TEST_CASE(each_end_has_the_documented_code) {
     BOOST_TEST(status_of(Outcome::Kind::powered_off) == 0);
     BOOST_TEST(status_of(Outcome::Kind::reset) == 82);
     BOOST_TEST(status_of(Outcome::Kind::crashed) == 84);
+    BOOST_TEST(status_of(Outcome::Kind::differed) == 90);
     Outcome outcome;
     outcome.kind = Outcome::Kind::failed;
     outcome.lacks_memory = true;

@@ -264,7 +264,7 @@ BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("conter", "there is no device conter (did you mean counter?)");
     check_usage_error("nvme",
                       "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, sleep, power, "
-                      "pci-config, port92, port61, acpi-pm, i8042, rtc, fw_cfg, pvpanic, testdev, crtc)");
+                      "pci-config, port92, port61, acpi-pm, i8042, rtc, fw_cfg, pvpanic, testdev, crtc, replay)");
     check_usage_error("sleep,chardev=null", "device sleep has no option chardev (there are: port, mmio)");
     check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
     check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");

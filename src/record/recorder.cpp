@@ -1,0 +1,188 @@
+#include "record/recorder.hpp"
+
+#include <asyncvm/device_context.hpp>
+
+#include "record/journal.hpp"
+
+#include <exception>
+#include <map>
+#include <system_error>
+#include <utility>
+
+namespace asyncvm::record {
+
+namespace {
+
+/// The interrupt lines between a device and the machine.
+class RecordedLines {
+public:
+    RecordedLines(std::shared_ptr<Journal> journal, std::function<IrqLine(unsigned)> machine)
+        : journal_(std::move(journal)), machine_(std::move(machine)) {}
+
+    /// A driver of a line that is written down. Lines of one number are one driver for the machine.
+    IrqLine line(unsigned number) {
+        const std::lock_guard lock(mutex_);
+        auto& pin = pins_[number];
+        if (!pin) {
+            const auto onward = std::make_shared<IrqLine>(machine_ ? machine_(number) : IrqLine());
+            pin = std::make_unique<IrqPin>([journal = journal_, number, onward](bool level) {
+                Event event;
+                event.kind = Event::Kind::irq;
+                event.number = number;
+                event.level = level;
+                journal->add(std::move(event));
+                onward->set(level);
+            });
+        }
+        return IrqLine(*pin);
+    }
+
+private:
+    const std::shared_ptr<Journal> journal_;
+    const std::function<IrqLine(unsigned)> machine_;
+    std::mutex mutex_;
+    std::map<unsigned, std::unique_ptr<IrqPin>> pins_;
+};
+
+/// Messages between a device and the machine.
+class RecordedMessages final : public InterruptController {
+public:
+    RecordedMessages(std::shared_ptr<Journal> journal, InterruptController& machine)
+        : journal_(std::move(journal)), machine_(machine) {}
+
+    void connect(unsigned gsi) noexcept override { machine_.connect(gsi); }
+    void set(unsigned gsi, bool level) noexcept override { machine_.set(gsi, level); }
+    void expect_messages() noexcept override { machine_.expect_messages(); }
+    void attach_irqfd(unsigned gsi, int eventfd, int resample_fd) override {
+        machine_.attach_irqfd(gsi, eventfd, resample_fd);
+    }
+    void detach_irqfd(unsigned gsi, int eventfd) noexcept override { machine_.detach_irqfd(gsi, eventfd); }
+    void route(unsigned gsi, const MsiMessage& message) override { machine_.route(gsi, message); }
+
+    bool signal(const MsiMessage& message) noexcept override {
+        Event event;
+        event.kind = Event::Kind::msi;
+        event.address = message.address;
+        event.value = message.data;
+        journal_->add(std::move(event));
+        return machine_.signal(message);
+    }
+
+private:
+    const std::shared_ptr<Journal> journal_;
+    InterruptController& machine_;
+};
+
+class Recorder final : public Device {
+public:
+    Recorder(std::shared_ptr<Device> device, std::string path, std::vector<Place> places)
+        : journal_(std::make_shared<Journal>(std::move(path))), places_(std::move(places)), device_(std::move(device)) {}
+
+    /// The device's last words, as it falls apart, are not of the recording.
+    ~Recorder() override { journal_->close(); }
+
+    [[nodiscard]] std::string_view name() const noexcept override { return device_->name(); }
+    [[nodiscard]] Affinity affinity() const noexcept override { return device_->affinity(); }
+    [[nodiscard]] unsigned max_access_size() const noexcept override { return device_->max_access_size(); }
+    [[nodiscard]] bool posts(std::uint64_t offset) const noexcept override { return device_->posts(offset); }
+    [[nodiscard]] std::vector<Doorbell> doorbells() const override { return device_->doorbells(); }
+
+    void attached(const DeviceContext& context) override {
+        Header header{.device = std::string(device_->name()),
+                      .max_access_size = device_->max_access_size(),
+                      .places = places_,
+                      .doorbells = device_->doorbells()};
+        journal_->open(header, context.clock, context.log);
+        lines_ = std::make_shared<RecordedLines>(journal_, context.irq);
+        if (context.interrupts != nullptr) {
+            messages_ = std::make_unique<RecordedMessages>(journal_, *context.interrupts);
+        }
+        DeviceContext for_device = context;
+        for_device.irq = [lines = lines_](unsigned number) { return lines->line(number); };
+        for_device.interrupts = messages_.get();
+        device_->attached(for_device);
+    }
+
+    [[nodiscard]] awaitable<void> write(const Access& access) override {
+        journal_->add(event_of(access, true));
+        std::exception_ptr failure;
+        try {
+            co_await device_->write(access);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        ended(failure, Event::Kind::done);
+    }
+
+    [[nodiscard]] awaitable<void> read(Access& access) override {
+        journal_->add(event_of(access, false));
+        std::exception_ptr failure;
+        try {
+            co_await device_->read(access);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        ended(failure, Event::Kind::done, access.size, access.data & all_ones(access.size));
+    }
+
+    [[nodiscard]] awaitable<void> rung(std::size_t index) override {
+        Event event;
+        event.kind = Event::Kind::ring;
+        event.number = static_cast<unsigned>(index);
+        journal_->add(std::move(event));
+        return device_->rung(index);
+    }
+
+    [[nodiscard]] awaitable<void> run() override { return device_->run(); }
+    [[nodiscard]] awaitable<void> before_reset() override { return device_->before_reset(); }
+
+    void reset() override {
+        Event event;
+        event.kind = Event::Kind::reset;
+        journal_->add(std::move(event));
+        device_->reset();
+    }
+
+    void save(StateWriter& writer) override { device_->save(writer); }
+    void restore(StateReader& reader) override { device_->restore(reader); }
+
+private:
+    /// Rethrows what the device threw.
+    void ended(const std::exception_ptr& failure, Event::Kind kind, std::uint8_t size = 0, std::uint64_t value = 0) {
+        Event event;
+        event.kind = kind;
+        event.size = size;
+        event.value = value;
+        if (failure) describe_failure(failure, event);
+        journal_->add(std::move(event));
+        if (failure) std::rethrow_exception(failure);
+    }
+
+    static void describe_failure(const std::exception_ptr& failure, Event& event) {
+        event.kind = Event::Kind::failed;
+        try {
+            std::rethrow_exception(failure);
+        } catch (const std::system_error& error) {
+            if (error.code() == asio::error::operation_aborted) event.kind = Event::Kind::cancelled;
+            event.text = error.what();
+        } catch (const std::exception& error) {
+            event.text = error.what();
+        } catch (...) {
+            event.text = "something that is no exception";
+        }
+    }
+
+    const std::shared_ptr<Journal> journal_;
+    const std::vector<Place> places_;
+    std::shared_ptr<RecordedLines> lines_;
+    std::unique_ptr<RecordedMessages> messages_;
+    const std::shared_ptr<Device> device_;  // goes first: it uses the ones above
+};
+
+}  // namespace
+
+std::shared_ptr<Device> make_recorder(std::shared_ptr<Device> device, std::string path, std::vector<Place> places) {
+    return std::make_shared<Recorder>(std::move(device), std::move(path), std::move(places));
+}
+
+}  // namespace asyncvm::record
