@@ -39,7 +39,10 @@ std::string choosing_guest(char choice) {
 struct Files : TemporaryDirectory {
     Files() { write_file(guest, reading_guest); }
 
-    Ended run(const std::string& device) const { return run_asyncvm({"--device", device, guest}); }
+    Ended run(const std::string& device) const {
+        // Chosen, Unicorn is not worth a line.
+        return run_asyncvm({"--device", device, "--accel", why_no_kvm().empty() ? "kvm" : "unicorn", guest});
+    }
 
     std::string guest = file("guest");
 };

@@ -119,6 +119,7 @@ BOOST_AUTO_TEST_CASE(a_device_that_failed_or_never_answered_reads_all_ones) {
         const auto step = played.read(0x300, 2);
         BOOST_TEST(step.answer == 0xffffu);
         BOOST_TEST(difference(step) == "");
+        BOOST_TEST(step.delay.count() == (i < 2 ? 1 : 0));
     }
 }
 
