@@ -39,7 +39,11 @@ _asyncvm_stream() {
 # The program itself knows its devices and their keys: $2 is how it was called.
 _asyncvm_device() {
     local typed=$1 program=$2
-    if [[ $typed == *,* ]]; then
+    if [[ $typed == record=* || $typed == replay=* ]] && [[ $typed != *,* ]]; then
+        _asyncvm_files "${typed#*=}" "${typed%%=*}="
+    elif [[ $typed == */* && $typed != *,* ]]; then
+        _asyncvm_files "$typed" '' # a plugin
+    elif [[ $typed == *,* ]]; then
         _asyncvm_reply "$typed" "${typed%,*}," \
             "help $("$program" --device "${typed%%,*},help" 2>/dev/null | sed -n 's/^  \([a-z]*=\).*/\1/p')"
     else

@@ -50,6 +50,7 @@ outcome() {
     # shellcheck disable=SC2086 # words
     g++ -O2 program.cpp $1 -o program || exit 2
     code=0
+    # shellcheck disable=SC3045 # dash and bash have it
     (ulimit -c 0 && ./program ./plugin.so ${2:+"$2"}) >/dev/null 2>&1 || code=$?
     case $code in
         0) echo caught ;;

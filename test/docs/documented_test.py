@@ -89,6 +89,11 @@ class Completion(unittest.TestCase):
         self.assertEqual(DEVICES | {"help"}, set(complete(f"{PROGRAM} --device ")))
         self.assertEqual(["exit,code="], complete(f"{PROGRAM} --device exit,c"))
 
+    def test_plugins_and_recordings_are_files(self):
+        self.assertEqual([f"{ROOT}/LICENSE"], complete(f"{PROGRAM} --device {ROOT}/LICEN"))
+        # bash itself keeps what stands before the equals sign.
+        self.assertEqual([f"{ROOT}/LICENSE"], complete(f"{PROGRAM} --device replay={ROOT}/LICEN"))
+
     def test_words_of_a_serial_port(self):
         self.assertEqual(["tcp:", "telnet:"], complete(f"{PROGRAM} --serial t"))
         # bash itself keeps what stands before the last colon or equals sign.

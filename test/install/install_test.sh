@@ -36,6 +36,15 @@ case $sanitize in none) ;; *) set -- "$@" "-fsanitize=$sanitize" ;; esac
 "$@" -std=c++20 -O2 -Wall -Wextra -Werror -shared -fPIC $(pkg-config --cflags asyncvm-device) "$plugin" -o "$stage/thermometer.so" ||
     fail 'the plugin does not build with what pkg-config says'
 "$root/bin/asyncvm" --device "$stage/thermometer.so,help" | grep -q '^thermometer: ' || fail 'the installed program loads no plugin'
+mkdir "$stage/meson"
+cp "$plugin" "$stage/meson/"
+# shellcheck disable=SC2016 # no expressions
+sed -n '/^```meson$/,/^```$/{/^```/!p}' "${plugin%/*}/../../docs/plugins.md" >"$stage/meson/meson.build"
+if ! { "$meson" setup "$stage/meson/build" "$stage/meson" -Dwerror=true && ninja -C "$stage/meson/build"; } >"$stage/log" 2>&1; then
+    tail -20 "$stage/log" >&2
+    fail 'the plugin does not build as a project of Meson'
+fi
+"$root/bin/asyncvm" --device "$stage/meson/build/thermometer.so,help" | grep -q '^thermometer: ' || fail "Meson's plugin is none"
 
 # Each macro that must agree, and the language: the compiler says which is missing.
 flags=$(pkg-config --cflags asyncvm)
