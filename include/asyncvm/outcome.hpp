@@ -4,6 +4,7 @@
 #include <asyncvm/cpp20.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace asyncvm {
@@ -25,6 +26,7 @@ struct Outcome {
     std::string summary;        ///< one line: what happened, where
     std::string report;         ///< several lines for a person: registers, code, last exits; empty where nothing went wrong
     bool lacks_memory = false;  ///< failed: the host has refused memory
+    std::optional<unsigned> cpu{};  ///< the vCPU whose last exit it was; not given: no exit was
 };
 
 /// The program's exit codes: docs/exit-codes.md. All of our own are even: QEMU's (value << 1) | 1, which the exit port

@@ -69,6 +69,14 @@ std::string statistics_text(const Machine& machine, const Streams& all_streams) 
     return format_statistics(machine.statistics(), streams);
 }
 
+std::string metrics_page(const Machine& machine, const Streams& all_streams, metrics::Format format) {
+    std::vector<metrics::Stream> streams;
+    for (const auto& stream : all_streams.distinct()) {
+        streams.push_back({stream_statistics(stream), stream.chardev->connected()});
+    }
+    return metrics::exposition(machine.statistics(), streams, format);
+}
+
 void print_statistics(const Machine& machine, const Streams& all_streams) {
     print_plain("asyncvm: " + statistics_text(machine, all_streams));
 }

@@ -5,6 +5,7 @@
 #include "cli/setup.hpp"
 #include "cli/streams.hpp"
 #include "control/machine_commands.hpp"
+#include "metrics/exposition.hpp"
 
 #include <asyncvm/machine.hpp>
 #include <asyncvm/outcome.hpp>
@@ -28,5 +29,8 @@ void print_undelivered(const Streams& all_streams);
 /// The tables of --stats.
 [[nodiscard]] std::string statistics_text(const Machine& machine, const Streams& all_streams);
 void print_statistics(const Machine& machine, const Streams& all_streams);
+
+/// The answer to who scrapes.
+[[nodiscard]] std::string metrics_page(const Machine& machine, const Streams& all_streams, metrics::Format format);
 
 }  // namespace asyncvm::cli

@@ -55,6 +55,8 @@ The machine:
                           (or, with --control alone, waits for cont)
   --on-crash gdb|exit     whether a guest that has crashed stays for gdb (default: for
                           one that is attached)
+  --core FILE             a guest that has crashed is written to this file, for gdb and
+                          crash
   -m, --memory SIZE       the guest's memory (default 128M)
   --hugepages off|on|reserved
                           pages of 2 MiB for it: none (default of the flat machine),

@@ -370,6 +370,10 @@ Options parse_options(int argc, const char* const* argv) {
     read_memory_share(raw, options);
     if (!raw.reboot.empty()) options.restart = parse_reboot(raw.reboot.back());
     if (!raw.control.empty()) options.control = control::parse_place(raw.control.back());
+    if (!raw.core.empty()) {
+        options.core = raw.core.back();
+        if (options.core.empty()) fail("--core needs the name of a file (example: --core guest.core)");
+    }
     if (!raw.metrics.empty()) {
         options.metrics = raw.metrics.back();
         metrics::check_place(options.metrics);

@@ -71,6 +71,7 @@ struct Options {
     std::optional<HaltPolicy> on_halt{};  ///< not given: on the flat machine end, on the pc machine fail
     std::optional<gdb::Spec> gdb{};       ///< where a debugger may come
     gdb::CrashPolicy on_crash = gdb::CrashPolicy::if_attached;
+    std::string core{};    ///< the file that a guest which has crashed is written to; empty: none
     bool inspect = false;  ///< tell what the guest's file is, and do nothing else
     unsigned cpus = 1;
     VirtioTransport transport = VirtioTransport::mmio;

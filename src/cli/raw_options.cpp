@@ -72,6 +72,7 @@ constexpr Value values[] = {
     {"--metrics", &RawOptions::metrics},
     {"--gdb", &RawOptions::gdb},
     {"--on-crash", &RawOptions::on_crash},
+    {"--core", &RawOptions::core},
     {"GUEST", &RawOptions::guest},
 };
 
@@ -82,7 +83,7 @@ constexpr std::string_view names[] = {
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
     "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control",  "--metrics",
-    "--gdb",          "--on-crash"};
+    "--gdb",          "--on-crash", "--core"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

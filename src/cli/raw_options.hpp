@@ -50,6 +50,7 @@ struct RawOptions {
     std::vector<std::string> metrics;
     std::vector<std::string> gdb;
     std::vector<std::string> on_crash;
+    std::vector<std::string> core;
     std::vector<std::string> cpus;
     std::vector<std::string> cpu;
     std::vector<std::string> accel;

@@ -2,6 +2,7 @@
 
 #include "cli/closing.hpp"
 #include "cli/console.hpp"
+#include "cli/core_dump.hpp"
 #include "cli/debugger.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/group.hpp"
@@ -12,6 +13,7 @@
 #include "cli/wiring.hpp"
 #include "control/steering.hpp"
 #include "metrics/server.hpp"
+#include "vmcore/core_file.hpp"
 
 #include <asyncvm/boot.hpp>
 #include <asyncvm/event.hpp>
@@ -221,13 +223,7 @@ void Session::steer() {
 }
 
 void Session::offer_metrics() {
-    const auto page = [this](metrics::Format format) {
-        std::vector<metrics::Stream> streams;
-        for (const auto& stream : streams_.distinct()) {
-            streams.push_back({stream_statistics(stream), stream.chardev->connected()});
-        }
-        return metrics::exposition(machine_.statistics(), streams, format);
-    };
+    const auto page = [this](metrics::Format format) { return metrics_page(machine_, streams_, format); };
     metrics_ = std::make_shared<metrics::Server>(loop_, options_.metrics, make_log(), page);
     metrics_->start();
 }
@@ -260,6 +256,8 @@ awaitable<Outcome> Session::run_guest() {
     outcome.kind = Outcome::Kind::stopped;
     if (!interruption_) outcome = co_await machine_.run();
     run_has_ended_ = true;
+    const std::function<bool()> given_up = [this] { return interruption_.has_value(); };
+    co_await write_core(machine_, options_.core, outcome, setup_.on_halt, given_up);
     if (steering_) co_await steering_->run_ended(outcome);
     co_return outcome;
 }
@@ -328,6 +326,7 @@ int Session::code_for(const Outcome& outcome) const {
 void Session::check() const {
     asio::io_context scratch(1);
     dry_run(options_, setup_, scratch);
+    if (!options_.core.empty()) vmcore::CoreFile::check(options_.core);
 }
 
 int Session::run() {

@@ -45,9 +45,19 @@ std::uint64_t number(const Json& arguments, std::string_view name, std::uint64_t
 
 }  // namespace
 
+MachineCommands::MachineCommands(Subject subject, Tell tell)
+    : subject_(std::move(subject)),
+      tell_(std::move(tell)),
+      held_(subject_.held),
+      told_stopped_(held_),
+      dump_(std::make_shared<MemoryDump>(
+          subject_.machine, tell_,
+          MemoryDump::Hold{.begin = [this] { return begin_dump(); }, .end = [this] { end_dump(); }})) {}
+
 std::string_view MachineCommands::status() const noexcept {
     if (phase_ == Phase::ended) return "shutdown";
     if (phase_ == Phase::before || held_) return "prelaunch";
+    if (dump_pause_) return "save-vm";
     return pause_ ? "paused" : "running";
 }
 
@@ -100,20 +110,38 @@ awaitable<void> MachineCommands::hold() {
     if (!held_) pause_.reset();
 }
 
+void MachineCommands::tell_whether_stopped() {
+    if (told_stopped_ == stopped()) return;
+    told_stopped_ = stopped();
+    tell_(told_stopped_ ? "STOP" : "RESUME", Json::object());
+}
+
 awaitable<void> MachineCommands::stop() {
     if (pause_ || held_ || phase_ == Phase::ended) co_return;
     pause_ = co_await subject_.machine.pause();
-    tell_("STOP", Json::object());
+    tell_whether_stopped();
 }
 
 void MachineCommands::cont() {
-    if (!pause_ && !held_) return;
-    tell_("RESUME", Json::object());
+    dump_->refuse_if_active();
     held_ = false;
-    pause_.reset();
+    const auto released = std::exchange(pause_, std::nullopt);
+    tell_whether_stopped();
+}
+
+/// The guest stands while its memory is written.
+awaitable<void> MachineCommands::begin_dump() {
+    dump_pause_ = co_await subject_.machine.pause();
+    tell_whether_stopped();
+}
+
+void MachineCommands::end_dump() {
+    const auto released = std::exchange(dump_pause_, std::nullopt);
+    tell_whether_stopped();
 }
 
 awaitable<void> MachineCommands::reset() {
+    dump_->refuse_if_active();
     resetting_ = true;
     struct Done {
         bool& flag;
@@ -207,15 +235,25 @@ awaitable<std::string> MachineCommands::human_info(std::string_view what, std::u
     co_return text;
 }
 
+awaitable<void> MachineCommands::human_dump(std::string_view words) {
+    constexpr std::string_view paging = "-p ";
+    const bool pages = words.starts_with(paging);
+    if (pages) words.remove_prefix(paging.size());
+    const Json arguments{{"paging", pages}, {"protocol", fmt::format("file:{}", words)}};
+    co_await MemoryDump::carry_out(dump_, arguments);
+}
+
 awaitable<std::string> MachineCommands::human(std::string_view line, std::uint64_t cpu) {
     constexpr std::string_view info = "info ";
+    constexpr std::string_view dump = "dump-guest-memory ";
     if (cpu >= subject_.machine.cpus()) throw CommandError("Parameter 'cpu-index' expects a CPU number");
     if (line.starts_with(info)) {
         auto text = co_await human_info(line.substr(info.size()), cpu);
         co_return text;
     }
     if (line == "help") {
-        co_return "info status|version|registers|devices|chardev|stats, stop, cont, system_reset, nmi, quit, help\r\n";
+        co_return "info status|version|registers|devices|chardev|stats, stop, cont, system_reset, nmi, "
+            "dump-guest-memory [-p] FILE, quit, help\r\n";
     }
     if (line == "stop") {
         co_await stop();
@@ -223,6 +261,8 @@ awaitable<std::string> MachineCommands::human(std::string_view line, std::uint64
         cont();
     } else if (line == "system_reset") {
         co_await reset();
+    } else if (line.starts_with(dump)) {
+        co_await human_dump(line.substr(dump.size()));
     } else if (line == "nmi") {
         co_await inject_nmi();
     } else if (line == "quit" || line == "q") {
@@ -266,6 +306,12 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
         co_await inject_nmi();
     } else if (name == "memsave" || name == "pmemsave") {
         co_await save_memory(arguments, name == "memsave");
+    } else if (name == "dump-guest-memory") {
+        co_await MemoryDump::carry_out(dump_, arguments);
+    } else if (name == "query-dump") {
+        answer = dump_->status();
+    } else if (name == "query-dump-guest-memory-capability") {
+        answer = {{"formats", {"elf"}}};
     } else if (name == "human-monitor-command") {
         const auto line = arguments.at("command-line").get<std::string>();
         answer = co_await human(line, number(arguments, "cpu-index", 0));

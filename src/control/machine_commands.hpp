@@ -2,6 +2,7 @@
 #pragma once
 
 #include "control/json.hpp"
+#include "control/memory_dump.hpp"
 #include "control/schema.hpp"
 
 #include <asyncvm/asio.hpp>
@@ -37,8 +38,7 @@ public:
     /// An event for all clients. `data` is an object.
     using Tell = std::function<void(std::string_view name, const Json& data)>;
 
-    MachineCommands(Subject subject, Tell tell)
-        : subject_(std::move(subject)), tell_(std::move(tell)), held_(subject_.held) {}
+    MachineCommands(Subject subject, Tell tell);
 
     /// `arguments` fit the command's. Returns what is answered; throws CommandError, and what the machine throws.
     [[nodiscard]] awaitable<Json> carry_out(const Command& command, const Json& arguments);
@@ -69,11 +69,20 @@ private:
     [[nodiscard]] awaitable<std::string> human(std::string_view line, std::uint64_t cpu);
     [[nodiscard]] awaitable<std::string> human_info(std::string_view what, std::uint64_t cpu);
 
+    [[nodiscard]] bool stopped() const noexcept { return pause_ || held_ || dump_pause_; }
+    void tell_whether_stopped();
+    [[nodiscard]] awaitable<void> begin_dump();
+    void end_dump();
+    [[nodiscard]] awaitable<void> human_dump(std::string_view words);
+
     Subject subject_;
     Tell tell_;
     Phase phase_ = Phase::before;
     std::optional<Pause> pause_;
+    std::optional<Pause> dump_pause_;
     bool held_;  ///< since before the first instruction; `pause_` may not be there yet
+    bool told_stopped_;
+    std::shared_ptr<MemoryDump> dump_;
     bool resetting_ = false;
     bool told_of_end_ = false;
 };

@@ -17,6 +17,10 @@ constexpr Member linear_memory[] = {
     {"val", Type::integer}, {"size", Type::integer}, {"filename", Type::text}, {"cpu-index", Type::integer, optional}};
 constexpr Member physical_memory[] = {{"val", Type::integer}, {"size", Type::integer}, {"filename", Type::text}};
 
+constexpr Member core_file[] = {{"paging", Type::boolean},           {"protocol", Type::text},
+                                {"detach", Type::boolean, optional}, {"begin", Type::integer, optional},
+                                {"length", Type::integer, optional}, {"format", Type::text, optional}};
+
 constexpr Command all_commands[] = {
     {"qmp_capabilities", capabilities, "begins: before it no other command is taken"},
     {"query-version", {}, "the program's version"},
@@ -34,6 +38,9 @@ constexpr Command all_commands[] = {
     {"inject-nmi", {}, "raises an NMI on each vCPU"},
     {"memsave", linear_memory, "writes memory to a file, by the guest's virtual address"},
     {"pmemsave", physical_memory, "writes memory to a file, by physical address"},
+    {"dump-guest-memory", core_file, "writes a core file of the guest, for gdb and crash"},
+    {"query-dump", {}, "how far the last core file is"},
+    {"query-dump-guest-memory-capability", {}, "the formats of core files"},
     {"human-monitor-command", command_line, "a command for people, answered with text"},
 };
 
@@ -41,11 +48,14 @@ constexpr Member reset_data[] = {{"guest", Type::boolean}, {"reason", Type::text
 constexpr Member crash_data[] = {{"summary", Type::text}, {"report", Type::text}};
 constexpr Member client_data[] = {{"label", Type::text}};
 
+constexpr Member dump_data[] = {{"result", Type::object}, {"error", Type::text, optional}};
+
 constexpr EventKind all_events[] = {
     {"STOP", {}},
     {"RESUME", {}},
     {"RESET", reset_data},
     {"SHUTDOWN", reset_data},
+    {"DUMP_COMPLETED", dump_data},
     {"CRASH", crash_data},
     {"CLIENT-CONNECTED", client_data},
     {"CLIENT-DISCONNECTED", client_data},
@@ -59,6 +69,8 @@ constexpr std::string_view name_of(Type type) {
             return "integer";
         case Type::boolean:
             return "boolean";
+        case Type::object:
+            return "object";
         case Type::list:
             break;
     }
@@ -74,6 +86,8 @@ constexpr std::string_view schema_name_of(Type type) {
             return "int";
         case Type::boolean:
             return "bool";
+        case Type::object:
+            return "any";
         case Type::list:
             break;
     }
@@ -88,6 +102,8 @@ bool is_a(const Json& value, Type type) {
             return value.is_number_integer();
         case Type::boolean:
             return value.is_boolean();
+        case Type::object:
+            return value.is_object();
         case Type::list:
             break;
     }

@@ -10,7 +10,7 @@
 
 namespace asyncvm::control {
 
-enum class Type : std::uint8_t { text, integer, boolean, list };
+enum class Type : std::uint8_t { text, integer, boolean, list, object };
 
 struct Member {
     std::string_view name;

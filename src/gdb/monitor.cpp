@@ -16,6 +16,7 @@
 
 #include "gdb/register_file.hpp"
 #include "text/parse.hpp"
+#include "vmcore/dump.hpp"
 #include "x86/bits.hpp"
 #include "x86/page_walk.hpp"
 
@@ -154,6 +155,26 @@ awaitable<std::string> reset(RequestPtr request) {
     co_return problem.empty() ? "the guest is at its start\n" : fmt::format("no reset: {}\n", problem);
 }
 
+/// A name with spaces needs another way.
+awaitable<std::string> core(RequestPtr request) {
+    vmcore::Request wanted;
+    wanted.path = request->word(0);
+    wanted.cpu = request->cpu;
+    if (wanted.path.empty()) co_return "core needs the name of a file (example: monitor core /tmp/guest.core)\n";
+    if (const auto stop = request->machine.stop(); stop && stop->why == Stop::Why::crash && stop->cpu == wanted.cpu) {
+        wanted.signal = stop->signal;
+    }
+    std::string text;
+    try {
+        const std::function<void(vmcore::Progress)> nobody;
+        const vmcore::Dumped dumped = co_await vmcore::dump(request->machine.machine(), std::move(wanted), nobody);
+        text = fmt::format("{} has {} MiB of memory\n", request->word(0), dumped.total >> 20);
+    } catch (const Error& error) {
+        text = fmt::format("{}\n", error.what());
+    }
+    co_return text;
+}
+
 awaitable<std::string> quit(RequestPtr request) {
     request->kill();
     return answered("asyncvm ends\n");
@@ -178,6 +199,7 @@ constexpr MonitorCommand commands[] = {
     {"tlb", "ADDRESS", "where a linear address leads to", tlb},
     {"msr", "INDEX [VALUE]", "reads or writes a model-specific register of this thread's vCPU", msr},
     {"phys", "on|off", "whether gdb reads and writes physical addresses", phys},
+    {"core", "FILE", "writes a core file, with the memory that this thread's vCPU maps", core},
     {"reset", "", "the guest starts anew, and stands (then: maintenance flush register-cache)", reset},
     {"quit", "", "ends asyncvm", quit},
 };

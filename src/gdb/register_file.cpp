@@ -13,8 +13,6 @@ namespace asyncvm::gdb {
 
 namespace {
 
-bool in_64_bits(const Registers& registers) noexcept { return (registers.efer & efer_lma) != 0 && registers.cs.long_mode; }
-
 std::uint64_t number_of(std::string_view bytes) {
     std::uint64_t value = 0;
     for (std::size_t i = 0; i < bytes.size() && i < sizeof value; ++i) {
@@ -34,17 +32,6 @@ std::string hex_of(std::uint64_t value, unsigned bits) {
 Width width_of(const Registers& registers) noexcept {
     if (in_64_bits(registers)) return Width::long64;
     return (registers.cr0 & cr0_pe) != 0 && registers.cs.default_32 ? Width::protected32 : Width::real16;
-}
-
-std::uint64_t linear_pc(const Registers& registers) noexcept {
-    if (in_64_bits(registers)) return registers.rip;
-    return (registers.rip + registers.cs.base) & 0xffff'ffff;
-}
-
-std::uint64_t linear_sp(const Registers& registers) noexcept {
-    if (in_64_bits(registers)) return registers.rsp;
-    const std::uint64_t used = registers.ss.default_32 ? 0xffff'ffff : 0xffff;
-    return ((registers.rsp & used) + registers.ss.base) & 0xffff'ffff;
 }
 
 RegisterFile::RegisterFile(Width width, bool avx) : width_(width), entries_(register_table(width, avx)) {

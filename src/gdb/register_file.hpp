@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "x86/linear.hpp"
+
 namespace asyncvm::gdb {
 
 /// What a connection's description of the processor is for. It stays the same while the guest changes its mode.
@@ -24,11 +26,6 @@ enum class Width : std::uint8_t {
 
 /// As the code segment is.
 [[nodiscard]] Width width_of(const Registers& registers) noexcept;
-
-/// Where the processor fetches the next instruction, and where its stack is: RIP and RSP but for the bases of their
-/// segments, which count outside of 64-bit code. The program counter and the stack pointer that gdb sees are these.
-[[nodiscard]] std::uint64_t linear_pc(const Registers& registers) noexcept;
-[[nodiscard]] std::uint64_t linear_sp(const Registers& registers) noexcept;
 
 /// A part of a vCPU's state that is read as a whole, when gdb asks for one of its registers.
 enum class Source : std::uint8_t { core, fpu, msrs };

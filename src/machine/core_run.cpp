@@ -135,6 +135,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     }
     if (!joined) {
         outcome.kind = Outcome::Kind::failed;
+        outcome.cpu.reset();
         outcome.summary =
             fmt::format("a vCPU does not leave accelerator {}: its thread is left behind", self->accelerator_->name());
     }

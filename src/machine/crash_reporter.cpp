@@ -28,6 +28,7 @@ Outcome::Kind kind_of(const Exit& exit) {
 Outcome CrashReporter::outcome(const Exit& exit, Cpu& from) const {
     Outcome outcome;
     outcome.kind = kind_of(exit);
+    outcome.cpu = cpu;
     const Registers registers = from.registers();
     const CrashContext crash = context(exit, registers);
     outcome.summary = summarize(crash);

@@ -69,6 +69,10 @@ class Machine:
         """What gdb prints for these commands, one after the other, on this machine."""
         return debug(self.target, *commands)
 
+    def file(self, name):
+        """A path in a directory that goes with the machine."""
+        return os.path.join(self.directory.name, name)
+
     def client(self):
         """A client of the protocol itself."""
         return Client(self.path)

@@ -1,4 +1,3 @@
-#define BOOST_TEST_MODULE x86
 #include "x86/page_walk.hpp"
 
 #include "../report/bytes.hpp"
