@@ -9,6 +9,7 @@
 #include <asyncvm/fpu_registers.hpp>
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/interrupt_controller.hpp>
+#include <asyncvm/interrupt_state.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/registers.hpp>
 
@@ -31,6 +32,8 @@ struct GuestDebug {
     std::array<std::uint64_t, 4> breakpoints{};  ///< linear addresses, of DR0 to DR3
     std::uint64_t dr7 = 0;                       ///< which of them count, and for what (Intel SDM vol. 3, 18.2.4)
     bool inject_breakpoint = false;              ///< once: the INT3 that has stopped the guest is its own after all
+
+    friend bool operator==(const GuestDebug&, const GuestDebug&) = default;
 };
 
 /// What a vCPU does that stays in run().
@@ -79,6 +82,9 @@ public:
     }
     /// Returns false for a value that it does not take, and where the accelerator can't. Throws Error(host).
     virtual bool write_msr([[maybe_unused]] std::uint32_t index, [[maybe_unused]] std::uint64_t value) { return false; }
+
+    /// What the interrupt controllers hold that the accelerator has; nothing where it has none. Throws Error(host).
+    [[nodiscard]] virtual std::optional<InterruptState> interrupt_state() { return std::nullopt; }
 
     /// From the next run() on; all members unset: no debugging. Returns false where the accelerator can't.
     virtual bool set_debug([[maybe_unused]] const GuestDebug& debug) { return false; }

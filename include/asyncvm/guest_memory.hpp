@@ -7,7 +7,9 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -101,6 +103,12 @@ public:
     std::size_t read(std::uint64_t address, std::span<std::byte> to) const noexcept;
     std::size_t write(std::uint64_t address, std::span<const std::byte> from) noexcept;
 
+    /// Puts a debugger's byte in place of the guest's own until unpatch(). The guest sees it, read() does not: it shows what
+    /// was there, and write() ends it. False where there is no memory, or such a byte already. Any thread.
+    bool patch(std::uint64_t address, std::byte value);
+    /// The guest gets its own byte back, unless it has written another one.
+    void unpatch(std::uint64_t address) noexcept;
+
     /// Makes [address, address + size) zeros, which must be in one region, and gives whole pages back to the host. While the
     /// guest does not run.
     void zero(std::uint64_t address, std::uint64_t size) noexcept;
@@ -158,6 +166,17 @@ private:
         if (address % sizeof(T) != 0) return nullptr;
         return reinterpret_cast<T*>(try_at(address, sizeof(T)).data());
     }
+
+    struct Patch {
+        std::byte value{};
+        std::byte original{};
+    };
+    void hide_patches(std::uint64_t address, std::span<std::byte> read) const noexcept;
+    void end_patches(std::uint64_t address, std::uint64_t size) noexcept;
+
+    mutable std::mutex patches_mutex_;
+    std::map<std::uint64_t, Patch> patches_;   ///< by address; under patches_mutex_
+    std::atomic<std::size_t> patch_count_{0};  ///< what is there to look for
 
     std::uint64_t ram_size_;
     MemoryOptions options_;

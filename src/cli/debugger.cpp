@@ -22,11 +22,12 @@ std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Strea
                                     stream.label));
         }
     }
-    return std::make_shared<gdb::Server>(*options.gdb, gdb::Server::Surroundings{.loop = surroundings.loop,
-                                                                                 .machine = surroundings.machine,
-                                                                                 .on_crash = options.on_crash,
-                                                                                 .log = make_log(),
-                                                                                 .kill = std::move(surroundings.kill)});
+    return std::make_shared<gdb::Server>(*options.gdb,
+                                         gdb::Server::Surroundings{.loop = surroundings.loop,
+                                                                   .machine = surroundings.machine,
+                                                                   .on_crash = options.on_crash,
+                                                                   .log = make_log(),
+                                                                   .monitor = std::move(surroundings.monitor)});
 }
 
 gdb::DebugFeatures debug_features(std::string_view accelerator) {

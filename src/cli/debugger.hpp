@@ -9,7 +9,6 @@
 #include <asyncvm/asio.hpp>
 #include <asyncvm/machine.hpp>
 
-#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -18,7 +17,7 @@ namespace asyncvm::cli {
 struct DebuggerSurroundings {
     asio::io_context& loop;
     Machine& machine;
-    std::function<void()> kill;
+    gdb::MonitorSurroundings monitor;
 };
 
 /// Listens, after the streams have been opened. Throws Error(usage) where one of them has what the debugger wants, and

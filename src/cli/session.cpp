@@ -340,9 +340,10 @@ int Session::run() {
     if (steering_) steer();
     if (!options_.metrics.empty()) offer_metrics();
     if (options_.gdb) {
-        gdb_ = make_gdb_server(options_, streams_, {.loop = loop_, .machine = machine_, .kill = [this] {
-                                                        quit("gdb", exit_code::signal_base + SIGKILL);
-                                                    }});
+        gdb::MonitorSurroundings monitor{.kill = [this] { quit("gdb", exit_code::signal_base + SIGKILL); },
+                                         .statistics = {}};
+        if (options_.statistics) monitor.statistics = [this] { return statistics_text(machine_, streams_); };
+        gdb_ = make_gdb_server(options_, streams_, {.loop = loop_, .machine = machine_, .monitor = std::move(monitor)});
     }
     std::optional<int> code;
     std::exception_ptr failure;

@@ -131,7 +131,7 @@ awaitable<void> Client::answer(Command command) {
             co_await send("OK");
             over_ = true;
             end_ = End::ended;
-            surroundings_.kill();
+            surroundings_.monitor.kill();
             co_return;
         }
         default:

@@ -11,6 +11,7 @@
 #include "gdb/command.hpp"
 #include "gdb/connection.hpp"
 #include "gdb/debuggee.hpp"
+#include "gdb/monitor.hpp"
 #include "gdb/packet.hpp"
 #include "gdb/register_file.hpp"
 
@@ -22,7 +23,7 @@ public:
     struct Surroundings {
         Debuggee& machine;
         std::optional<Width> width{};        ///< Spec::width
-        std::function<void()> kill;          ///< gdb wants the program to end
+        MonitorSurroundings monitor;         ///< its `kill` is also for gdb's own command
         std::shared_ptr<const bool> closed;  ///< the machine is about to go: nothing of it may be touched
     };
 

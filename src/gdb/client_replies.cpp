@@ -71,7 +71,7 @@ std::string Client::reply_at_once(const Command& command) {
 awaitable<std::string> Client::reply_in_words(Command command) {
     std::string words;
     if (command.kind == Kind::monitor) {
-        words = co_await monitor(machine_, cpu_, command.data, surroundings_.kill);
+        words = co_await monitor(machine_, cpu_, command.data, surroundings_.monitor);
     } else if (const auto cpu = cpu_of(command.thread)) {
         words = co_await thread_words(*cpu);
     } else {
@@ -137,8 +137,8 @@ awaitable<std::string> Client::reply_about_memory(Command command) {
     if (count == 0 && !bytes.empty()) co_return std::string(no_memory_there);
     bytes.resize(count);
     if (command.kind == Kind::read_memory) co_return to_hex(bytes);
-    std::string reply = "b";
-    for (const std::byte byte : bytes) reply += static_cast<char>(byte);
+    std::string reply(bytes.size() + 1, 'b');
+    std::ranges::transform(bytes, reply.begin() + 1, [](std::byte byte) { return static_cast<char>(byte); });
     co_return reply;
 }
 

@@ -20,12 +20,15 @@ const ThreadAction* action_for(const std::vector<ThreadAction>& actions, int thr
     return found == actions.end() ? nullptr : &*found;
 }
 
-bool is_idle(const GuestDebug& debug) { return !debug.single_step && !debug.software_breakpoints && debug.dr7 == 0; }
-
 }  // namespace
 
 Debuggee::Debuggee(Machine& machine, CrashPolicy on_crash, Log log)
-    : machine_(machine), on_crash_(on_crash), log_(std::move(log)), registers_(machine.cpus()), crashed_(machine.cpus()) {
+    : machine_(machine),
+      on_crash_(on_crash),
+      log_(std::move(log)),
+      registers_(machine.cpus()),
+      at_stop_(machine.cpus()),
+      crashed_(machine.cpus()) {
     armed_.steps.resize(machine.cpus());
     armed_.debug.resize(machine.cpus());
 }
@@ -61,6 +64,12 @@ awaitable<void> Debuggee::halt() {
     pause_.emplace(std::move(pause));
     take_int3s();
     for (auto& cached : registers_) cached = {};
+    const std::lock_guard lock(mutex_);
+    for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+        if (!at_stop_[cpu]) continue;
+        registers_[cpu].values.core = *at_stop_[cpu];
+        registers_[cpu].known = true;
+    }
 }
 
 awaitable<std::size_t> Debuggee::read(unsigned cpu, std::uint64_t address, std::span<std::byte> to) {
@@ -103,26 +112,17 @@ void Debuggee::say_fallback(Breakpoints::Type type, Breakpoints::Means means) {
     }
 }
 
-/// Only while the guest runs: so nobody reads them.
+/// Only while the guest runs: so gdb does not see them, whatever becomes of its breakpoints.
 void Debuggee::put_int3s() {
     for (const auto& point : points_.all()) {
-        if (point.means != Breakpoints::Means::int3) continue;
-        std::byte original{};
-        if (machine_.memory().read(point.physical, std::span(&original, 1)) == 0) continue;
-        patches_.push_back({point.physical, original});
-        machine_.memory().write(point.physical, std::span(&int3, 1));
+        // Two breakpoints may have the same byte.
+        if (point.means == Breakpoints::Means::int3 && machine_.memory().patch(point.physical, int3))
+            int3s_.push_back(point.physical);
     }
 }
 
 void Debuggee::take_int3s() {
-    // The newest first: two breakpoints may have the same byte.
-    for (; !patches_.empty(); patches_.pop_back()) {
-        const Patch& patch = patches_.back();
-        std::byte now{};
-        static_cast<void>(machine_.memory().read(patch.physical, std::span(&now, 1)));
-        // Otherwise the guest has written something else there.
-        if (now == int3) machine_.memory().write(patch.physical, std::span(&patch.original, 1));
-    }
+    for (; !int3s_.empty(); int3s_.pop_back()) machine_.memory().unpatch(int3s_.back());
 }
 
 awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
@@ -141,19 +141,20 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
         machine_.release(cpu);
     }
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
-        bool idle = false;
+        bool same = false;
         {
             const std::lock_guard lock(mutex_);
-            idle = is_idle(wanted[cpu]) && is_idle(armed_.debug[cpu]);
+            same = wanted[cpu] == armed_.debug[cpu];
+            at_stop_[cpu].reset();
         }
         const bool changed = registers_[cpu].changed;
-        if (idle && !changed) continue;
+        if (same && !changed) continue;
         const Registers values = registers_[cpu].values.core;
         const GuestDebug debug = wanted[cpu];
         // Registers first: KVM remembers for a step where it begins.
-        std::function<void(Cpu&)> work = [changed, values, debug, idle](Cpu& to) {
+        std::function<void(Cpu&)> work = [changed, values, debug](Cpu& to) {
             if (changed) to.set_registers(values);
-            if (!idle) static_cast<void>(to.set_debug(debug));
+            static_cast<void>(to.set_debug(debug));
         };
         co_await call(cpu, std::move(work));
         registers_[cpu].changed = false;
@@ -185,6 +186,7 @@ awaitable<void> Debuggee::reset() {
     for (auto& cached : registers_) cached = {};
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) machine_.release(cpu);
     const std::lock_guard lock(mutex_);
+    at_stop_.assign(at_stop_.size(), std::nullopt);
     stops_.clear();
     crashed_.assign(crashed_.size(), false);
 }

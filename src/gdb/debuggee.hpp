@@ -74,6 +74,8 @@ public:
     /// At once; false: the accelerator does not take them. Both throw Error(host).
     [[nodiscard]] awaitable<bool> set_fpu(unsigned cpu, FpuRegisters registers);
     [[nodiscard]] awaitable<bool> set_msr(unsigned cpu, std::uint32_t index, std::uint64_t value);
+    /// Nothing: the accelerator has no interrupt controllers.
+    [[nodiscard]] awaitable<std::optional<InterruptState>> interrupts(unsigned cpu);
     /// Nothing: this vCPU does not have it.
     [[nodiscard]] awaitable<std::optional<std::uint64_t>> msr(unsigned cpu, std::uint32_t index);
     /// Of the vCPU's linear addresses, or physical ones. Returns how much there is.
@@ -107,10 +109,6 @@ private:
         Breakpoints points;
         std::vector<std::vector<std::byte>> watched;  ///< the bytes, for each of `points`
     };
-    struct Patch {
-        std::uint64_t physical = 0;
-        std::byte original{};
-    };
 
     [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
@@ -129,11 +127,12 @@ private:
     bool physical_ = false;
     bool said_[2] = {};  ///< say_fallback(), by means
     std::vector<CachedRegisters> registers_;
-    std::vector<Patch> patches_;
+    std::vector<std::uint64_t> int3s_;  ///< where they are now
     Breakpoints points_;
     mutable std::mutex mutex_;
     Armed armed_;
-    std::vector<Stop> stops_;  ///< under mutex_
+    std::vector<Stop> stops_;                        ///< under mutex_
+    std::vector<std::optional<Registers>> at_stop_;  ///< by vCPU: what it had then; under mutex_
     std::vector<bool> crashed_;
 };
 

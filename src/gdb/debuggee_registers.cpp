@@ -69,6 +69,13 @@ awaitable<bool> Debuggee::set_msr(unsigned cpu, std::uint32_t index, std::uint64
     co_return *taken;
 }
 
+awaitable<std::optional<InterruptState>> Debuggee::interrupts(unsigned cpu) {
+    const auto read = std::make_shared<std::optional<InterruptState>>();
+    std::function<void(Cpu&)> work = [read](Cpu& from) { *read = from.interrupt_state(); };
+    co_await call(cpu, std::move(work));
+    co_return *read;
+}
+
 awaitable<std::optional<std::uint64_t>> Debuggee::msr(unsigned cpu, std::uint32_t index) {
     const auto read = std::make_shared<std::optional<std::uint64_t>>();
     std::function<void(Cpu&)> work = [read, index](Cpu& from) { *read = from.read_msrs(std::span(&index, 1)).at(0); };

@@ -1,4 +1,6 @@
 // What a vCPU's thread asks of its debugger: whether this exit is a stop.
+#include <asyncvm/error.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,6 +18,15 @@ constexpr int signal_ill = 4;
 constexpr int signal_abort = 6;
 constexpr int signal_segv = 11;
 
+/// Nothing: whoever asks for them later hears why.
+std::optional<Registers> registers_of(Cpu& cpu) {
+    try {
+        return cpu.registers();
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
 }  // namespace
 
 StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
@@ -27,9 +38,15 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
         const std::lock_guard lock(mutex_);
         given = armed_.debug.at(cpu);
         stop = judge(cpu, *debug);
-        if (stop) stops_.push_back(*stop);
     }
     if (stop) {
+        // Here they cost no way to this thread and back.
+        auto registers = registers_of(from);
+        {
+            const std::lock_guard lock(mutex_);
+            at_stop_.at(cpu) = std::move(registers);
+            stops_.push_back(*stop);
+        }
         changed_.notify();
         return StopAction::hold;
     }

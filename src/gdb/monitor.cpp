@@ -8,12 +8,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "gdb/interrupt_text.hpp"
 #include "gdb/register_file.hpp"
 #include "text/parse.hpp"
 #include "vmcore/dump.hpp"
@@ -71,7 +73,7 @@ struct Request {
     Debuggee& machine;
     unsigned cpu;
     std::vector<std::string> words;  ///< behind the command
-    std::function<void()> kill;
+    MonitorSurroundings surroundings;
 
     [[nodiscard]] std::string word(std::size_t i) const { return i < words.size() ? words[i] : ""; }
 };
@@ -107,6 +109,37 @@ awaitable<std::string> cpus(RequestPtr request) {
 awaitable<std::string> devices(RequestPtr request) {
     Machine& machine = request->machine.machine();
     return answered(devices_on(machine.ports(), "port") + devices_on(machine.mmio(), "memory"));
+}
+
+awaitable<std::string> memory_map(RequestPtr request) {
+    Machine& machine = request->machine.machine();
+    const auto interrupts = co_await request->machine.interrupts(request->cpu);
+    std::map<std::uint64_t, std::string> lines;
+    const auto add = [&lines](std::uint64_t first, std::uint64_t size, std::string_view what) {
+        lines.emplace(first, fmt::format("{:#018x}-{:#018x}  {}\n", first, first + (size - 1), what));
+    };
+    for (const auto& region : machine.memory().regions()) add(region.address, region.bytes.size(), region.name);
+    for (const auto& [range, device] : machine.mmio().ranges()) add(range.first, range.size, device);
+    if (interrupts) {
+        constexpr std::uint64_t ioapic = 0xfec0'0000;
+        constexpr std::uint64_t page = 4096;
+        add(ioapic, page, "IOAPIC (of the accelerator)");
+        add(interrupts->local.base & ~(page - 1), page, "local APIC (of the accelerator)");
+    }
+    std::string text;
+    for (const auto& [first, line] : lines) text += line;
+    co_return text;
+}
+
+awaitable<std::string> irqchip(RequestPtr request) {
+    const auto interrupts = co_await request->machine.interrupts(request->cpu);
+    co_return interrupts ? describe_interrupts(*interrupts, request->cpu)
+                         : "the accelerator has no interrupt controllers for this guest (--irqchip on)\n";
+}
+
+awaitable<std::string> statistics(RequestPtr request) {
+    const auto& text = request->surroundings.statistics;
+    return answered(text ? text() : "not counted: start asyncvm with --stats\n");
 }
 
 awaitable<std::string> tlb(RequestPtr request) {
@@ -176,7 +209,7 @@ awaitable<std::string> core(RequestPtr request) {
 }
 
 awaitable<std::string> quit(RequestPtr request) {
-    request->kill();
+    request->surroundings.kill();
     return answered("asyncvm ends\n");
 }
 
@@ -196,6 +229,9 @@ constexpr MonitorCommand commands[] = {
     {"info report", "", "all that a report has", report},
     {"info cpus", "", "where each vCPU is", cpus},
     {"info devices", "", "which device is at which ports and addresses", devices},
+    {"info mtree", "", "what lies where in physical memory", memory_map},
+    {"info irqchip", "", "the interrupt controllers, and this thread's local APIC", irqchip},
+    {"info stats", "", "exits and times until now, with --stats", statistics},
     {"tlb", "ADDRESS", "where a linear address leads to", tlb},
     {"msr", "INDEX [VALUE]", "reads or writes a model-specific register of this thread's vCPU", msr},
     {"phys", "on|off", "whether gdb reads and writes physical addresses", phys},
@@ -229,7 +265,8 @@ std::string where(const Registers& registers) {
     return fmt::format("{} bits, {}, ring {}, {:#x}", bits, paging, registers.cs.selector & 3, linear_pc(registers));
 }
 
-awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, const std::string& typed, std::function<void()> kill) {
+awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, const std::string& typed,
+                               const MonitorSurroundings& surroundings) {
     auto words = words_of(typed);
     if (words.empty()) words.emplace_back("help");
     const std::size_t used = words[0] == "info" && words.size() > 1 ? 2 : 1;
@@ -237,7 +274,7 @@ awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, const std::strin
     const auto* const found = std::ranges::find(commands, name, &MonitorCommand::name);
     if (found == std::end(commands)) return answered(fmt::format("there is no such command: {}\n{}", typed, help_text()));
     words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(used));
-    return found->answer(std::make_shared<const Request>(Request{machine, cpu, std::move(words), std::move(kill)}));
+    return found->answer(std::make_shared<const Request>(Request{machine, cpu, std::move(words), surroundings}));
 }
 
 }  // namespace asyncvm::gdb

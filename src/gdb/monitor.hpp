@@ -10,9 +10,15 @@
 
 namespace asyncvm::gdb {
 
-/// `cpu` is the one that gdb talks of. Everything stands. `kill` ends the program.
+/// What `monitor` needs of the program.
+struct MonitorSurroundings {
+    std::function<void()> kill;               ///< ends the program
+    std::function<std::string()> statistics;  ///< as --stats prints it; null: they are not counted
+};
+
+/// `cpu` is the one that gdb talks of. Everything stands.
 [[nodiscard]] awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, const std::string& typed,
-                                             std::function<void()> kill);
+                                             const MonitorSurroundings& surroundings);
 
 /// A vCPU in a line: "real mode, 1000:0034".
 [[nodiscard]] std::string where(const Registers& registers);

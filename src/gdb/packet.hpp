@@ -24,7 +24,7 @@ struct Received {
 /// Makes packets of the bytes of a stream, however they are cut.
 class PacketReader {
 public:
-    static constexpr std::size_t longest = 0x8000;  ///< bytes of a packet's text
+    static constexpr std::size_t longest = 0x10000;  ///< bytes of a packet's text
 
     void take(std::span<const std::byte> bytes, std::vector<Received>& into);
 

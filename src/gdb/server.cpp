@@ -98,7 +98,7 @@ awaitable<void> Server::serve(std::shared_ptr<Server> self) {
 
 std::shared_ptr<Client> Server::make_client(std::unique_ptr<Connection> connection) {
     return std::make_shared<Client>(std::move(connection),
-                                    Client::Surroundings{debuggee_, spec_.width, surroundings_.kill, closed_});
+                                    Client::Surroundings{debuggee_, spec_.width, surroundings_.monitor, closed_});
 }
 
 awaitable<void> Server::serve_client(std::shared_ptr<Server> self) {
@@ -115,7 +115,7 @@ awaitable<void> Server::serve_client(std::shared_ptr<Server> self) {
     self->debuggee_.changed().notify();
     if (failure) std::rethrow_exception(failure);
     // Nobody else can come there.
-    if (self->spec_.kind == Spec::Kind::stdio && end == Client::End::lost) self->surroundings_.kill();
+    if (self->spec_.kind == Spec::Kind::stdio && end == Client::End::lost) self->surroundings_.monitor.kill();
 }
 
 awaitable<void> Server::serve_streams(std::shared_ptr<Server> self) {

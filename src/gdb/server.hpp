@@ -27,7 +27,7 @@ public:
         Machine& machine;  ///< until close()
         CrashPolicy on_crash = CrashPolicy::if_attached;
         Log log;
-        std::function<void()> kill;  ///< gdb wants the program to end
+        MonitorSurroundings monitor;  ///< its `kill` is also for gdb's own command
     };
 
     /// Listens. Throws Error(host).

@@ -71,7 +71,8 @@ void Vcpu::abandon() noexcept { context_.stop(); }
 
 void Vcpu::pause() noexcept {
     requests_.fetch_or(pause_request);
-    cpu_->kick();
+    // A vCPU that rests looks again before it enters the guest.
+    if (!resting_.load()) cpu_->kick();
 }
 
 void Vcpu::resume() noexcept {
@@ -98,7 +99,7 @@ bool Vcpu::call(std::function<void(Cpu&)> work) {
         calls_.push_back(std::move(work));
     }
     requests_.fetch_or(call_request);
-    cpu_->kick();
+    if (!resting_.load()) cpu_->kick();
     asio::post(context_, [this] { serve_calls(); });
     return true;
 }
@@ -292,14 +293,20 @@ StopAction Vcpu::ask_what_becomes() {
 
 /// Until no pause is held any more. Calls are served meanwhile.
 awaitable<void> Vcpu::rest() {
-    for (bool told = false;; told = true) {
+    for (bool told = false;;) {
         const auto seen = wake_.generation();
+        if (asked_for(rest_requests)) {
+            resting_.store(true);
+            if (!std::exchange(told, true)) surroundings_.on_rest();
+            co_await wake_.wait(seen);
+            continue;
+        }
+        resting_.store(false);
+        // Whoever has asked for something before that did not kick.
+        if (asked_for(call_request)) serve_calls();
         if (!asked_for(rest_requests)) break;
-        resting_.store(true);
-        if (!told) surroundings_.on_rest();
-        co_await wake_.wait(seen);
+        told = false;
     }
-    resting_.store(false);
     requests_.fetch_and(~static_cast<unsigned>(cancel_request));
 }
 

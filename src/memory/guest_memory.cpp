@@ -175,7 +175,49 @@ std::size_t GuestMemory::read(std::uint64_t address, std::span<std::byte> to) co
         done += count;
         if (done == to.size()) break;
     }
+    if (patch_count_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        hide_patches(address, to.first(done));
     return done;
+}
+
+bool GuestMemory::patch(std::uint64_t address, std::byte value) {
+    const auto place = try_at(address, 1);
+    if (place.empty()) return false;
+    {
+        const std::lock_guard lock(patches_mutex_);
+        if (!patches_.try_emplace(address, Patch{value, place[0]}).second) return false;
+        patch_count_ = patches_.size();
+    }
+    place[0] = value;
+    mark_dirty(address, 1);
+    return true;
+}
+
+void GuestMemory::unpatch(std::uint64_t address) noexcept {
+    const std::lock_guard lock(patches_mutex_);
+    const auto found = patches_.find(address);
+    if (found == patches_.end()) return;
+    if (const auto place = try_at(address, 1); place[0] == found->second.value) {
+        place[0] = found->second.original;
+        mark_dirty(address, 1);
+    }
+    patches_.erase(found);
+    patch_count_ = patches_.size();
+}
+
+void GuestMemory::hide_patches(std::uint64_t address, std::span<std::byte> read) const noexcept {
+    const std::lock_guard lock(patches_mutex_);
+    for (auto it = patches_.lower_bound(address); it != patches_.end() && it->first - address < read.size(); ++it) {
+        std::byte& shown = read[static_cast<std::size_t>(it->first - address)];
+        if (shown == it->second.value) shown = it->second.original;
+    }
+}
+
+/// What is written there now is the guest's own.
+void GuestMemory::end_patches(std::uint64_t address, std::uint64_t size) noexcept {
+    const std::lock_guard lock(patches_mutex_);
+    std::erase_if(patches_, [address, size](const auto& patch) { return patch.first - address < size; });
+    patch_count_ = patches_.size();
 }
 
 std::size_t GuestMemory::write(std::uint64_t address, std::span<const std::byte> from) noexcept {
@@ -190,6 +232,8 @@ std::size_t GuestMemory::write(std::uint64_t address, std::span<const std::byte>
         done += count;
         if (done == from.size()) break;
     }
+    if (patch_count_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        end_patches(address, done);
     mark_dirty(address, done);
     return done;
 }
@@ -197,6 +241,7 @@ std::size_t GuestMemory::write(std::uint64_t address, std::span<const std::byte>
 void GuestMemory::zero(std::uint64_t address, std::uint64_t size) noexcept {
     const auto bytes = try_at(address, size);
     if (size == 0 || bytes.empty()) return;
+    end_patches(address, size);
     // Whole pages go back to the host, which gives zeros for them; so memory that was never touched stays so.
     const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
     const auto first = std::min(round_up(begin, page_size), begin + size);

@@ -107,6 +107,21 @@ class Looking(Case):
                               "asyncvm ends")
             self.assertEqual(137, machine.ended()[0])
 
+    def test_monitor_s_maps(self):
+        with Machine(SPIN_32, "--mode", "32", "--memory", "16M", "--stats", gdb=",wait") as machine:
+            text = machine.debug("stepi", "monitor info mtree", "monitor info irqchip", "monitor info stats", "monitor phys of", "kill")
+            self.assert_lines(text, "0x0000000000000000-0x0000000000ffffff  ram", "no interrupt controllers", "statistics of", "on or off")
+        with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine:
+            self.assert_lines(machine.debug("monitor info stats", "kill"), "not counted: start asyncvm with --stats")
+
+    def test_monitor_s_interrupt_controllers(self):
+        if ACCELERATOR != "kvm":
+            self.skipTest("the accelerator has none")
+        with Machine(SPIN_32, "--mode", "32", "--irqchip", "on", gdb=",wait") as machine:
+            text = machine.debug("stepi", "monitor info mtree", "monitor info irqchip", "kill")
+            self.assert_lines(text, "-0x00000000fec00fff  IOAPIC", "-0x00000000fee00fff  local APIC", "8259A, master: vectors from 0x08",
+                              "IOAPIC: 24 inputs", "local APIC of vCPU 0: at 0xfee00000, xAPIC", "LINT1")
+
     def test_reset(self):
         with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine:
             text = machine.debug("set {int}0x10000 = 0", "stepi", "stepi", "monitor reset",

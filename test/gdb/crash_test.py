@@ -1,4 +1,5 @@
 """A guest that has crashed stays for its debugger."""
+import re
 import signal
 
 from debugger import Case, Machine, main
@@ -15,6 +16,14 @@ class Crashes(Case):
             code, said = machine.ended()
             self.assertEqual(80, code)
             self.assert_lines(said, "vCPU 0: triple fault; the machine stays for gdb", "triple fault")
+
+    def test_the_report_shows_the_guest_s_own_bytes(self):
+        with Machine(TRIPLE_FAULT, "--mode", "32", gdb=",wait") as machine:
+            machine.debug("break *0x10009", "break *0x10007 if $eax == 5", "continue", "continue")
+            code, said = machine.ended()
+            self.assertEqual(80, code)
+            self.assert_lines(said, "triple fault", "0f 0b")
+            self.assertNotIn("cc", re.findall(r"\b[0-9a-f]{2}\b", said.split("code")[1].split("last exits")[0]))
 
     def test_one_that_comes_later(self):
         with Machine(TRIPLE_FAULT, "--mode", "32", "--on-crash", "gdb") as machine:

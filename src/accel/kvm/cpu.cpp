@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -28,18 +29,25 @@ KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
       mapping_(fd_, common.run_size),
       run_(reinterpret_cast<kvm_run*>(mapping_.get())),
       sync_regs_(common.sync_regs),
+      sync_sregs_(common.sync_sregs),
       kick_target_(std::make_shared<KickTarget>(common.kick_signal)) {
     if (run_ == nullptr) ioctl_failed("mapping a vCPU's shared page");
     if (sync_regs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS;
 }
 
 Exit KvmCpu::run() {
-    if (steps_ && access_pending()) [[unlikely]]
-        return finish_step();
+    if (steps_) [[unlikely]] {
+        if (access_pending()) return finish_step();
+        // The instruction may have loaded the flags, and with them the trap flag.
+        if (std::exchange(step_again_, false)) static_cast<void>(fd_.control(KVM_SET_GUEST_DEBUG, &debug_));
+    }
     kick_target_->enter(kick_target_);
+    in_page_ = false;
     const int result = fd_.control(KVM_RUN, 0);
     if (result == 0) [[likely]] {
         exit_pending_ = true;
+        step_again_ = steps_ && run_->exit_reason == KVM_EXIT_DEBUG;
+        in_page_ = step_again_ && sync_sregs_;
         return decode_exit(*run_);
     }
     exit_pending_ = false;
@@ -66,6 +74,7 @@ Exit KvmCpu::finish_step() {
     // Its next access, or a host that does stop.
     if (result == 0) return decode_exit(*run_);
     exit_pending_ = false;
+    step_again_ = true;
     const Registers now = registers();
     constexpr std::uint64_t dr6_single_step = 1u << 14;
     constexpr std::uint64_t dr6_ones = 0xffff'0ff0;
@@ -82,6 +91,7 @@ void KvmCpu::complete_exit() {
     // elements of a string, the halves of an access across pages): each step's exit is answered with what is in its data.
     // The bound is far above any real number of steps.
     std::atomic_ref immediate_exit(run_->immediate_exit);
+    if (exit_pending_) in_page_ = false;
     for (int step = 0; exit_pending_ && step < 1024; ++step) {
         immediate_exit.store(1, std::memory_order_seq_cst);
         const int result = fd_.control(KVM_RUN, 0);
@@ -99,6 +109,7 @@ void KvmCpu::kick() noexcept {
 }
 
 Registers KvmCpu::registers() {
+    if (in_page_) return to_registers(run_->s.regs.regs, run_->s.regs.sregs);
     kvm_regs regs{};
     kvm_sregs sregs{};
     if (fd_.control(KVM_GET_REGS, &regs) != 0) ioctl_failed("KVM_GET_REGS");
@@ -107,6 +118,8 @@ Registers KvmCpu::registers() {
 }
 
 void KvmCpu::set_registers(const Registers& registers) {
+    in_page_ = false;
+    step_again_ = steps_;
     kvm_sregs sregs{};
     if (fd_.control(KVM_GET_SREGS, &sregs) != 0) ioctl_failed("KVM_GET_SREGS");
     apply_to_sregs(registers, sregs);
@@ -160,23 +173,39 @@ bool KvmCpu::write_msr(std::uint32_t index, std::uint64_t value) {
     return kvm::try_write_msr(fd_, entry);
 }
 
+std::optional<InterruptState> KvmCpu::interrupt_state() {
+    if (irqchip_ == nullptr) return std::nullopt;
+    const LocalApic apic = read_local_apic(fd_);
+    InterruptState state = irqchip_->state();
+    state.local.base = apic.base;
+    for (std::size_t i = 0; i < state.local.registers.size(); ++i) {
+        std::memcpy(&state.local.registers[i], apic.registers.regs + 16 * i, sizeof(std::uint32_t));
+    }
+    return state;
+}
+
 bool KvmCpu::access_pending() const noexcept {
     return exit_pending_ && (run_->exit_reason == KVM_EXIT_IO || run_->exit_reason == KVM_EXIT_MMIO);
 }
 
 bool KvmCpu::set_debug(const GuestDebug& debug) {
-    kvm_guest_debug request{};
-    steps_ = debug.single_step;
-    if (debug.single_step) request.control |= KVM_GUESTDBG_SINGLESTEP;
-    if (debug.software_breakpoints) request.control |= KVM_GUESTDBG_USE_SW_BP;
-    if (debug.inject_breakpoint) request.control |= KVM_GUESTDBG_INJECT_BP;
+    debug_ = {};
+    if (debug.single_step) debug_.control |= KVM_GUESTDBG_SINGLESTEP;
+    if (debug.software_breakpoints) debug_.control |= KVM_GUESTDBG_USE_SW_BP;
+    if (debug.inject_breakpoint) debug_.control |= KVM_GUESTDBG_INJECT_BP;
     if (debug.dr7 != 0) {
-        request.control |= KVM_GUESTDBG_USE_HW_BP;
-        std::copy(debug.breakpoints.begin(), debug.breakpoints.end(), request.arch.debugreg);
-        request.arch.debugreg[7] = debug.dr7;
+        debug_.control |= KVM_GUESTDBG_USE_HW_BP;
+        std::copy(debug.breakpoints.begin(), debug.breakpoints.end(), debug_.arch.debugreg);
+        debug_.arch.debugreg[7] = debug.dr7;
     }
-    if (request.control != 0) request.control |= KVM_GUESTDBG_ENABLE;
-    return fd_.control(KVM_SET_GUEST_DEBUG, &request) == 0;
+    if (debug_.control != 0) debug_.control |= KVM_GUESTDBG_ENABLE;
+    const bool done = fd_.control(KVM_SET_GUEST_DEBUG, &debug_) == 0;
+    debug_.control &= ~static_cast<std::uint32_t>(KVM_GUESTDBG_INJECT_BP);
+    steps_ = debug.single_step;
+    step_again_ = false;
+    // After each step somebody looks.
+    if (sync_sregs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS | (steps_ ? KVM_SYNC_X86_SREGS : 0u);
+    return done;
 }
 
 bool KvmCpu::raise_nmi() { return fd_.control(KVM_NMI, nullptr) == 0; }
@@ -187,9 +216,11 @@ CpuState KvmCpu::save_state() {
 }
 
 void KvmCpu::restore_state(const CpuState& state) {
+    in_page_ = false;
     complete_exit();
     state_io_.restore_cpu(fd_, index_, state);
     run_->cr8 = registers().cr8;
+    step_again_ = steps_;
 }
 
 Activity KvmCpu::activity() {

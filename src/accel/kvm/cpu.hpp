@@ -26,7 +26,8 @@ public:
     /// What the vCPUs of a machine have in common.
     struct Common {
         std::size_t run_size = 0;             ///< of KVM_GET_VCPU_MMAP_SIZE
-        bool sync_regs = false;               ///< registers are in the shared page after each exit
+        bool sync_regs = false;               ///< general registers are in the shared page after each exit
+        bool sync_sregs = false;              ///< the others can be there as well
         int kick_signal = 0;                  ///< of claim_kick_signal()
         StateIo* state_io = nullptr;          ///< outlives the vCPU
         const KvmIrqchip* irqchip = nullptr;  ///< null: none; outlives the vCPU
@@ -44,6 +45,7 @@ public:
     bool set_fpu_registers(const FpuRegisters& registers) override;
     std::vector<std::optional<std::uint64_t>> read_msrs(std::span<const std::uint32_t> indices) override;
     bool write_msr(std::uint32_t index, std::uint64_t value) override;
+    std::optional<InterruptState> interrupt_state() override;
     bool set_debug(const GuestDebug& debug) override;
     bool raise_nmi() override;
     CpuState save_state() override;
@@ -62,9 +64,13 @@ private:
     const KvmIrqchip* irqchip_;
     Mapping mapping_;
     kvm_run* run_;
-    bool sync_regs_;
+    const bool sync_regs_;
+    const bool sync_sregs_;
+    bool in_page_ = false;       ///< all registers are in the shared page, as they are now
     bool exit_pending_ = false;  ///< the last exit may want a KVM_RUN to be completed
     bool steps_ = false;         ///< GuestDebug::single_step
+    bool step_again_ = false;    ///< KVM has to be told before the next step
+    kvm_guest_debug debug_{};    ///< what KVM was told
     std::atomic<bool> kicked_ = false;
     std::shared_ptr<KickTarget> kick_target_;
 };

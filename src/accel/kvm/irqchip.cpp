@@ -94,21 +94,36 @@ bool KvmIrqchip::may_interrupt(const LocalApic& apic) const {
     sources.apic = apic;
     sources.driven = driven_.load();
     sources.messages = messages_.load();
-    const auto read = [this](unsigned chip) {
-        kvm_irqchip state{};
-        state.chip_id = chip;
-        if (vm_.control(KVM_GET_IRQCHIP, &state) != 0) ioctl_failed("KVM_GET_IRQCHIP");
-        return state;
-    };
-    sources.ioapic = read(KVM_IRQCHIP_IOAPIC).chip.ioapic;
-    sources.master = read(KVM_IRQCHIP_PIC_MASTER).chip.pic;
-    sources.slave = read(KVM_IRQCHIP_PIC_SLAVE).chip.pic;
+    sources.ioapic = read_chip(KVM_IRQCHIP_IOAPIC).chip.ioapic;
+    sources.master = read_chip(KVM_IRQCHIP_PIC_MASTER).chip.pic;
+    sources.slave = read_chip(KVM_IRQCHIP_PIC_SLAVE).chip.pic;
     if (pit_) {
         kvm_pit_state2 pit{};
         if (vm_.control(KVM_GET_PIT2, &pit) != 0) ioctl_failed("KVM_GET_PIT2");
         sources.pit_mode = pit.channels[0].mode;
     }
     return interrupt_may_come(sources);
+}
+
+kvm_irqchip KvmIrqchip::read_chip(unsigned chip) const {
+    kvm_irqchip state{};
+    state.chip_id = chip;
+    if (vm_.control(KVM_GET_IRQCHIP, &state) != 0) ioctl_failed("KVM_GET_IRQCHIP");
+    return state;
+}
+
+InterruptState KvmIrqchip::state() const {
+    InterruptState state;
+    const kvm_ioapic_state ioapic = read_chip(KVM_IRQCHIP_IOAPIC).chip.ioapic;
+    state.ioapic.irr = ioapic.irr;
+    for (std::size_t i = 0; i < state.ioapic.redirection.size(); ++i) {
+        state.ioapic.redirection[i] = ioapic.redirtbl[i].bits;
+    }
+    for (unsigned i = 0; i < state.pics.size(); ++i) {
+        const kvm_pic_state pic = read_chip(i == 0 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE).chip.pic;
+        state.pics[i] = {.irr = pic.irr, .isr = pic.isr, .imr = pic.imr, .vector = pic.irq_base, .elcr = pic.elcr};
+    }
+    return state;
 }
 
 void KvmIrqchip::connect(unsigned gsi) noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asyncvm/interrupt_controller.hpp>
+#include <asyncvm/interrupt_state.hpp>
 
 #include <linux/kvm.h>
 
@@ -35,6 +36,9 @@ public:
     /// Error(host).
     [[nodiscard]] bool may_interrupt(const LocalApic& apic) const;
 
+    /// Without a local APIC. Any thread. Throws Error(host).
+    [[nodiscard]] InterruptState state() const;
+
     void connect(unsigned gsi) noexcept override;
     void expect_messages() noexcept override { messages_.store(true); }
     void set(unsigned gsi, bool level) noexcept override;
@@ -44,6 +48,8 @@ public:
     void route(unsigned gsi, const MsiMessage& message) override;
 
 private:
+    /// `chip` as KVM_GET_IRQCHIP numbers them.
+    [[nodiscard]] kvm_irqchip read_chip(unsigned chip) const;
     /// The PICs as a PC's BIOS leaves them, which code for real mode may take for granted: vectors from 8 and from 0x70 on.
     /// The inputs of a PC's own devices are masked.
     void set_bios_vectors() const;

@@ -113,6 +113,7 @@ public:
         common_.state_io = &*state_io_;
         const int sync = vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
         common_.sync_regs = sync > 0 && (sync & KVM_SYNC_X86_REGS) != 0;
+        common_.sync_sregs = common_.sync_regs && (sync & KVM_SYNC_X86_SREGS) != 0;
         if (vm_.control(KVM_CHECK_EXTENSION, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0) {
             kvm_enable_cap capability{};
             capability.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE;

@@ -44,6 +44,48 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_read_back) {
     BOOST_TEST(memory.try_at(0x1234, 4).data() == memory.try_at(0, mib).data() + 0x1234);
 }
 
+BOOST_AUTO_TEST_CASE(a_debugger_s_byte_is_the_guest_s_alone) {
+    GuestMemory memory(mib);
+    memory.write(0x1000, four(1, 2, 3, 4));
+    BOOST_TEST(memory.patch(0x1001, std::byte{0xcc}));
+    BOOST_TEST(!memory.patch(0x1001, std::byte{0xcc}));
+    BOOST_TEST(!memory.patch(mib, std::byte{0xcc}));
+    BOOST_TEST((memory.try_at(0x1001, 1)[0] == std::byte{0xcc}));
+    std::array<std::byte, 4> back{};
+    memory.read(0x1000, back);
+    BOOST_TEST((back == four(1, 2, 3, 4)));
+    memory.read(0x1001, std::span(back).first(1));
+    BOOST_TEST((back[0] == std::byte{2}));
+    memory.read(0x1002, std::span(back).first(2));
+    BOOST_TEST((back[0] == std::byte{3}));
+    memory.unpatch(0x1001);
+    memory.unpatch(0x1001);
+    BOOST_TEST((memory.try_at(0x1001, 1)[0] == std::byte{2}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_written_over_a_debugger_s_byte_stays) {
+    GuestMemory memory(mib);
+    const auto place = memory.try_at(0x1000, 1);
+    std::array<std::byte, 1> back{};
+    // By the guest.
+    BOOST_TEST(memory.patch(0x1000, std::byte{0xcc}));
+    place[0] = std::byte{7};
+    memory.read(0x1000, back);
+    BOOST_TEST((back[0] == std::byte{7}));
+    memory.unpatch(0x1000);
+    BOOST_TEST((place[0] == std::byte{7}));
+    // By this process, also the same byte.
+    BOOST_TEST(memory.patch(0x1000, std::byte{0xcc}));
+    memory.write(0x0ffe, four(0, 0, 0xcc, 0));
+    memory.read(0x1000, back);
+    BOOST_TEST((back[0] == std::byte{0xcc}));
+    memory.unpatch(0x1000);
+    BOOST_TEST((place[0] == std::byte{0xcc}));
+    BOOST_TEST(memory.patch(0x1000, std::byte{0x55}));
+    memory.clear();
+    BOOST_TEST(memory.patch(0x1000, std::byte{0x55}));
+}
+
 BOOST_AUTO_TEST_CASE(an_access_across_the_end_is_cut) {
     GuestMemory memory(mib);
     const auto data = four(1, 2, 3, 4);
