@@ -26,6 +26,10 @@ static uint64_t read_register(struct asyncvm_device* device, unsigned region, ui
     if (region == 1) return offset ? 0x100 * region + offset : kept;
     if (offset == 0) asyncvm_refuse(device, EIO);
     if (offset == 1) asyncvm_refuse(device, ENXIO);
+    if (offset == 3) {
+        asyncvm_log(device, ASYNCVM_INFO, "waits");
+        asyncvm_defer(device);
+    }
     return (uint64_t)-2;
 }
 

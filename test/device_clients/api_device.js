@@ -21,6 +21,10 @@ class Api extends Device {
         if (region === 1) return offset ? 0x100 * region + offset : this.kept;
         if (offset === 0) throw new Error("the device's own fault");
         if (offset === 1) throw new Refused(6);
+        if (offset === 3) {
+            this.log('waits');
+            return new Promise(() => {});
+        }
         return width === 8 ? -2n : -2;
     }
 

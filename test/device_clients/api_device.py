@@ -17,7 +17,7 @@ class Api(asyncvm_device.Device):
         self.irqs[1].set(1)
         self.irq.set(0)
 
-    def read_at(self, region, offset, width):
+    async def read_at(self, region, offset, width):
         print("this is no frame", flush=True)
         if region == 1:
             return 0x100 * region + offset if offset else self.kept
@@ -25,6 +25,9 @@ class Api(asyncvm_device.Device):
             raise ZeroDivisionError("the device's own fault")
         if offset == 1:
             raise asyncvm_device.Refused(errno.ENXIO)
+        if offset == 3:
+            self.log("waits")
+            await asyncio.Event().wait()
         return -2
 
     def write_at(self, region, offset, width, value):

@@ -1,6 +1,7 @@
 """What the clients offer an author beyond what the conformance device needs.
 
 api_test.py TOOLS COMMAND..."""
+import errno
 import shutil
 import sys
 import unittest
@@ -46,6 +47,16 @@ class Api(unittest.TestCase):
             self.assertEqual((1 << 8 * width) - 2, self.device.read(2, width))
         self.write(8, 8, 0x8877665544332211)
         self.assertEqual((0x8877665544332211).to_bytes(8, "little"), self.in_memory(0, 8))
+
+    def test_a_reset_cancels_an_access_that_has_no_end(self):
+        for _ in range(2):
+            endless = self.device.ask_read(3)
+            while not self.device.logs:  # until the device has begun with it
+                self.device.obey(self.device.receive())
+            self.device.logs.clear()
+            self.device.reset()
+            self.assertEqual(errno.ECANCELED, self.device.answer(endless, REGION_READ).error)
+            self.assertEqual(0xfe, self.device.read(2))
 
     def test_a_second_region(self):
         self.assertEqual(0x1ff, int.from_bytes(self.in_memory(0xff, 2), "little"))

@@ -285,7 +285,10 @@ class Link {
         } else {
             if (frame.command === DEVICE_RESET) {
                 // What was under way is answered; what it still does finds nobody.
-                for (const open of this.#open) this.#answer(open, undefined, ECANCELED);
+                for (const open of this.#open) {
+                    this.#answer(open, undefined, ECANCELED);
+                    open.abandon?.();
+                }
                 this.#commands = this.#commands.filter((command) => command.noReply);
             } else if (!frame.noReply && this.#open.size >= this.device.maxRequests) {
                 this.send(frame.command, undefined, REPLY | ERROR, frame.number, EBUSY);
@@ -340,8 +343,9 @@ class Link {
         if (this.#working) return;
         this.#working = true;
         for (let frame; (frame = this.#commands.shift()); this.#readOn()) {
-            const done = this.#perform(frame);
-            if (frame.noReply || frame.command === DEVICE_RESET || this.device.maxRequests === 1) await done;
+            const done = this.#perform(frame), abandoned = new Promise((resolve) => { frame.abandon = resolve; });
+            if (frame.noReply || frame.command === DEVICE_RESET) await done;
+            else if (this.device.maxRequests === 1) await Promise.race([done, abandoned]);
         }
         this.#working = false;
     }

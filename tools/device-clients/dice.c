@@ -14,8 +14,7 @@ static uint64_t roll(struct asyncvm_device* device, unsigned region, uint64_t of
 static void seed(struct asyncvm_device* device, unsigned region, uint64_t offset, unsigned width, uint64_t value) {
     (void)region, (void)offset, (void)width;
     *(uint32_t*)device->state = (uint32_t)value;
-    printf("dice: the seed is %u\n",
-           (unsigned)value); /* goes to the standard error: the standard output is the connection */
+    printf("dice: the seed is %u\n", (unsigned)value); /* to the standard error: the standard output is the connection */
     fflush(stdout);
 }
 
