@@ -14,12 +14,14 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
+#include <thread>
 
 using namespace asyncvm;
 using namespace std::chrono_literals;
@@ -65,6 +67,33 @@ private:
     std::uint64_t next_ = 0;
 };
 
+/// Reads 0, 1, 2, …, and its line changes again and again.
+class Ticking final : public Device {
+public:
+    std::string_view name() const noexcept override { return "ticking"; }
+    void attached(const DeviceContext& context) override { line_ = context.irq(4); }
+    awaitable<void> write(const Access&) override { co_return; }
+
+    awaitable<void> read(Access& access) override {
+        access.data = reads_++;
+        co_return;
+    }
+
+    awaitable<void> run() override {
+        const auto executor = co_await asio::this_coro::executor;
+        for (bool level = true;; level = !level) {
+            line_.set(level);
+            co_await asio::post(executor, use_awaitable);
+            const auto state = co_await asio::this_coro::cancellation_state;
+            if (state.cancelled() != asio::cancellation_type::none) break;
+        }
+    }
+
+private:
+    IrqLine line_;
+    std::uint64_t reads_ = 0;
+};
+
 class Messages final : public InterruptController {
 public:
     void set(unsigned, bool) noexcept override {}
@@ -87,7 +116,33 @@ struct Fixture : DeviceRunner {
         folder = ::mkdtemp(name.data());
         path = folder + "/recording";
     }
-    ~Fixture() { std::filesystem::remove_all(folder); }
+    ~Fixture() {
+        end_background();
+        std::filesystem::remove_all(folder);
+    }
+
+    void background(const std::shared_ptr<Device>& device) {
+        asio::co_spawn(loop, device->run(),
+                       asio::bind_cancellation_slot(ended.slot(), [device](const std::exception_ptr&) {}));
+    }
+
+    void end_background() {
+        ended.emit(asio::cancellation_type::terminal);
+        loop.restart();
+        loop.poll();
+    }
+
+    /// Background work on a thread of its own while the guest reads 0, 1, 2, … on this one.
+    void read_beside(const std::shared_ptr<Device>& device, unsigned count) {
+        background(device);
+        auto guard = asio::make_work_guard(loop);
+        std::thread thread([this] { loop.run(); });
+        for (unsigned i = 0; i < count; ++i) BOOST_TEST_REQUIRE(read(*device, make_access(0x300, 4)) == i);
+        guard.reset();
+        asio::post(loop, [this] { ended.emit(asio::cancellation_type::terminal); });
+        thread.join();
+        loop.restart();
+    }
 
     DeviceContext context() {
         auto context = around.context();
@@ -129,6 +184,7 @@ struct Fixture : DeviceRunner {
     }
 
     asio::io_context loop{1};
+    asio::cancellation_signal ended;
     Surroundings around{loop};
     Messages messages;
     IoBus ports{Space::port, loop, Log()};
@@ -209,7 +265,7 @@ BOOST_AUTO_TEST_CASE(with_timing_answers_and_interrupts_come_as_late_as_they_did
     std::ofstream(path) << "asyncvm-recording 1\ndevice d\nplace port 0x300 1\n"
                            "100 write port 0x300 1 0x1\n130 done\n150 irq 4 high\n200 write port 0x300 1 0x2\n210 done\n";
     const auto device = play({{"timing", "on"}});
-    asio::co_spawn(loop, device->run(), [](std::exception_ptr) {});
+    background(device);
     loop.poll();
     const Access first = make_access(0x300, 1, 1);
     start(device->write(first));
@@ -245,7 +301,7 @@ BOOST_AUTO_TEST_CASE(what_comes_before_any_access_comes_with_the_machine) {
     const auto device = play();
     BOOST_TEST(around.pins[4].rising == 0u);
     around.gate->close();
-    asio::co_spawn(loop, device->run(), [](std::exception_ptr) {});
+    background(device);
     loop.poll();
     BOOST_TEST(around.pins[4].rising == 0u);
     around.gate->open();
@@ -282,11 +338,9 @@ BOOST_AUTO_TEST_CASE(a_difference_is_told_once_and_strictly_it_is_the_end) {
 BOOST_AUTO_TEST_CASE(a_guest_that_ends_early_is_told) {
     std::ofstream(path) << "asyncvm-recording 1\ndevice d\nplace port 0x300 4\n0 read port 0x300 1\n0 done 0x1\n";
     const auto device = play();
-    asio::cancellation_signal ended;
-    asio::co_spawn(loop, device->run(), asio::bind_cancellation_slot(ended.slot(), [](std::exception_ptr) {}));
+    background(device);
     loop.poll();
-    ended.emit(asio::cancellation_type::terminal);
-    loop.poll();
+    end_background();
     BOOST_REQUIRE(lines.size() == 1u);
     BOOST_TEST(lines[0] == "the guest ended before the recording did: " + path + ":4 has 'read port 0x300 1'");
 }
@@ -310,6 +364,24 @@ BOOST_AUTO_TEST_CASE(whose_recording_it_is_is_said_by_its_beginning) {
     BOOST_CHECK_EXCEPTION(static_cast<void>(record::recorded_device(path)), Error, [this](const Error& error) {
         return error.what() == path + ":2: the line 'device NAME' is missing";
     });
+}
+
+// Accesses are on a vCPU's thread, background work is on the device loop.
+BOOST_AUTO_TEST_CASE(two_threads_record_and_play) {
+    constexpr unsigned reads = 500;
+    auto recorder = record::make_recorder(std::make_shared<Ticking>(), path,
+                                          {{.space = Space::port, .range = {.first = 0x300, .size = 8}}});
+    recorder->attached(context());
+    read_beside(recorder, reads);
+    recorder.reset();  // its line goes low
+    const auto recorded = record::load(path);
+    BOOST_TEST(std::ranges::count(recorded.events, record::Event::Kind::read, &record::Event::kind) == reads);
+    const auto raised = std::ranges::count_if(recorded.events, [](const record::Event& event) { return event.level; });
+    BOOST_TEST(around.pins[4].rising == raised);
+    const auto player = play();
+    read_beside(player, reads);
+    BOOST_TEST(around.pins[4].rising == 2 * raised);
+    BOOST_TEST(lines.empty());
 }
 
 // A limit for the size of files is what a full disk is: a part of the line is written, and then none.
