@@ -34,11 +34,10 @@ static uint64_t read_register(struct asyncvm_device* device, unsigned region, ui
 }
 
 static void write_register(struct asyncvm_device* device, unsigned region, uint64_t offset, unsigned width, uint64_t value) {
-    char text[2001];
+    char text[2002] = "x";
     (void)region, (void)offset, (void)width;
     kept = value;
-    for (int at = 0; at < 2000; at += 2) memcpy(text + at, "\xc3\xa4", 2);
-    text[2000] = 0;
+    for (int at = 1; at < 2001; at += 2) memcpy(text + at, "\xc3\xa4", 2);
     asyncvm_log(device, value == 1 ? ASYNCVM_ERROR : ASYNCVM_WARNING, value == 1 ? text : "short");
 }
 

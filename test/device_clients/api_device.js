@@ -30,7 +30,7 @@ class Api extends Device {
 
     write(offset, width, value) {
         this.kept = value;
-        this.log(Number(value) === 1 ? 'ä'.repeat(1000) : 'short', Number(value) === 1 ? 'error' : 'warning');
+        this.log(Number(value) === 1 ? 'x' + 'ä'.repeat(1000) : 'short', Number(value) === 1 ? 'error' : 'warning');
     }
 
     readString(offset, width, count) { return Buffer.from(Array.from({ length: width * count }, (_, n) => n)); }

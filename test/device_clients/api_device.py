@@ -32,7 +32,7 @@ class Api(asyncvm_device.Device):
 
     def write_at(self, region, offset, width, value):
         self.kept = value
-        self.log("ä" * 1000 if value == 1 else "short", "error" if value == 1 else "warning")
+        self.log("x" + "ä" * 1000 if value == 1 else "short", "error" if value == 1 else "warning")
 
     async def read_string(self, region, offset, width, count):
         return bytes(range(width * count))

@@ -72,7 +72,7 @@ class Api(unittest.TestCase):
         self.write(0, 1, 1)
         self.write(0, 1, 2)
         self.assertEqual([0, 1], levels)  # an error, a warning
-        self.assertEqual(["ä" * 512, "short"], self.device.logs)
+        self.assertEqual(["x" + "ä" * 511, "short"], self.device.logs)  # no half a letter
 
     def test_background_work(self):
         while len(self.device.lines) < 2:

@@ -99,9 +99,12 @@ static inline void asyncvm_put(unsigned char* to, unsigned width, uint64_t value
     for (unsigned at = 0; at < width; ++at) to[at] = (unsigned char)(value >> 8 * at);
 }
 
+/* The bytes of a text, of UTF-8, that fit. */
 static inline size_t asyncvm_length(const char* text, size_t most) {
-    const size_t length = strlen(text);
-    return length < most ? length : most;
+    size_t length = strlen(text);
+    if (length <= most) return length;
+    for (length = most; length > 0 && (text[length] & 0xc0) == 0x80;) --length; /* no half a letter */
+    return length;
 }
 
 /* The connection ends, with a reason if the monitor has broken the protocol. */

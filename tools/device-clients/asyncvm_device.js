@@ -168,9 +168,11 @@ class Device {
 
     /** A line in the monitor's log: error, warning or info; 1024 bytes at most. */
     log(text, level = 'info') {
-        const payload = Buffer.alloc(4);
+        const payload = Buffer.alloc(4), whole = Buffer.from(text);
+        let length = Math.min(whole.length, 1024);
+        while ((whole[length] & 0xc0) === 0x80) length--; // no half a letter
         payload.writeUInt32LE(LEVELS[level]);
-        this.link.send(LOG, Buffer.concat([payload, Buffer.from(text)]).subarray(0, 1028));
+        this.link.send(LOG, Buffer.concat([payload, whole.subarray(0, length)]));
     }
 
     /** Ends the connection. */

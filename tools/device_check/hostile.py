@@ -91,6 +91,10 @@ def half_closed(target):
         device.greet()
         device.ask_write(7, b"\x64")
     with target.connect() as device:
+        if device.greet(offered=POSTED)[0][2] & POSTED:
+            device.post(7, 100)
+            device.post(4, 1)
+    with target.connect() as device:
         device.stream.shutdown(socket.SHUT_WR)
         device.ends("a monitor that has said nothing at all")
     works(target)
