@@ -91,7 +91,7 @@ _asyncvm() {
                 _asyncvm_files "$typed" ''
             fi
             ;;
-        --fs | --firmware | --initrd | --module | --core) _asyncvm_files "$typed" '' ;;
+        --fs | --firmware | --initrd | --module | --trace | --core) _asyncvm_files "$typed" '' ;;
         --append) ;;
         --net) _asyncvm_reply "$typed" '' 'user user,hostfwd= tap tap= stream:unix: stream:tcp: dgram:unix: vhost-user:' ;;
         --vsock) _asyncvm_reply "$typed" '' 'unix:' ;;
@@ -107,7 +107,7 @@ _asyncvm() {
         *)
             if [[ $typed == -* ]]; then
                 _asyncvm_reply "$typed" '' '--append --initrd --module --format --disk --firmware --machine --transport --reboot --on-halt --on-crash --core --gdb --load --entry --mode --reg --memory --hugepages --memory-share --cpus --smp --cpu --irqchip --accel --posted-writes --rng --balloon --net --fs --vsock --device --no-defaults
-                    --serial --debugcon --console --virtio-port --control --metrics --probe --probe-lines --stats --verbose --help --version'
+                    --serial --debugcon --console --virtio-port --control --metrics --trace --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
             fi

@@ -4,6 +4,7 @@
 #include <asyncvm/bus.hpp>
 #include <asyncvm/exit.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,9 @@ struct MachineLayout {
     unsigned cpus = 1;
     std::vector<AttachedRange> ports;
     std::vector<AttachedRange> mmio;
+    /// Whose device_name() tells where an address leads now. For hooks, until run_ended().
+    const Bus* port_bus = nullptr;
+    const Bus* mmio_bus = nullptr;
 };
 
 enum class ChardevEvent : std::uint8_t {
@@ -69,6 +73,15 @@ public:
 
     /// `label` is the chardev's (ChardevEnvironment::label). Files and the null device have no events. Device loop.
     virtual void chardev(std::string_view /*label*/, ChardevEvent /*event*/) noexcept {}
+    /// It has taken `bytes` of the guest's output (Direction::write), or given the guest input. Any thread.
+    virtual void chardev_moved(std::string_view /*label*/, Direction /*direction*/, std::size_t /*bytes*/) noexcept {}
+    /// It takes no more output, or does again. Any thread, with the chardev's mutex held.
+    virtual void chardev_full(std::string_view /*label*/, bool /*full*/) noexcept {}
+
+    /// A device that lives on the device loop has an access, or has answered it. One at a time of each device. Device loop.
+    virtual void loop_access(std::string_view /*device*/, bool /*begins*/) noexcept {}
+    /// The guest has rung a doorbell of a device, `times` times since the last call. Device loop.
+    virtual void doorbell(std::string_view /*device*/, std::uint64_t /*times*/) noexcept {}
 };
 
 }  // namespace asyncvm

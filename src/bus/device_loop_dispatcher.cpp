@@ -93,6 +93,8 @@ awaitable<void> DeviceLoopDispatcher::serve(std::shared_ptr<DeviceLoopDispatcher
         co_await self->requested_.read(signals, error);
         for (auto request = self->after(nullptr); request; request = self->after(request)) {
             const auto owner = self->owner_.lock();
+            const bool watched = self->watcher_ && owner;
+            if (watched) self->watcher_(true);
             try {
                 const bool single = request->transaction.data.size() == request->access.size;
                 co_await answer(*self->device_, request->access, request->transaction);
@@ -101,6 +103,7 @@ awaitable<void> DeviceLoopDispatcher::serve(std::shared_ptr<DeviceLoopDispatcher
             } catch (...) {
                 request->failure = std::current_exception();
             }
+            if (watched) self->watcher_(false);
             // It was meant for this access, not for the next one.
             const auto cancellation = co_await asio::this_coro::cancellation_state;
             if (cancellation.cancelled() != asio::cancellation_type::none)

@@ -9,6 +9,7 @@
 #include "bus/ioevent.hpp"
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -30,6 +31,10 @@ public:
     /// Before the first access: an access keeps `owner` alive, also one whose caller has been cancelled.
     void keep_during_accesses(std::weak_ptr<void> owner) noexcept { owner_ = std::move(owner); }
 
+    /// Before the first access: `watcher` is told on the device loop of each access that begins, and that it is answered. It
+    /// may be called for as long as the owner lives.
+    void watch(std::function<void(bool begins)> watcher) { watcher_ = std::move(watcher); }
+
     /// After the last access: ends the coroutine, for as long as which the loop has work. Any thread.
     void close() noexcept;
 
@@ -45,6 +50,7 @@ private:
     asio::io_context& device_loop_;
     const std::shared_ptr<Device> device_;
     std::weak_ptr<void> owner_;  ///< of what the device works with
+    std::function<void(bool begins)> watcher_;
     EventFd requested_;
     std::mutex mutex_;
     std::deque<std::shared_ptr<Request>> requests_;  ///< the first one is with the device

@@ -62,6 +62,7 @@ std::string bytes_wait(std::uint64_t bytes) { return bytes == 1 ? "1 byte waits"
 Backend::Backend(const ChardevSpec& spec, ChardevEnvironment environment, bool client)
     : spec_(spec), environment_(std::move(environment)), queue_(log_options(spec, client)) {
     queue_.set_terminal_size(spec_.size);
+    queue_.observe(environment_.observer, environment_.label);
     if (!spec_.log.empty()) copy_.emplace(spec_.log, spec_.append, Queue::Reader::copy);
 }
 

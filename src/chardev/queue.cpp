@@ -24,6 +24,7 @@ void Queue::changed() {
 bool Queue::refresh_writable() {
     const bool now = closed_ || log_.writable();
     const bool before = writable_.exchange(now, std::memory_order_acq_rel);
+    if (observer_ && now != before && !closed_) observer_->chardev_full(label_, !now);
     return now != before;
 }
 
@@ -41,6 +42,7 @@ std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
         wake_client = std::exchange(client_waits_, false) || full;
         wake_copy = std::exchange(copy_waits_, false) || full;
     }
+    if (observer_) observer_->chardev_moved(label_, Direction::write, taken);
     if (wake_client) client_output_.notify();
     if (wake_copy) copy_output_.notify();
     return taken;
@@ -75,6 +77,7 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
         update_readable();
         if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false) || wake;
     }
+    if (observer_ && taken > 0) observer_->chardev_moved(label_, Direction::read, taken);
     if (wake) input_.notify();
     return taken;
 }

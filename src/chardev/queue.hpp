@@ -3,6 +3,7 @@
 
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/event.hpp>
+#include <asyncvm/observer.hpp>
 #include <chardev/output_log.hpp>
 
 #include <atomic>
@@ -10,8 +11,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace asyncvm {
@@ -33,6 +37,13 @@ public:
     /// `event` is notified when writable(), readable(), connected() or terminal_size() changes. Any thread.
     void add_listener(Event& event);
     void remove_listener(Event& event);
+
+    /// `observer` hears what moves, and when the queue is full; `label` is the chardev's, and stays where it is. Before any
+    /// other thread has the queue.
+    void observe(std::shared_ptr<Observer> observer, std::string_view label) {
+        observer_ = std::move(observer);
+        label_ = label;
+    }
 
     // The device's side: any thread.
     std::size_t write_some(std::span<const std::byte> data) noexcept;
@@ -102,7 +113,7 @@ public:
 
 private:
     void changed();
-    /// Under mutex_. Returns whether it has changed.
+    /// Under mutex_. Returns whether it has changed. The observer has heard of it.
     bool refresh_writable();
     // Under mutex_.
     std::size_t fill_ring(std::span<const std::byte> data);
@@ -110,6 +121,8 @@ private:
     std::size_t read_source(std::span<std::byte> data);
     void update_readable();
 
+    std::shared_ptr<Observer> observer_;
+    std::string_view label_;
     mutable std::mutex mutex_;
     OutputLog log_;
     std::vector<std::byte> ring_;  ///< made at the first input

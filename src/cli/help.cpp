@@ -138,6 +138,8 @@ Other options:
                           QEMU's QMP; fd: a socket that this process has inherited
   --metrics tcp:[HOST:]PORT|unix:PATH
                           what --stats counts, for a Prometheus server to scrape
+  --trace FILE            write a timeline of vCPUs, devices and streams, for
+                          ui.perfetto.dev; NAME.json: in Chrome's format
   --probe                 try what this host's KVM can do, print it and end: with code 72
                           where there is no usable KVM; needs no GUEST
   --probe-lines           the same for scripts: lines NAME=yes and NAME=no WHY

@@ -378,6 +378,10 @@ Options parse_options(int argc, const char* const* argv) {
         options.metrics = raw.metrics.back();
         metrics::check_place(options.metrics);
     }
+    if (!raw.trace.empty()) {
+        options.trace = raw.trace.back();
+        if (options.trace.empty()) fail("--trace needs a file (example: --trace run.pftrace)");
+    }
     if (!raw.on_halt.empty()) options.on_halt = parse_on_halt(raw.on_halt.back());
     read_gdb(raw, options);
     options.inspect = raw.inspect;

@@ -83,6 +83,7 @@ struct Options {
     std::optional<control::Place> control{};  ///< not given: there is no control socket
     bool held = false;                        ///< the guest begins when a client of the control socket says cont
     std::string metrics{};                    ///< as metrics::check_place() takes it; empty: nobody scrapes
+    std::string trace{};                      ///< the file that a timeline is written to; empty: none
     bool verbose = false;
     bool statistics = false;
 };

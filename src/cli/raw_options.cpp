@@ -70,6 +70,7 @@ constexpr Value values[] = {
     {"--on-halt", &RawOptions::on_halt},
     {"--control", &RawOptions::control},
     {"--metrics", &RawOptions::metrics},
+    {"--trace", &RawOptions::trace},
     {"--gdb", &RawOptions::gdb},
     {"--on-crash", &RawOptions::on_crash},
     {"--core", &RawOptions::core},
@@ -83,7 +84,7 @@ constexpr std::string_view names[] = {
     "--memory-share", "--irqchip",  "--machine",       "--format",      "--append",      "--module",   "--initrd",
     "--disk",         "--firmware", "--reboot",        "--on-halt",     "--rng",         "--net",      "--vsock",
     "--console",      "--balloon",  "--virtio-port",   "--transport",   "--fs",          "--control",  "--metrics",
-    "--gdb",          "--on-crash", "--core"};
+    "--gdb",          "--on-crash", "--core",          "--trace"};
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 

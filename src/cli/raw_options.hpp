@@ -48,6 +48,7 @@ struct RawOptions {
     std::vector<std::string> on_halt;
     std::vector<std::string> control;
     std::vector<std::string> metrics;
+    std::vector<std::string> trace;
     std::vector<std::string> gdb;
     std::vector<std::string> on_crash;
     std::vector<std::string> core;

@@ -10,6 +10,7 @@
 #include "cli/setup.hpp"
 #include "cli/signals.hpp"
 #include "cli/streams.hpp"
+#include "cli/tracing.hpp"
 #include "cli/wiring.hpp"
 #include "control/steering.hpp"
 #include "metrics/server.hpp"
@@ -61,12 +62,13 @@ public:
         : options_(options),
           setup_(setup),
           boot_(std::move(boot)),
+          trace_(start_trace(options, setup)),
           steering_(options.control ? std::make_unique<control::Steering>(loop_, *options.control, make_log()) : nullptr),
           machine_(
               config(), [this] { return make(); }, loop_),
           streams_(
               loop_, make_log(), [this] { interrupt({.by = "Ctrl-A x", .code = exit_code::signal_base + SIGINT}); },
-              steering_ ? steering_->observer() : nullptr) {}
+              chardev_observer({steering_ ? steering_->observer() : nullptr, trace_})) {}
 
     int run();
 
@@ -94,6 +96,7 @@ private:
     const Setup setup_;
     std::unique_ptr<Boot> boot_;
     asio::io_context loop_{1};
+    const std::shared_ptr<TraceRecorder> trace_;        ///< null: nothing is recorded
     std::unique_ptr<control::Steering> steering_;       ///< null: there is no control socket
     std::string accelerator_note_;                      ///< written while the machine is made; printed when it exists
     std::string accelerator_name_;                      ///< written then, too
@@ -113,6 +116,7 @@ private:
 MachineConfig Session::config() {
     auto config = machine_config(options_, setup_);
     if (steering_) config.observers.push_back(steering_->observer());
+    if (trace_) config.observers.push_back(trace_);
     // The registers are the start's.
     if (options_.gdb) {
         config.on_stop = [this](unsigned cpu, const Exit& exit, Cpu& from) {
@@ -311,6 +315,7 @@ awaitable<int> Session::run_to_end() {
     print_undelivered(streams_);
     if (options_.statistics) print_statistics(machine_, streams_);
     streams_.close();
+    end_trace(trace_, options_);
     if (metrics_) metrics_->close();
     co_return code_for(outcome);
 }

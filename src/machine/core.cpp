@@ -212,8 +212,16 @@ void MachineCore::introduce_observers() {
         observers_.add(recorder_);
     }
     if (observers_.empty()) return;
-    observers_.notify(&Observer::run_begins,
-                      MachineLayout{.cpus = config_.cpus, .ports = ports_.ranges(), .mmio = mmio_.ranges()});
+    for (const auto& slot : slots_->all()) {
+        if (!slot->dispatcher) continue;
+        slot->dispatcher->watch(
+            [this, name = slot->device->name()](bool begins) { observers_.notify(&Observer::loop_access, name, begins); });
+    }
+    observers_.notify(&Observer::run_begins, MachineLayout{.cpus = config_.cpus,
+                                                           .ports = ports_.ranges(),
+                                                           .mmio = mmio_.ranges(),
+                                                           .port_bus = &ports_,
+                                                           .mmio_bus = &mmio_});
 }
 
 void MachineCore::start_vcpu(Vcpu& vcpu) {

@@ -95,7 +95,7 @@ awaitable<Outcome> MachineCore::run_guest(std::shared_ptr<MachineCore> self) {
     self->introduce_observers();
     auto ioevents = self->ports_.ioevents();
     for (auto& ioevent : self->mmio_.ioevents()) ioevents.push_back(std::move(ioevent));
-    Doorbells doorbells(*self->accelerator_, std::move(ioevents), self->coalesced_);
+    Doorbells doorbells(*self->accelerator_, std::move(ioevents), self->coalesced_, self->observers_);
     doorbells.start(background);
     if (self->coalesced_) background.start("posted writes", CoalescedWrites::run(self->coalesced_));
     if (self->accelerator_->irqchip() != nullptr && !self->config_.wait_when_halted) {

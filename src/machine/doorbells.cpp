@@ -19,8 +19,8 @@ struct Doorbells::Job {
 };
 
 Doorbells::Doorbells(Accelerator& accelerator, std::vector<std::shared_ptr<IoEvent>> ioevents,
-                     std::shared_ptr<CoalescedWrites> coalesced)
-    : accelerator_(accelerator), coalesced_(std::move(coalesced)) {
+                     std::shared_ptr<CoalescedWrites> coalesced, const Observers& observers)
+    : accelerator_(accelerator), coalesced_(std::move(coalesced)), observers_(observers) {
     for (auto& ioevent : ioevents) jobs_.push_back(std::make_shared<Job>(std::move(ioevent)));
 }
 
@@ -39,19 +39,23 @@ void Doorbells::start(Background& background) {
     for (const auto& job : jobs_) {
         job->ioevent->connect(connector(job->ioevent->space()));
         if (!job->ioevent->is_answered_here()) continue;
-        background.start(fmt::format("device {}", job->ioevent->device().name()), answer(job, coalesced_));
+        background.start(fmt::format("device {}", job->ioevent->device().name()), answer(job, coalesced_, observers_));
     }
     // Nobody here answers the others, so that finish() has nothing to wait for.
     std::erase_if(jobs_, [](const auto& job) { return !job->ioevent->is_answered_here(); });
 }
 
-awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<CoalescedWrites> coalesced) {
+awaitable<void> Doorbells::answer(std::shared_ptr<Job> job, std::shared_ptr<CoalescedWrites> coalesced,
+                                  const Observers& observers) {
     for (;;) {
         auto times = co_await job->ioevent->heard();
         if (job->ending) --times;
         // What the guest has written before it rang.
         if (coalesced && coalesced->pending()) co_await coalesced->drain();
-        if (times > 0) co_await job->ioevent->answer();
+        if (times > 0) {
+            observers.notify(&Observer::doorbell, job->ioevent->device().name(), times);
+            co_await job->ioevent->answer();
+        }
         if (job->ending) break;
     }
     job->ended = true;

@@ -134,6 +134,32 @@ BOOST_AUTO_TEST_CASE(a_run_is_told_step_by_step) {
     BOOST_TEST(second->lines() == expected, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(what_happens_on_the_device_loop_is_told_there_and_who_has_an_address_can_be_asked) {
+    class Asking : public Journal {
+    public:
+        void run_begins(const MachineLayout& layout) noexcept override { ports = layout.port_bus; }
+        void exited(unsigned, const Exit& exit, std::uint64_t) noexcept override {
+            if (const auto* const port = std::get_if<PortAccess>(&exit))
+                devices.emplace_back(ports->device_name(port->address));
+        }
+        void loop_access(std::string_view device, bool begins) noexcept override {
+            devices.emplace_back(fmt::format("{} {}", device, begins ? "begins" : "ends"));
+        }
+        const Bus* ports = nullptr;
+        std::vector<std::string> devices;
+    };
+    asio::io_context loop{1};
+    const auto journal = std::make_shared<Asking>();
+    TestMachine test(loop, 1, make_accelerator_under_test(), observed_by({journal}));
+    const auto slow = std::make_shared<Slow>(Affinity::device_loop);
+    slow->released.notify();
+    test.machine.ports().attach({0x11, 1}, slow);
+    test.load({0xe4, 0x11, 0xf4});
+    BOOST_TEST((test.run().kind == Outcome::Kind::halted));
+    BOOST_TEST(journal->devices == (std::vector<std::string>{"slow", "slow begins", "slow ends"}),
+               boost::test_tools::per_element());
+}
+
 BOOST_FIXTURE_TEST_CASE(a_pause_and_a_reset_in_it_are_told_once_and_nothing_moves_between, Fixture) {
     const auto journal = std::make_shared<Journal>();
     TestMachine own(loop, 1, make_accelerator_under_test(), observed_by({journal}));

@@ -106,6 +106,40 @@ BOOST_AUTO_TEST_CASE(an_observer_hears_of_each_client_that_comes_and_goes) {
     BOOST_TEST(journal->lines.all() == "serial0 connected\nserial0 disconnected\nserial0 connected\nserial0 disconnected\n");
 }
 
+BOOST_AUTO_TEST_CASE(an_observer_hears_of_each_byte_and_of_a_full_queue) {
+    class Journal : public Observer {
+    public:
+        void chardev_moved(std::string_view label, Direction direction, std::size_t bytes) noexcept override {
+            BOOST_TEST(label == "serial0");
+            (direction == Direction::write ? output : input) += bytes;
+        }
+        void chardev_full(std::string_view, bool full) noexcept override { (full ? stalls : ends) += 1; }
+        std::atomic<std::size_t> output = 0;
+        std::atomic<std::size_t> input = 0;
+        std::atomic<int> stalls = 0;
+        std::atomic<int> ends = 0;
+    };
+    const auto journal = std::make_shared<Journal>();
+    Fixture fixture;
+    fixture.observer = journal;
+    const auto serial = fixture.open("tcp:0,backlog=4K");
+    put(*serial, "12345");
+    BOOST_TEST(journal->output == 5U);
+    BOOST_TEST(journal->stalls == 0);
+    const std::string rest(10'000, 'x');
+    const auto taken = serial->write_some(std::as_bytes(std::span(rest)));
+    BOOST_TEST(taken < rest.size());
+    BOOST_TEST(journal->output == 5U + taken);
+    BOOST_TEST(journal->stalls == 1);
+    BOOST_TEST(journal->ends == 0);
+    Client client(serial->description());
+    BOOST_TEST(client.receive(5 + taken).size() == 5 + taken);
+    BOOST_TEST(eventually([&] { return journal->ends == 1; }));
+    client.send("abc");
+    BOOST_TEST(get(*serial, 3) == "abc");
+    BOOST_TEST(journal->input == 3U);
+}
+
 BOOST_AUTO_TEST_CASE(unix_sockets_serve_one_client_after_the_other) {
     Fixture fixture;
     const Directory directory;

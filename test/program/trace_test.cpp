@@ -1,0 +1,169 @@
+// --trace: the timeline of real guests.
+#define BOOST_TEST_MODULE program_trace
+#include "client.hpp"
+#include "small_guests.hpp"
+#include "trace_reading.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <memory>
+
+using namespace program_test;
+
+BOOST_TEST_GLOBAL_FIXTURE(NeedsKvm);
+
+namespace {
+
+struct Files : TemporaryDirectory {
+    Files() { write_file(file("guest"), serial_guest); }
+    [[nodiscard]] std::string so_far() const { return std::filesystem::exists(trace) ? read_file(trace) : std::string(); }
+    std::string trace = file("trace.json");
+    std::string guest = file("guest");
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(each_exit_is_the_end_of_one_slice_and_the_begin_of_another, Files) {
+    const auto ended = run_asyncvm({"--trace", trace, guest});
+    BOOST_TEST(ended.code == 0);
+    BOOST_TEST(ended.err == "");
+    const ReadTrace read(trace);
+    const auto& slices = read.track("vCPU 0").slices;
+    BOOST_TEST_REQUIRE(slices.size() == 3U);
+    BOOST_TEST(slices[0].name == "guest");
+    BOOST_TEST(slices[1].name == "uart16550 write");
+    BOOST_TEST(slices[1].arguments == nlohmann::json::parse(R"({"port": "0x3f8", "size": 1, "value": "0x48"})"));
+    BOOST_TEST(slices[1].begin == slices[0].end);
+    BOOST_TEST(slices[2].begin == slices[1].end);
+    for (const auto& slice : slices) BOOST_TEST(slice.depth == 1U);
+    BOOST_TEST(read.instants("vCPU 0", "halted") == 1);
+    BOOST_TEST(read.track("serial0 output").others.back()["args"]["bytes"] == 1);
+    BOOST_TEST(read.instants("machine", "run begins") == 1);
+    BOOST_TEST(read.instants("machine", "run ended") == 1);
+    BOOST_TEST(read.track("machine").others.back()["args"]["lost records"] == 0);
+    BOOST_TEST(!read.cut);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_guest_that_sleeps_waits_in_its_access, Files) {
+    BOOST_TEST(run_asyncvm({"--trace", trace, guest_path("sleep")}).code == 0);
+    const ReadTrace read(trace);
+    const auto access = read.slices("vCPU 0", "sleep write");
+    const auto waiting = read.slices("vCPU 0", "waiting");
+    BOOST_TEST_REQUIRE(access.size() == 1U);
+    double waited = 0;
+    for (const auto& wait : waiting) {
+        BOOST_TEST(wait.depth == 2U);
+        BOOST_TEST(wait.begin >= access[0].begin);
+        BOOST_TEST(wait.end <= access[0].end);
+        waited += wait.end - wait.begin;
+    }
+    BOOST_TEST(waited >= 99'000.0);
+    BOOST_TEST(waited <= access[0].end - access[0].begin);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arrow_leads_from_the_interrupt_to_the_guest_that_goes_on, Files) {
+    Child child(asyncvm({"--irqchip", "on", "--trace", trace, guest_path("irq-echo")}));
+    child.type("x");
+    child.wait_for_output("X");
+    child.type("\x04");
+    if (child.wait().code == 72) {
+        BOOST_TEST_MESSAGE("skipped: this KVM has no interrupt controller");
+        return;
+    }
+    const ReadTrace read(trace);
+    BOOST_TEST(read.instants("interrupts", "IRQ 4 raised") >= 2);
+    BOOST_TEST(read.instants("interrupts", "IRQ 4 lowered") >= 2);
+    BOOST_TEST(read.arrows >= 2U);
+    BOOST_TEST(read.track("serial0 input").others.back()["args"]["bytes"] == 2);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_client_that_takes_nothing_is_a_stall_on_the_track_of_the_stream, Files) {
+    write_file(guest, chattering_guest);
+    const auto socket = file("serial");
+    Child child(asyncvm({"--trace", trace, "--serial", "unix:" + socket + ",backlog=4K", "-v", guest}));
+    child.wait_for_error("listens");
+    auto client = std::make_unique<UnixClient>(socket);
+    // The vCPU waits for room as soon as the queue is full.
+    child.wait_until("the stream is full in the trace",
+                     [&] { return so_far().find("\"name\":\"full\"") != std::string::npos; });
+    client.reset();
+    child.wait_until("the client's end in the trace",
+                     [&] { return so_far().find("\"name\":\"client left\"") != std::string::npos; });
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+    const ReadTrace read(trace);
+    BOOST_TEST(!read.slices("serial0", "full").empty());
+    BOOST_TEST(read.instants("serial0", "client came") == 1);
+    BOOST_TEST(!read.slices("vCPU 0", "waiting").empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_machine_of_several_vcpus_has_a_track_for_each, Files) {
+    BOOST_TEST(run_asyncvm({"--cpus", "4", "--trace", trace, guest_path("smp")}).code == 0);
+    const ReadTrace read(trace);
+    for (const auto* const track : {"vCPU 0", "vCPU 1", "vCPU 2", "vCPU 3"})
+        BOOST_TEST(!read.slices(track, "guest").empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(posted_writes_are_told_where_they_are_delivered, Files) {
+    write_file(guest, posting_guest);
+    BOOST_TEST(run_asyncvm({"--trace", trace, guest}).code == 0);
+    const ReadTrace read(trace);
+    const auto exits = read.slices("vCPU 0", "post write").size();
+    std::size_t posted = 0;
+    if (read.tracks.contains("posted writes")) {
+        for (const auto& event : read.track("posted writes").others)
+            posted += event["args"].contains("count") ? event["args"]["count"].get<std::size_t>() : 1;
+    }
+    BOOST_TEST(exits + posted == 20'000U);
+}
+
+BOOST_FIXTURE_TEST_CASE(doorbells_are_heard_on_the_device_loop, Files) {
+    BOOST_TEST(run_asyncvm({"--mode", "32", "--rng", "--trace", trace, guest_path("virtio-rng")}).code == 0);
+    const ReadTrace read(trace);
+    BOOST_TEST(read.instants("device loop: virtio-rng", "doorbell") >= 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_program_that_is_killed_leaves_a_trace_that_can_be_read, Files) {
+    write_file(guest, chattering_guest);
+    Child child(asyncvm({"--trace", trace, "--serial", "null", guest}));
+    child.wait_until("something in the trace", [&] { return so_far().size() > 100'000; });
+    child.send_signal(SIGKILL);
+    BOOST_TEST(child.wait().killed);
+    const ReadTrace read(trace);
+    BOOST_TEST(read.cut);
+    BOOST_TEST(read.slices("vCPU 0", "uart16550 write").size() > 100U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_full_disk_ends_the_trace_and_not_the_guest, Files) {
+    write_file(guest, chattering_guest);
+    const auto full = std::string("/dev/full");
+    Child child(asyncvm({"--trace", full, "-v", guest}));
+    child.wait_for_error("cannot write the trace /dev/full: no space left on device (it ends here; the guest goes on)");
+    const auto printed = child.out().size();
+    child.wait_until("the guest goes on", [&] { return child.out().size() > printed; });
+    child.send_signal(SIGTERM);
+    BOOST_TEST(child.wait().code == 128 + SIGTERM);
+    const auto& err = child.err();
+    BOOST_TEST(err.find("trace", err.find("goes on")) == std::string::npos, err);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_trace_that_cannot_be_written_is_told_before_the_guest_runs, Files) {
+    const auto nowhere = file("no/trace");
+    const auto ended = run_asyncvm({"--trace", nowhere, guest});
+    BOOST_TEST(ended.code == 72);
+    BOOST_TEST(ended.out == "");
+    BOOST_TEST(ended.err == "asyncvm: cannot write the trace " + nowhere + ": no such file or directory\n");
+    // A mistake in the options leaves an older trace as it is.
+    write_file(trace, "old");
+    BOOST_TEST(run_asyncvm({"--trace", trace, "--serial", "nonsense", guest}).code == 64);
+    BOOST_TEST(read_file(trace) == "old");
+}
+
+BOOST_FIXTURE_TEST_CASE(without_kvm_there_is_the_same_trace, Files) {
+    const auto ended = run_asyncvm({"--accel", "unicorn", "--trace", trace, guest});
+    if (ended.code == 72) {
+        BOOST_TEST_MESSAGE("skipped: no Unicorn here");
+        return;
+    }
+    BOOST_TEST(ReadTrace(trace).slices("vCPU 0", "uart16550 write").size() == 1U);
+}
