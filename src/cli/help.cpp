@@ -7,6 +7,7 @@ std::string help_text() {
        asyncvm inspect [options] GUEST   tell what the file is and where it would go
        asyncvm ctl PATH COMMAND     tell a machine something through its --control socket
        asyncvm top PATH             what its devices do, again and again
+       asyncvm trace FILE           what a --trace tells, in numbers or as a picture
        asyncvm --device help        list the devices
        asyncvm --device NAME,help   explain one
 

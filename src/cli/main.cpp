@@ -5,6 +5,7 @@
 #include "cli/plugin_program.hpp"
 #include "cli/session.hpp"
 #include "cli/signals.hpp"
+#include "cli/trace_command.hpp"
 #include "probe/feature.hpp"
 #include "probe/table.hpp"
 #include "text/errno_text.hpp"
@@ -76,6 +77,7 @@ int main(int argc, char** argv) {
         const std::span<const char* const> rest(argv + std::min(argc, 2), argv + argc);
         if (first == "ctl") return run_ctl(rest);
         if (first == "top") return run_top(rest);
+        if (first == "trace") return run_trace(rest);
         if (asks_for_plugin({argv, argv + argc})) become_plugin_program(argv);
         reserve_memory();
         const auto options = parse_options(argc, argv);

@@ -52,7 +52,10 @@ void end_trace(const std::shared_ptr<TraceRecorder>& recorder, const Options& op
         print(fmt::format("{} of {} events are not in the trace {}: it could not be written as fast (the trace says where)",
                           end.lost, end.lost + end.records, options.trace));
     } else if (options.verbose && !end.failed) {
-        print(fmt::format("the trace {} has {} events in {} bytes", options.trace, end.records, end.bytes));
+        print(fmt::format("the trace {} has {} events in {} bytes{}", options.trace, end.records, end.bytes,
+                          trace_format_of(options.trace) == TraceFormat::perfetto
+                              ? fmt::format(" (asyncvm trace {} tells more)", options.trace)
+                              : ""));
     }
 }
 

@@ -159,6 +159,25 @@ BOOST_FIXTURE_TEST_CASE(a_trace_that_cannot_be_written_is_told_before_the_guest_
     BOOST_TEST(read_file(trace) == "old");
 }
 
+BOOST_FIXTURE_TEST_CASE(the_program_itself_tells_what_a_trace_has, Files) {
+    const auto recorded = file("run.pftrace");
+    const auto svg = file("run.svg");
+    BOOST_TEST(run_asyncvm({"--trace", recorded, guest_path("sleep")}).code == 0);
+    const auto told = run_asyncvm({"trace", recorded});
+    BOOST_TEST(told.code == 0);
+    for (const auto* const words : {"\nvCPU 0 ", "\nsleep write ", "\nlongest waits ", "vCPU 0, port 0xf2\n"})
+        BOOST_TEST(told.out.find(words) != std::string::npos, told.out);
+    BOOST_TEST(told.out.find("can't be understood") == std::string::npos, told.out);
+    BOOST_TEST(run_asyncvm({"trace", recorded, "--svg", svg, "--from", "0", "--to", "3600"}).code == 0);
+    BOOST_TEST(read_file(svg).ends_with("</svg>\n"));
+    BOOST_TEST(run_asyncvm({"trace", recorded, "--svg", svg, "--from", "2", "--to", "1"}).code == 64);
+    BOOST_TEST(run_asyncvm({"trace", recorded, "--what"}).code == 64);
+    BOOST_TEST(run_asyncvm({"trace"}).code == 64);
+    BOOST_TEST(run_asyncvm({"trace", guest}).code == 66);
+    BOOST_TEST(run_asyncvm({"trace", file("nowhere")}).code == 66);
+    BOOST_TEST(run_asyncvm({"trace", recorded, "--svg", file("no/picture")}).code == 72);
+}
+
 BOOST_FIXTURE_TEST_CASE(without_kvm_there_is_the_same_trace, Files) {
     const auto ended = run_asyncvm({"--accel", "unicorn", "--trace", trace, guest});
     if (ended.code == 72) {
