@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "usdt/probes.hpp"
+
 namespace asyncvm {
 
 void Queue::add_listener(Event& event) {
@@ -43,6 +45,7 @@ std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
         wake_copy = std::exchange(copy_waits_, false) || full;
     }
     if (observer_) observer_->chardev_moved(label_, Direction::write, taken);
+    ASYNCVM_PROBE2(chardev_output, label_.data(), taken);
     if (wake_client) client_output_.notify();
     if (wake_copy) copy_output_.notify();
     return taken;
@@ -78,6 +81,7 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
         if (input_waits_ && input_size_ <= input_capacity / 2) wake = std::exchange(input_waits_, false) || wake;
     }
     if (observer_ && taken > 0) observer_->chardev_moved(label_, Direction::read, taken);
+    if (taken > 0) ASYNCVM_PROBE2(chardev_input, label_.data(), taken);
     if (wake) input_.notify();
     return taken;
 }

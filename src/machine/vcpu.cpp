@@ -17,6 +17,7 @@
 #include "machine/coalesced_writes.hpp"
 #include "machine/crash_reporter.hpp"
 #include "text/errno_text.hpp"
+#include "usdt/probes.hpp"
 
 namespace asyncvm {
 
@@ -245,6 +246,7 @@ IoBus::DeviceAccess Vcpu::enter() {
     const Observers& observers = surroundings_.observers;
     if (bus_ != nullptr) {
         history_.answered(index_, *transaction_);
+        ASYNCVM_PROBE2(access_end, index_, transaction_->address);
         if constexpr (observed) {
             if (std::exchange(waits_, false)) observers.notify(&Observer::resumed, index_);
             observers.notify(&Observer::answered, index_, *transaction_);
@@ -261,6 +263,7 @@ IoBus::DeviceAccess Vcpu::enter() {
     ::new (&exit_) Exit(cpu_->run());
     const std::uint64_t rip = cpu_->exit_rip();
     history_.exited(index_, exit_, rip);
+    ASYNCVM_PROBE3(exit, index_, exit_.index(), rip);
     if constexpr (observed) observers.notify(&Observer::exited, index_, exit_, rip);
     if (auto* const port = std::get_if<PortAccess>(&exit_)) {
         bus_ = &surroundings_.ports;
@@ -268,6 +271,10 @@ IoBus::DeviceAccess Vcpu::enter() {
     } else if (auto* const mmio = std::get_if<MmioAccess>(&exit_)) {
         bus_ = &surroundings_.mmio;
         transaction_ = mmio;
+    }
+    if (bus_ != nullptr) {
+        ASYNCVM_PROBE4(access_begin, index_, transaction_->address, static_cast<int>(transaction_->direction),
+                       transaction_->data.size());
     }
     if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
     be_at(place_of(*transaction_));
