@@ -39,8 +39,9 @@ struct Doorbell {
 /// answers, and only the vCPU that made the access waits.
 ///
 /// write() and read() are called for one access at a time, whatever the number of vCPUs, ranges and buses: a second access
-/// waits until the first has been answered. A device without run() therefore needs no lock. State that run() shares with
-/// accesses in place sits behind a mutex that is never held across a co_await. A device belongs to one machine.
+/// waits until the first has been answered (unless the device is concurrent()). A device without run() therefore needs no
+/// lock. State that run() shares with accesses in place sits behind a mutex that is never held across a co_await. A device
+/// belongs to one machine.
 ///
 /// A device can't end the machine by an exception. When an access, rung() or run() throws, the device is reported once and
 /// detached: from then on its reads give all-ones, its writes vanish and its doorbells are not answered.
@@ -62,6 +63,13 @@ public:
 
     /// Asked once, when the device is attached to a bus.
     [[nodiscard]] virtual Affinity affinity() const noexcept { return Affinity::in_place; }
+
+    /// Whether several accesses may be with the device at once, one for each vCPU, so that one that waits keeps no other
+    /// vCPU waiting. For a device in place, whose state sits behind a mutex of its own. Each vCPU still has its accesses in
+    /// order, a string is one call, and posted writes come one after the other; but nothing orders what two vCPUs ask for.
+    /// reset() still waits until no access is under way. On the device loop it has no effect. Asked once, when the device is
+    /// attached to a bus.
+    [[nodiscard]] virtual bool concurrent() const noexcept { return false; }
 
     /// The widest access that the device understands: 1, 2, 4 or 8 bytes. The bus splits wider ones, lowest address first.
     /// Asked once, when the device is attached to a bus.

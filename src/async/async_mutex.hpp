@@ -19,6 +19,9 @@ public:
     /// mutex is not locked then.
     [[nodiscard]] awaitable<void> lock();
 
+    /// Nobody gets the mutex any more: try_lock() fails at once. While it is free.
+    void close() noexcept { state_.store(State::taken_and_awaited, std::memory_order_relaxed); }
+
     [[nodiscard]] bool try_lock() noexcept {
         State expected = State::free;
         return state_.compare_exchange_strong(expected, State::taken, std::memory_order_acquire);

@@ -6,14 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
-#include <optional>
+#include <limits>
 #include <vector>
 
 namespace asyncvm {
 
 /// Counts the writes to one range. To register a zone with KVM and to unregister it takes as long as some hundred exits (RCU
 /// grace periods: 4 ms each were measured), so a burst must be longer than a few lines of text. The clock is read once for
-/// each `length` writes. One caller at a time.
+/// each `length` writes. Callers at the same time, as a concurrent device has them, lose a count now and then.
 class BurstDetector {
 public:
     using Clock = std::chrono::steady_clock;
@@ -22,17 +22,24 @@ public:
 
     /// At each write. Returns true at the last one of each `length` that have come with at most `pause` between them, on the
     /// average.
-    [[nodiscard]] bool step(Clock::duration pause) noexcept { return ++count_ % length == 0 && step(pause, Clock::now()); }
+    [[nodiscard]] bool step(Clock::duration pause) noexcept {
+        // The builtins, because a mapping is moved: for one caller this is the plain increment.
+        const unsigned count = __atomic_load_n(&count_, __ATOMIC_RELAXED) + 1;
+        __atomic_store_n(&count_, count, __ATOMIC_RELAXED);
+        return count % length == 0 && step(pause, Clock::now());
+    }
 
     [[nodiscard]] bool step(Clock::duration pause, Clock::time_point now) noexcept {
-        const bool fast = since_ && now - *since_ <= length * pause;
-        since_ = now;
-        return fast;
+        const auto time = now.time_since_epoch().count();
+        const auto before = __atomic_exchange_n(&since_, time, __ATOMIC_RELAXED);
+        return before != never && Clock::duration(time - before) <= length * pause;
     }
 
 private:
+    static constexpr Clock::rep never = std::numeric_limits<Clock::rep>::min();
+
     unsigned count_ = 0;
-    std::optional<Clock::time_point> since_;
+    Clock::rep since_ = never;
 };
 
 /// The zones that are collected. None contains another: when KVM is told to leave a zone, it leaves every zone that contains

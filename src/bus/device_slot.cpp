@@ -34,8 +34,11 @@ std::shared_ptr<DeviceLoopDispatcher> make_dispatcher(const std::shared_ptr<Devi
 DeviceSlot::DeviceSlot(std::shared_ptr<Device> of, asio::io_context& device_loop, Log log)
     : device(std::move(of)),
       max_size(std::clamp(std::bit_floor(device->max_access_size()), 1u, 8u)),
+      concurrent(device->concurrent() && device->affinity() == Affinity::in_place),
       dispatcher(make_dispatcher(device, device_loop)),
-      log_(std::move(log)) {}
+      log_(std::move(log)) {
+    if (concurrent) mutex.close();
+}
 
 DeviceSlot::~DeviceSlot() = default;
 

@@ -30,7 +30,9 @@ public:
 
     const std::shared_ptr<Device> device;
     const unsigned max_size;  ///< bytes of the widest access: 1, 2, 4 or 8
-    AsyncMutex mutex;         ///< an access holds it from before the device sees it until it is answered
+    AsyncMutex mutex;         ///< an access holds it from before the device sees it until it is answered; see concurrent
+    /// Accesses do without the mutex, which is closed: who finds a free one need not ask.
+    const bool concurrent;
     const std::shared_ptr<DeviceLoopDispatcher> dispatcher;  ///< null for a device that answers in place
 
     /// Whether the device has failed: it is treated as absent. Any thread.

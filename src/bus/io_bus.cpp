@@ -146,6 +146,7 @@ IoBus::DeviceAccess::~DeviceAccess() {
 }
 
 awaitable<void> IoBus::DeviceAccess::lock() {
+    if (mapping_->slot->concurrent) co_return;
     co_await mapping_->slot->mutex.lock();
     locked_ = true;
 }

@@ -21,7 +21,7 @@ struct IoBus::Mapping {
     AddressRange range;
     std::shared_ptr<DeviceSlot> slot;
     std::vector<std::shared_ptr<IoEvent>> ioevents{};
-    mutable BurstDetector burst{};  ///< whoever holds the slot's mutex
+    mutable BurstDetector burst{};  ///< any thread
     const MovingPlace* place{};     ///< of a movable range, in place of range.first
 
     [[nodiscard]] std::uint64_t first() const noexcept { return place != nullptr ? place->first() : range.first; }

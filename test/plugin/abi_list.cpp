@@ -51,6 +51,7 @@ int main() {
     VIRTUAL(Device, name);
     VIRTUAL(Device, attached);
     VIRTUAL(Device, affinity);
+    VIRTUAL(Device, concurrent);
     VIRTUAL(Device, max_access_size);
     VIRTUAL(Device, write);
     VIRTUAL(Device, read);

@@ -119,6 +119,41 @@ BOOST_AUTO_TEST_CASE(a_device_gets_one_access_at_a_time) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_concurrent_device_gets_them_as_they_come) {
+    class Concurrent final : public Slow {
+    public:
+        using Slow::Slow;
+        bool concurrent() const noexcept override { return true; }
+    };
+    const auto device = std::make_shared<Concurrent>(Affinity::in_place);
+    machine.ports.attach({0x10, 1}, device);
+    machine.mmio.attach({0x1000, 1}, device);
+    spawn(read(machine.ports, Space::port, 0x10, 1));
+    spawn(read(machine.mmio, Space::memory, 0x1000, 2));
+    BOOST_TEST(device->began == (std::vector<unsigned>{1, 2}), boost::test_tools::per_element());
+    BOOST_TEST(answers.empty());
+    for (int i = 0; i < 2; ++i) device->released.notify();
+    poll();
+    BOOST_TEST(answers == (std::vector<std::uint64_t>{1, 2}), boost::test_tools::per_element());
+    // The first ones have left no mutex behind that is locked, or free.
+    spawn(read(machine.ports, Space::port, 0x10, 1));
+    spawn(read(machine.ports, Space::port, 0x10, 2));
+    BOOST_TEST(device->began.size() == 4U);
+    // Where its accesses run on the device loop it has one at a time.
+    Machine other(loop, told);
+    const auto on_loop = std::make_shared<Concurrent>(Affinity::device_loop);
+    other.ports.attach({0x10, 1}, on_loop);
+    spawn(read(other.ports, Space::port, 0x10, 1));
+    spawn(read(other.ports, Space::port, 0x10, 2));
+    BOOST_TEST(on_loop->began == std::vector<unsigned>{1}, boost::test_tools::per_element());
+    for (int i = 0; i < 2; ++i) {
+        on_loop->released.notify();
+        poll();
+    }
+    other.slots->close();
+    poll();
+}
+
 BOOST_AUTO_TEST_CASE(a_device_that_fails_is_absent_on_the_other_too) {
     const auto device = std::make_shared<Broken>();
     machine.ports.attach({0x10, 1}, device);
