@@ -155,6 +155,9 @@ struct DeviceHost {
     /// Empty: `finish` gets an Outcome::powered_off or an Outcome::reset with that line as its summary.
     PlatformRequest power_off{};
     PlatformRequest reset{};
+    /// What the guest's first instruction waits for, on the machine's device loop: the process of a device. What it throws
+    /// ends the run before it has begun. Empty: such a device's accesses wait.
+    std::function<void(std::function<awaitable<void>(asio::io_context& loop)>)> before_guest{};
 };
 
 /// Attaches a serial port as COM1 to COM4, for `index` 0 to 3, with its interrupt line. Throws Error(usage) for a fifth, and

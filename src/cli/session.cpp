@@ -17,7 +17,6 @@
 #include "vmcore/core_file.hpp"
 
 #include <asyncvm/boot.hpp>
-#include <asyncvm/event.hpp>
 #include <asyncvm/machine.hpp>
 
 #include <fmt/format.h>
@@ -168,7 +167,8 @@ void Session::attach() {
                     .boot = boot_.get(),
                     .reset = options_.restart ? [this](std::string why) { restart(std::move(why)); } : PlatformRequest(),
                     .log = make_log(),
-                    .loop = &loop_});
+                    .loop = &loop_,
+                    .before_guest = [this](const auto& device_ready) { others_.start(device_ready(loop_)); }});
 }
 
 /// On the thread of the vCPU that asks, perhaps several times.

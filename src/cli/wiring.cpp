@@ -38,6 +38,7 @@ void attach_devices(const Options& options, const Setup& setup, const Wiring& wi
             return GuestMemory::occupant(first, last, options.memory_size, setup.boot_tables);
         },
         .reset = wiring.reset,
+        .before_guest = wiring.before_guest,
     };
     std::shared_ptr<Chardev> console;
     for (unsigned index = 0; index < options.serials.size(); ++index) {

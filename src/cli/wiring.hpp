@@ -35,6 +35,8 @@ struct Wiring {
     PlatformRequest reset{};     ///< empty: a reset ends the machine
     Log log{};
     asio::io_context* loop = nullptr;  ///< the device loop; null in a dry run
+    /// DeviceHost::before_guest
+    std::function<void(std::function<awaitable<void>(asio::io_context& loop)>)> before_guest{};
 };
 
 /// Makes the devices and attaches them: serial ports first. Throws Error(usage), and what `open_stream` throws.

@@ -26,6 +26,7 @@ constexpr std::array kinds{
     &uart16550_kind,   &counter_kind,    &debug_console_kind, &exit_port_kind, &post_port_kind, &sleep_port_kind,
     &power_ports_kind, &pci_config_kind, &port92_kind,        &port61_kind,    &acpi_pm_kind,   &i8042_kind,
     &rtc_kind,         &fw_cfg_kind,     &pvpanic_kind,       &testdev_kind,   &crtc_kind,      &record::replay_kind,
+    &remote_kind,
 };
 
 constexpr std::array place_keys{
@@ -61,7 +62,8 @@ void append_keys(std::string& text, std::span<const DeviceKey> keys) {
     }
 }
 
-/// Throws if a guest never reaches a device at `range` of its memory.
+}  // namespace
+
 void check_place(const DeviceHost& host, std::string_view name, AddressRange range) {
     constexpr std::uint64_t last_address = (std::uint64_t{1} << 52) - 1;  // a processor's physical addresses have 52 bits
     if (range.first > last_address - (range.size - 1)) {
@@ -77,9 +79,20 @@ void check_place(const DeviceHost& host, std::string_view name, AddressRange ran
                             range.first, occupant));
 }
 
+namespace {
+
+/// Where a kind is unless the options say otherwise.
+std::vector<record::Place> standing_places_of(const DeviceKind& kind) {
+    std::vector<record::Place> places;
+    for (const auto& range : kind.ports) places.push_back({Space::port, range});
+    return places;
+}
+
 /// Where the options want the device.
 std::vector<record::Place> places_of(const DeviceKind& kind, const DeviceOptions& options, const DeviceRequest& request,
                                      const DeviceHost& host) {
+    // A kind that is not movable may have keys of its own with these names.
+    if (!kind.movable) return standing_places_of(kind);
     const auto port = options.number("port", 0xffff);
     const auto address = options.number("mmio", ~std::uint64_t{0});
     if (port && address) {
@@ -99,9 +112,7 @@ std::vector<record::Place> places_of(const DeviceKind& kind, const DeviceOptions
         throw Error(ErrorKind::usage,
                     fmt::format("device {}: it has no place of its own (add port=N or mmio=ADDRESS)", request.name));
     }
-    std::vector<record::Place> places;
-    for (const auto& range : kind.ports) places.push_back({Space::port, range});
-    return places;
+    return standing_places_of(kind);
 }
 
 /// What a plugin throws may be anything.

@@ -28,6 +28,10 @@ extern const DeviceKind pvpanic_kind;
 extern const DeviceKind testdev_kind;
 extern const DeviceKind sleep_port_kind;
 extern const DeviceKind crtc_kind;
+extern const DeviceKind remote_kind;
+
+/// Throws Error(usage) if a guest never reaches a device `name` at `range` of its memory.
+void check_place(const DeviceHost& host, std::string_view name, AddressRange range);
 
 /// What the device calls if the guest asks for it: never an empty function.
 [[nodiscard]] PlatformRequest power_off_request(const DeviceHost& host);
