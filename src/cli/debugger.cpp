@@ -22,12 +22,18 @@ std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Strea
                                     stream.label));
         }
     }
-    return std::make_shared<gdb::Server>(*options.gdb,
-                                         gdb::Server::Surroundings{.loop = surroundings.loop,
-                                                                   .machine = surroundings.machine,
-                                                                   .on_crash = options.on_crash,
-                                                                   .log = make_log(),
-                                                                   .monitor = std::move(surroundings.monitor)});
+    return std::make_shared<gdb::Server>(*options.gdb, gdb::Server::Surroundings{.loop = surroundings.loop,
+                                                                                 .machine = surroundings.machine,
+                                                                                 .on_crash = options.on_crash,
+                                                                                 .log = make_log(),
+                                                                                 .monitor = std::move(surroundings.monitor),
+                                                                                 .watch = std::move(surroundings.watch)});
+}
+
+gdb::DebuggerWatch watch_for(control::Steering* steering) {
+    if (steering == nullptr) return {};
+    return {.stopped = [steering](bool at_event) { steering->debugger_stopped(at_event); },
+            .goes_on = [steering] { steering->debugger_goes_on(); }};
 }
 
 gdb::DebugFeatures debug_features(std::string_view accelerator) {

@@ -3,6 +3,7 @@
 
 #include "cli/options.hpp"
 #include "cli/streams.hpp"
+#include "control/steering.hpp"
 #include "gdb/breakpoints.hpp"
 #include "gdb/server.hpp"
 
@@ -18,12 +19,16 @@ struct DebuggerSurroundings {
     asio::io_context& loop;
     Machine& machine;
     gdb::MonitorSurroundings monitor;
+    gdb::DebuggerWatch watch{};
 };
 
 /// Listens, after the streams have been opened. Throws Error(usage) where one of them has what the debugger wants, and
 /// Error(host).
 [[nodiscard]] std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Streams& streams,
                                                            DebuggerSurroundings surroundings);
+
+/// So that the control socket tells what the debugger does; null: there is none. `steering` outlives the server.
+[[nodiscard]] gdb::DebuggerWatch watch_for(control::Steering* steering);
 
 /// What the accelerator of that name delivers on this host: tried with small guests, which takes some milliseconds.
 [[nodiscard]] gdb::DebugFeatures debug_features(std::string_view accelerator);

@@ -20,13 +20,13 @@
 #include <asyncvm/machine.hpp>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,11 +49,6 @@ struct Interruption {
 // The coroutine keeps the chardev alive.
 awaitable<void> ready(std::shared_ptr<Chardev> chardev) { co_await chardev->ready(); }
 awaitable<void> drain(std::shared_ptr<Chardev> chardev) { static_cast<void>(co_await chardev->drain()); }
-
-bool is_file(const std::string& path) {
-    struct stat status {};
-    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
-}
 
 class Session {
 public:
@@ -223,6 +218,8 @@ void Session::steer() {
                       .statistics = options_.statistics,
                       .streams = [this] { return stream_ends(streams_); },
                       .statistics_text = [this] { return statistics_text(machine_, streams_); },
+                      .tell_debugger = [this] { return gdb::Server::interrupt(gdb_); },
+                      .debugger_go_on = [this] { return gdb::Server::let_go(gdb_); },
                       .quit = [this] { asio::post(loop_, [this] { quit("quit (control socket)", exit_code::success); }); }});
 }
 
@@ -348,7 +345,9 @@ int Session::run() {
         gdb::MonitorSurroundings monitor{.kill = [this] { quit("gdb", exit_code::signal_base + SIGKILL); },
                                          .statistics = {}};
         if (options_.statistics) monitor.statistics = [this] { return statistics_text(machine_, streams_); };
-        gdb_ = make_gdb_server(options_, streams_, {.loop = loop_, .machine = machine_, .monitor = std::move(monitor)});
+        gdb_ = make_gdb_server(
+            options_, streams_,
+            {.loop = loop_, .machine = machine_, .monitor = std::move(monitor), .watch = watch_for(steering_.get())});
     }
     std::optional<int> code;
     std::exception_ptr failure;
@@ -372,7 +371,7 @@ int run_session(const Options& options) {
     const auto expected = options.accelerator != AcceleratorChoice::unicorn ? expect_kvm_accelerator() : nullptr;
     std::unique_ptr<Boot> boot;
     Setup setup = guess_setup(options);
-    if (is_file(options.guest)) {
+    if (std::error_code ignored; std::filesystem::is_regular_file(options.guest, ignored)) {
         try {
             boot = std::make_unique<Boot>(boot_request(options), options.memory_size);
         } catch (const Error&) {

@@ -58,6 +58,7 @@ std::string_view MachineCommands::status() const noexcept {
     if (phase_ == Phase::ended) return "shutdown";
     if (phase_ == Phase::before || held_) return "prelaunch";
     if (dump_pause_) return "save-vm";
+    if (debugged_) return *debugged_;
     return pause_ ? "paused" : "running";
 }
 
@@ -117,16 +118,38 @@ void MachineCommands::tell_whether_stopped() {
 }
 
 awaitable<void> MachineCommands::stop() {
-    if (pause_ || held_ || phase_ == Phase::ended) co_return;
+    if (pause_ || held_ || debugged_ || phase_ == Phase::ended) co_return;
     pause_ = co_await subject_.machine.pause();
     tell_whether_stopped();
+    if (subject_.tell_debugger) co_await subject_.tell_debugger();
 }
 
-void MachineCommands::cont() {
+awaitable<void> MachineCommands::cont() {
     dump_->refuse_if_active();
+    if (!debugged_) {
+        go_on();
+        co_return;
+    }
+    co_await subject_.debugger_go_on();
+}
+
+void MachineCommands::go_on() {
     held_ = false;
     const auto released = std::exchange(pause_, std::nullopt);
     tell_whether_stopped();
+}
+
+void MachineCommands::debugger_stopped(bool at_event) {
+    // One that waits for gdb before its first instruction is held.
+    if (phase_ == Phase::before) held_ = told_stopped_ = true;
+    debugged_ = at_event ? "debug" : "paused";
+    tell_whether_stopped();
+}
+
+/// As in QEMU there is one state: what a client has stopped goes on with the debugger's command, too.
+void MachineCommands::debugger_goes_on() {
+    debugged_.reset();
+    go_on();
 }
 
 /// The guest stands while its memory is written.
@@ -258,7 +281,7 @@ awaitable<std::string> MachineCommands::human(std::string_view line, std::uint64
     if (line == "stop") {
         co_await stop();
     } else if (line == "cont" || line == "c") {
-        cont();
+        co_await cont();
     } else if (line == "system_reset") {
         co_await reset();
     } else if (line.starts_with(dump)) {
@@ -297,7 +320,7 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
     } else if (name == "stop") {
         co_await stop();
     } else if (name == "cont") {
-        cont();
+        co_await cont();
     } else if (name == "system_reset") {
         co_await reset();
     } else if (name == "quit") {

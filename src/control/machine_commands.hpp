@@ -29,7 +29,11 @@ struct Subject {
     bool statistics = false;  ///< MachineConfig::statistics
     std::function<std::vector<Stream>()> streams{};
     std::function<std::string()> statistics_text{};  ///< as --stats prints it
-    std::function<void()> quit{};                    ///< ends the program; called later than the command is answered
+    /// Where a debugger may come: it hears that the guest has been stopped, and lets it go on. The other direction is
+    /// MachineCommands::debugger_stopped() and debugger_goes_on().
+    std::function<awaitable<void>()> tell_debugger{};
+    std::function<awaitable<void>()> debugger_go_on{};
+    std::function<void()> quit{};  ///< ends the program; called later than the command is answered
 };
 
 /// One for a machine, whoever asks: what one client stops another one lets go on. Everything on the device loop's thread.
@@ -46,6 +50,10 @@ public:
     /// Before the run, of a Subject that is held: the guest does not begin before `cont`.
     [[nodiscard]] awaitable<void> hold();
 
+    /// A debugger has stopped the guest, perhaps because of what the guest did; it has let it go on.
+    void debugger_stopped(bool at_event);
+    void debugger_goes_on();
+
     // What the machine's observer hears.
 
     void run_begins() noexcept { phase_ = Phase::begun; }
@@ -61,7 +69,7 @@ private:
     [[nodiscard]] Json query_chardev() const;
     [[nodiscard]] awaitable<Json> query_cpus();
     [[nodiscard]] awaitable<void> stop();
-    void cont();
+    [[nodiscard]] awaitable<void> cont();
     [[nodiscard]] awaitable<void> reset();
     void quit();
     [[nodiscard]] awaitable<void> inject_nmi();
@@ -69,8 +77,9 @@ private:
     [[nodiscard]] awaitable<std::string> human(std::string_view line, std::uint64_t cpu);
     [[nodiscard]] awaitable<std::string> human_info(std::string_view what, std::uint64_t cpu);
 
-    [[nodiscard]] bool stopped() const noexcept { return pause_ || held_ || dump_pause_; }
+    [[nodiscard]] bool stopped() const noexcept { return pause_ || held_ || dump_pause_ || debugged_; }
     void tell_whether_stopped();
+    void go_on();
     [[nodiscard]] awaitable<void> begin_dump();
     void end_dump();
     [[nodiscard]] awaitable<void> human_dump(std::string_view words);
@@ -81,6 +90,8 @@ private:
     std::optional<Pause> pause_;
     std::optional<Pause> dump_pause_;
     bool held_;  ///< since before the first instruction; `pause_` may not be there yet
+    /// A debugger holds the guest; the status that goes with it: "debug" or "paused".
+    std::optional<std::string_view> debugged_;
     bool told_stopped_;
     std::shared_ptr<MemoryDump> dump_;
     bool resetting_ = false;

@@ -1,4 +1,5 @@
 #include "control/machine_commands.hpp"
+#include "stats/state_name.hpp"
 
 namespace asyncvm::control {
 
@@ -9,22 +10,6 @@ Json times(const TimesTaken& taken) {
             {"total-ns", taken.total.count()},
             {"p50-ns", taken.p50.count()},
             {"p99-ns", taken.p99.count()}};
-}
-
-std::string_view name_of(CpuStatistics::State state) {
-    switch (state) {
-        case CpuStatistics::State::not_started:
-            return "not-started";
-        case CpuStatistics::State::in_guest:
-            return "in-guest";
-        case CpuStatistics::State::in_device:
-            return "in-device";
-        case CpuStatistics::State::waiting:
-            return "waiting";
-        case CpuStatistics::State::ended:
-            break;
-    }
-    return "ended";
 }
 
 std::string_view name_of(Space space) { return space == Space::port ? "port" : "memory"; }
@@ -44,7 +29,7 @@ Json place(const PlaceStatistics& at) {
 }
 
 Json processor(const CpuStatistics& cpu) {
-    Json json{{"state", name_of(cpu.state)},         {"since-ns", cpu.since.count()},
+    Json json{{"state", state_name(cpu.state)},      {"since-ns", cpu.since.count()},
               {"in-guest-ns", cpu.in_guest.count()}, {"in-device-ns", cpu.in_device.count()},
               {"waiting-ns", cpu.waiting.count()},   {"wake-ups", cpu.wake_ups}};
     if (cpu.place) json["place"] = *cpu.place;

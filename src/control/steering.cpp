@@ -64,6 +64,9 @@ void Steering::start(Subject subject) {
 
 awaitable<void> Steering::hold() { co_await state_->commands->hold(); }
 
+void Steering::debugger_stopped(bool at_event) { state_->commands->debugger_stopped(at_event); }
+void Steering::debugger_goes_on() { state_->commands->debugger_goes_on(); }
+
 awaitable<void> Steering::run_ended(Outcome outcome) {
     constexpr std::chrono::milliseconds patience{200};
     if (!state_->commands) co_return;

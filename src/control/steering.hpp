@@ -32,6 +32,10 @@ public:
     /// Before the run, of a Subject that is held: the guest begins when a client says `cont`.
     [[nodiscard]] awaitable<void> hold();
 
+    // MachineCommands::debugger_stopped() and debugger_goes_on().
+    void debugger_stopped(bool at_event);
+    void debugger_goes_on();
+
     /// Tells every client how the run ended, and completes when they know, or do not listen.
     [[nodiscard]] awaitable<void> run_ended(Outcome outcome);
 

@@ -71,9 +71,29 @@ awaitable<void> Client::converse() {
             co_await tell_stop();
             continue;
         }
+        if (!running_ && std::exchange(let_go_, false)) {
+            if (machine_.halted()) co_await machine_.go_on();
+            continue;
+        }
+        // It went on without gdb, and has come to a breakpoint.
+        if (!running_ && attached_ && !machine_.halted() && machine_.stop()) {
+            co_await machine_.halt();
+            continue;
+        }
         if (!connected_) co_return;
         co_await machine_.changed().wait(seen);
     }
+}
+
+bool Client::interrupt() {
+    interrupted_ = running_;
+    machine_.changed().notify();
+    return interrupted_;
+}
+
+void Client::let_go() {
+    let_go_ = !running_;
+    machine_.changed().notify();
 }
 
 awaitable<void> Client::take(Received received) {
@@ -111,6 +131,8 @@ awaitable<void> Client::answer(Command command) {
     using Kind = Command::Kind;
     // While the guest runs gdb asks for nothing but a stop.
     if (running_) co_return;
+    // Unless somebody else has let the guest go on it stands already.
+    co_await machine_.halt();
     switch (command.kind) {
         case Kind::resume:
             co_await resume(std::move(command.actions));

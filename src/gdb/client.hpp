@@ -43,6 +43,15 @@ public:
     /// The program ends with `code`: the debugger is told.
     void guest_ended(int code) noexcept;
 
+    // What others than gdb want of the guest, as QEMU does it. No effect where nothing is to be done.
+
+    /// It has to stop: gdb is told as of its own Ctrl-C. False: gdb does not wait for that.
+    bool interrupt();
+    /// It has to go on. gdb is not told, and takes the guest for stopped: its next packet stops it again.
+    void let_go();
+    /// Whether it has begun to talk; before that it does not stop the guest.
+    [[nodiscard]] bool attached() const noexcept { return attached_; }
+
 private:
     [[nodiscard]] static awaitable<void> receive(std::shared_ptr<Client> self);
     [[nodiscard]] awaitable<void> converse();
@@ -74,7 +83,8 @@ private:
     bool acks_ = true;
     bool attached_ = false;
     bool running_ = false;      ///< gdb waits for the next stop
-    bool interrupted_ = false;  ///< it has asked for one
+    bool interrupted_ = false;  ///< it has asked for one, or somebody else has
+    bool let_go_ = false;       ///< somebody else wants the guest to go on
     bool over_ = false;
     End end_ = End::lost;
     unsigned cpu_ = 0;  ///< the thread that gdb talks of

@@ -22,10 +22,11 @@ const ThreadAction* action_for(const std::vector<ThreadAction>& actions, int thr
 
 }  // namespace
 
-Debuggee::Debuggee(Machine& machine, CrashPolicy on_crash, Log log)
+Debuggee::Debuggee(Machine& machine, CrashPolicy on_crash, Log log, DebuggerWatch watch)
     : machine_(machine),
       on_crash_(on_crash),
       log_(std::move(log)),
+      watch_(std::move(watch)),
       registers_(machine.cpus()),
       at_stop_(machine.cpus()),
       crashed_(machine.cpus()) {
@@ -51,6 +52,12 @@ awaitable<void> Debuggee::call(unsigned cpu, std::function<void(Cpu&)> work) {
 awaitable<void> Debuggee::hold_start() {
     Pause pause = co_await machine_.pause();
     pause_.emplace(std::move(pause));
+    has_stopped();
+}
+
+void Debuggee::has_stopped() {
+    if (watch_.stopped) watch_.stopped(stop().has_value());
+    changed_.notify();
 }
 
 void Debuggee::attach(bool attached) {
@@ -64,12 +71,15 @@ awaitable<void> Debuggee::halt() {
     pause_.emplace(std::move(pause));
     take_int3s();
     for (auto& cached : registers_) cached = {};
-    const std::lock_guard lock(mutex_);
-    for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
-        if (!at_stop_[cpu]) continue;
-        registers_[cpu].values.core = *at_stop_[cpu];
-        registers_[cpu].known = true;
+    {
+        const std::lock_guard lock(mutex_);
+        for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+            if (!at_stop_[cpu]) continue;
+            registers_[cpu].values.core = *at_stop_[cpu];
+            registers_[cpu].known = true;
+        }
     }
+    has_stopped();
 }
 
 awaitable<std::size_t> Debuggee::read(unsigned cpu, std::uint64_t address, std::span<std::byte> to) {
@@ -170,6 +180,13 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
     }
     remember_watched();
     pause_.reset();
+    if (watch_.goes_on) watch_.goes_on();
+    changed_.notify();
+}
+
+awaitable<void> Debuggee::go_on() {
+    std::vector<ThreadAction> all(1);
+    co_await go_on(std::move(all));
 }
 
 awaitable<void> Debuggee::leave() {
@@ -177,8 +194,7 @@ awaitable<void> Debuggee::leave() {
     points_.clear();
     physical_ = false;
     attach(false);
-    std::vector<ThreadAction> all(1);
-    co_await go_on(std::move(all));
+    co_await go_on();
 }
 
 awaitable<void> Debuggee::reset() {

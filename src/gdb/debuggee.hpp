@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -36,10 +37,17 @@ enum class CrashPolicy : std::uint8_t {
     end,          ///< the run ends
 };
 
+/// Hears when the debugger stops the machine and lets it go on, for others who show that. On the device loop.
+struct DebuggerWatch {
+    /// `at_event`: at a breakpoint, a watchpoint, a step or a crash; otherwise somebody has asked for it.
+    std::function<void(bool at_event)> stopped{};
+    std::function<void()> goes_on{};
+};
+
 /// All functions but stopped() on the device loop; the coroutines one at a time.
 class Debuggee {
 public:
-    Debuggee(Machine& machine, CrashPolicy on_crash, Log log);
+    Debuggee(Machine& machine, CrashPolicy on_crash, Log log, DebuggerWatch watch = {});
     /// What breakpoints that come from now on can be made of.
     void set_features(DebugFeatures features) noexcept { points_.set_features(features); }
 
@@ -62,6 +70,8 @@ public:
     [[nodiscard]] bool halted() const noexcept { return pause_.has_value(); }
     /// Each vCPU does what the first action for it says; without one it rests.
     [[nodiscard]] awaitable<void> go_on(std::vector<ThreadAction> actions);
+    /// All vCPUs do.
+    [[nodiscard]] awaitable<void> go_on();
     /// Without breakpoints; all vCPUs go on.
     [[nodiscard]] awaitable<void> leave();
 
@@ -113,6 +123,7 @@ private:
     [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
     [[nodiscard]] StopAction crash(unsigned cpu, const Exit& exit);
+    void has_stopped();
     void put_int3s();
     void take_int3s();
     void remember_watched();
@@ -122,6 +133,7 @@ private:
     Machine& machine_;
     const CrashPolicy on_crash_;
     const Log log_;
+    const DebuggerWatch watch_;
     Event changed_;
     std::optional<Pause> pause_;
     bool physical_ = false;

@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 Server::Server(Spec spec, Surroundings surroundings)
     : spec_(std::move(spec)),
       surroundings_(std::move(surroundings)),
-      debuggee_(surroundings_.machine, surroundings_.on_crash, surroundings_.log) {
+      debuggee_(surroundings_.machine, surroundings_.on_crash, surroundings_.log, surroundings_.watch) {
     UniqueFd fd;
     if (spec_.kind == Spec::Kind::stdio) {
         where_ = "stdio";
@@ -142,6 +142,34 @@ awaitable<void> Server::refuse(std::shared_ptr<Server> self, UniqueFd socket) {
 awaitable<void> Server::limit_refusal(std::shared_ptr<Connection> connection) {
     co_await sleep_for(1s);
     connection->close();
+}
+
+awaitable<void> Server::interrupt(std::shared_ptr<Server> self) {
+    if (!self || !self->client_) co_return;
+    const bool waits = self->client_->interrupt();
+    if (waits) co_await come_to(self, true);
+}
+
+awaitable<void> Server::let_go(std::shared_ptr<Server> self) {
+    if (!self || !self->debuggee_.halted()) co_return;
+    // Its coroutine alone works with the machine while a client is there.
+    if (!self->client_ || !self->client_->attached()) {
+        co_await self->debuggee_.go_on();
+        co_return;
+    }
+    self->client_->let_go();
+    co_await come_to(self, false);
+}
+
+/// What the client's coroutine has been asked for.
+awaitable<void> Server::come_to(std::shared_ptr<Server> self, bool halted) {
+    const auto until = std::chrono::steady_clock::now() + 1s;
+    for (;;) {
+        const auto seen = self->debuggee_.changed().generation();
+        const auto now = std::chrono::steady_clock::now();
+        if (*self->closed_ || self->debuggee_.halted() == halted || now >= until) co_return;
+        co_await self->debuggee_.changed().wait(seen, until - now);
+    }
 }
 
 void Server::close(int code) noexcept {

@@ -28,6 +28,7 @@ public:
         CrashPolicy on_crash = CrashPolicy::if_attached;
         Log log;
         MonitorSurroundings monitor;  ///< its `kill` is also for gdb's own command
+        DebuggerWatch watch{};
     };
 
     /// Listens. Throws Error(host).
@@ -42,6 +43,13 @@ public:
     /// is asked for. From here on a debugger is served.
     [[nodiscard]] static awaitable<void> start(std::shared_ptr<Server> self, DebugFeatures features);
 
+    // What others than the debugger do. They complete when it has seen to it, or cannot soon. `self` may be null.
+
+    /// The guest has been stopped: a debugger that waits for its next stop is told.
+    [[nodiscard]] static awaitable<void> interrupt(std::shared_ptr<Server> self);
+    /// The guest has to go on, whatever a debugger thinks.
+    [[nodiscard]] static awaitable<void> let_go(std::shared_ptr<Server> self);
+
     /// The program ends with `code`; a debugger is told. Nothing is served any more.
     void close(int code) noexcept;
 
@@ -52,6 +60,7 @@ private:
     [[nodiscard]] static awaitable<void> serve_streams(std::shared_ptr<Server> self);
     [[nodiscard]] static awaitable<void> refuse(std::shared_ptr<Server> self, UniqueFd socket);
     [[nodiscard]] static awaitable<void> limit_refusal(std::shared_ptr<Connection> connection);
+    [[nodiscard]] static awaitable<void> come_to(std::shared_ptr<Server> self, bool halted);
     void spawn(awaitable<void> work);
     void say(const std::string& text) const { surroundings_.log("gdb: " + text); }
 

@@ -1,4 +1,5 @@
 #include <asyncvm/statistics.hpp>
+#include "stats/state_name.hpp"
 
 #include <fmt/format.h>
 
@@ -75,22 +76,6 @@ void add_times(std::vector<std::string>& cells, const TimesTaken& times) {
     }
 }
 
-std::string_view state_name(CpuStatistics::State state) noexcept {
-    switch (state) {
-        case CpuStatistics::State::not_started:
-            return "not-started";
-        case CpuStatistics::State::in_guest:
-            return "in-guest";
-        case CpuStatistics::State::in_device:
-            return "in-device";
-        case CpuStatistics::State::waiting:
-            return "waiting";
-        case CpuStatistics::State::ended:
-            break;
-    }
-    return "ended";
-}
-
 void append_exits(std::string& text, const Statistics& statistics) {
     Table table(1, {"exit", "count", "per-second"});
     const double seconds = std::chrono::duration<double>(statistics.elapsed).count();
@@ -155,6 +140,22 @@ void append_cpus(std::string& text, const Statistics& statistics) {
 }
 
 }  // namespace
+
+std::string_view state_name(CpuStatistics::State state) noexcept {
+    switch (state) {
+        case CpuStatistics::State::not_started:
+            return "not-started";
+        case CpuStatistics::State::in_guest:
+            return "in-guest";
+        case CpuStatistics::State::in_device:
+            return "in-device";
+        case CpuStatistics::State::waiting:
+            return "waiting";
+        case CpuStatistics::State::ended:
+            break;
+    }
+    return "ended";
+}
 
 std::string format_statistics(const Statistics& statistics, std::span<const StreamStatistics> streams) {
     std::string text = fmt::format("statistics of {}\n\n", time(statistics.elapsed));
