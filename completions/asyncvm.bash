@@ -51,14 +51,50 @@ _asyncvm_device() {
     fi
 }
 
+# Uses the words of _asyncvm.
+_asyncvm_cut() {
+    local cut breaks=${COMP_WORDBREAKS//[^:=]/}
+    # bash puts the reply in place of what stands after the last : or = (unless told otherwise), not of the whole word.
+    if [[ -n $breaks ]]; then
+        cut=${typed%"${typed##*["$breaks"]}"}
+        COMPREPLY=("${COMPREPLY[@]#"$cut"}")
+    fi
+}
+
+# Words after `asyncvm ctl`: the program knows its commands and their arguments.
+_asyncvm_ctl() {
+    local typed=$1 program=${words[0]} at=$((${#words[@]} - 1)) command=${words[3]-}
+    if [[ $at -eq 2 ]]; then
+        _asyncvm_files "$typed" ''
+    elif [[ $at -eq 3 ]]; then
+        _asyncvm_reply "$typed" '' "events $("$program" ctl --commands 2>/dev/null | cut -d ' ' -f 1)"
+    elif [[ $typed == filename=* ]]; then
+        _asyncvm_files "${typed#*=}" filename=
+    elif [[ $typed == protocol=file:* ]]; then
+        _asyncvm_files "${typed#*:}" protocol=file:
+    elif [[ $typed == protocol=* ]]; then
+        _asyncvm_reply "$typed" '' 'protocol=file:'
+    elif [[ $typed == paging=* || $typed == detach=* ]]; then
+        _asyncvm_reply "$typed" "${typed%%=*}=" 'true false'
+    else
+        _asyncvm_reply "$typed" '' "$("$program" ctl --commands 2>/dev/null | sed -n "s/^$command //p")"
+    fi
+}
+
 _asyncvm() {
-    local typed option cut breaks=${COMP_WORDBREAKS//[^:=]/}
+    local typed option
     local -a words
     # The words as the program will see them: bash also takes them apart at : and =.
     read -ra words <<<"${COMP_LINE:0:COMP_POINT}"
     [[ ${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=('')
     typed=${words[-1]}
     option=${words[-2]}
+    COMPREPLY=()
+    if [[ ${#words[@]} -gt 2 && ${words[1]} == @(ctl|top) ]]; then
+        [[ ${words[1]} == ctl || ${#words[@]} -eq 3 ]] && _asyncvm_ctl "$typed"
+        _asyncvm_cut
+        return
+    fi
     if [[ $typed == --*=* ]]; then
         option=${typed%%=*}
         typed=${typed#*=}
@@ -110,14 +146,11 @@ _asyncvm() {
                     --serial --debugcon --console --virtio-port --control --metrics --trace --probe --probe-lines --stats --verbose --help --version'
             else
                 _asyncvm_files "$typed" ''
+                [[ ${#words[@]} -eq 2 ]] && _asyncvm_reply "$typed" '' 'ctl top inspect trace'
             fi
             ;;
     esac
-    # bash puts the reply in place of what stands after the last : or = (unless told otherwise), not of the whole word.
-    if [[ -n $breaks ]]; then
-        cut=${typed%"${typed##*["$breaks"]}"}
-        COMPREPLY=("${COMPREPLY[@]#"$cut"}")
-    fi
+    _asyncvm_cut
 }
 
 complete -F _asyncvm asyncvm

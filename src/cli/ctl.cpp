@@ -2,6 +2,7 @@
 
 #include "cli/console.hpp"
 #include "control/client.hpp"
+#include "control/schema.hpp"
 #include "control/top.hpp"
 
 #include <asyncvm/error.hpp>
@@ -25,6 +26,7 @@ using control::Json;
 constexpr std::string_view ctl_usage =
     "usage: asyncvm ctl PATH COMMAND [NAME=VALUE]...   carry out one command and print its answer\n"
     "       asyncvm ctl PATH events                    print events as they come, until the machine ends\n"
+    "       asyncvm ctl --commands                     the commands and their arguments\n"
     "\n"
     "PATH is the socket of asyncvm --control unix:PATH. A VALUE is a number, true, false, JSON in brackets, or else text.\n"
     "\n"
@@ -83,6 +85,14 @@ void print_answer(const Json& answer) {
 int run_ctl(std::span<const char* const> arguments) {
     if (asks_for_help(arguments)) {
         print_out(ctl_usage);
+        return exit_code::success;
+    }
+    if (!arguments.empty() && std::string_view(arguments[0]) == "--commands") {
+        print_out(control::command_lines());
+        return exit_code::success;
+    }
+    if (!arguments.empty() && std::string_view(arguments[0]) == "--tables") {
+        print_out(control::markdown_tables());
         return exit_code::success;
     }
     if (arguments.size() < 2) {

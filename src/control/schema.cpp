@@ -22,26 +22,40 @@ constexpr Member core_file[] = {{"paging", Type::boolean},           {"protocol"
                                 {"length", Type::integer, optional}, {"format", Type::text, optional}};
 
 constexpr Command all_commands[] = {
-    {"qmp_capabilities", capabilities, "begins: before it no other command is taken"},
-    {"query-version", {}, "the program's version"},
-    {"query-commands", {}, "the names of the commands"},
-    {"query-qmp-schema", {}, "the commands, the events and their members"},
-    {"query-status", {}, "whether the guest runs"},
-    {"query-cpus-fast", {}, "the vCPUs and their threads"},
-    {"query-devices", {}, "the devices and where the guest finds them"},
-    {"query-chardev", {}, "where bytes go and come from"},
-    {"query-stats", {}, "what the guest has done, device by device (with --stats)"},
-    {"stop", {}, "pauses the guest"},
+    {"qmp_capabilities", capabilities, "begins: before it no other command is taken; there are no capabilities to enable"},
+    {"query-version", {}, "the program's version; the member is called `qemu` because clients look for it"},
+    {"query-commands", {}, "the names of these commands"},
+    {"query-qmp-schema", {}, "these commands, the events, and the types of their members"},
+    {"query-status",
+     {},
+     "`status`: `prelaunch` (with `-S`, until `cont` or gdb's `continue`), `running`, `paused`, `debug` (at a "
+     "breakpoint, a step or a crash of [gdb](gdb.md)), `save-vm` (a core file is written) or `shutdown`; "
+     "`running`"},
+    {"query-cpus-fast", {}, "the vCPUs, and the threads that run them"},
+    {"query-devices", {}, "each device's ports or addresses"},
+    {"query-chardev", {}, "the streams: their labels, where they go, whether somebody is connected"},
+    {"query-stats",
+     {},
+     "what `--stats` counts ([statistics.md](statistics.md)), as numbers: times in nanoseconds, sums since the "
+     "start. Not QEMU's command of this name"},
+    {"stop", {}, "pauses the guest: no vCPU runs, the machine's clock stands"},
     {"cont", {}, "lets it go on"},
-    {"system_reset", {}, "starts the guest anew"},
-    {"quit", {}, "ends the program, with exit code 0"},
-    {"inject-nmi", {}, "raises an NMI on each vCPU"},
-    {"memsave", linear_memory, "writes memory to a file, by the guest's virtual address"},
-    {"pmemsave", physical_memory, "writes memory to a file, by physical address"},
-    {"dump-guest-memory", core_file, "writes a core file of the guest, for gdb and crash"},
-    {"query-dump", {}, "how far the last core file is"},
-    {"query-dump-guest-memory-capability", {}, "the formats of core files"},
-    {"human-monitor-command", command_line, "a command for people, answered with text"},
+    {"system_reset", {}, "starts the guest anew, as `--reboot restart` does; a guest that is paused stays so"},
+    {"quit", {}, "ends the program, with exit code 0; the answer comes first"},
+    {"inject-nmi", {}, "raises an NMI on each vCPU; with KVM only"},
+    {"memsave", linear_memory,
+     "writes `size` bytes from virtual address `val`, as vCPU `cpu-index` (default 0) sees it, to a file of "
+     "the host"},
+    {"pmemsave", physical_memory, "the same from physical address `val`"},
+    {"dump-guest-memory", core_file,
+     "writes a [core file](core-files.md): `protocol` is `file:PATH`; with `paging` memory is at the guest's "
+     "linear addresses too; with `detach` the answer comes at once; `begin` and `length` are a part of "
+     "physical memory; `format` is `elf`. The guest stands meanwhile"},
+    {"query-dump", {}, "how far the last one is: `status` is `none`, `active`, `completed` or `failed`; bytes of memory"},
+    {"query-dump-guest-memory-capability", {}, "the formats of core files: `elf`"},
+    {"human-monitor-command", command_line,
+     "`info status`, `version`, `registers` (the report of a stuck vCPU), `devices`, `chardev`, `stats`; "
+     "`stop`, `cont`, `system_reset`, `nmi`, `dump-guest-memory [-p] FILE`, `quit`, `help`; answered with text"},
 };
 
 constexpr Member reset_data[] = {{"guest", Type::boolean}, {"reason", Type::text}};
@@ -51,14 +65,19 @@ constexpr Member client_data[] = {{"label", Type::text}};
 constexpr Member dump_data[] = {{"result", Type::object}, {"error", Type::text, optional}};
 
 constexpr EventKind all_events[] = {
-    {"STOP", {}},
-    {"RESUME", {}},
-    {"RESET", reset_data},
-    {"SHUTDOWN", reset_data},
-    {"DUMP_COMPLETED", dump_data},
-    {"CRASH", crash_data},
-    {"CLIENT-CONNECTED", client_data},
-    {"CLIENT-DISCONNECTED", client_data},
+    {"STOP",
+     {},
+     "the guest has been paused: by `stop`, before the answer; for a core file; by a debugger, or at its "
+     "breakpoint"},
+    {"RESUME", {}, "it goes on, whoever has said so; before the answer to `cont`"},
+    {"RESET", reset_data, "the guest has started anew: `host-qmp-system-reset`, or `guest-reset` with `--reboot restart`"},
+    {"SHUTDOWN", reset_data,
+     "the run has ended: `guest-shutdown`, `guest-reset`, `guest-panic`, `host-error`, `host-signal`, "
+     "`host-qmp-quit`"},
+    {"DUMP_COMPLETED", dump_data, "a core file is complete or has failed: what `query-dump` answers, and why"},
+    {"CRASH", crash_data, "before `SHUTDOWN`, if the guest died: what the program prints about it"},
+    {"CLIENT-CONNECTED", client_data, "a client has come to a stream: `serial0`"},
+    {"CLIENT-DISCONNECTED", client_data, "it has left"},
 };
 
 constexpr std::string_view name_of(Type type) {
@@ -164,6 +183,31 @@ Json describe() {
         schema.push_back({{"name", name}, {"meta-type", "builtin"}, {"json-type", json}});
     }
     return schema;
+}
+
+std::string markdown_tables() {
+    std::string text;
+    const auto row = [&text](std::string_view name, std::span<const Member> members, std::string_view what) {
+        text += fmt::format("| `{}` |", name);
+        for (const Member& member : members)
+            text += fmt::format("{} `{}`", &member == members.data() ? "" : ",", member.name);
+        text += fmt::format(" | {} |\n", what);
+    };
+    text += "| command | arguments | what it does |\n|---|---|---|\n";
+    for (const Command& command : all_commands) row(command.name, command.arguments, command.what);
+    text += "\n| event | data | when |\n|---|---|---|\n";
+    for (const EventKind& event : all_events) row(event.name, event.data, event.when);
+    return text;
+}
+
+std::string command_lines() {
+    std::string text;
+    for (const Command& command : all_commands) {
+        text += command.name;
+        for (const Member& member : command.arguments) text += fmt::format(" {}=", member.name);
+        text += "\n";
+    }
+    return text;
 }
 
 }  // namespace asyncvm::control

@@ -62,6 +62,28 @@ class Devices(unittest.TestCase):
             self.assertEqual(keys, set(re.findall(r"`([a-z]+)=", rows[device])), device)
 
 
+class Control(unittest.TestCase):
+    def test_the_page_has_the_tables_that_the_program_makes(self):
+        page = (ROOT / "docs/control.md").read_text()
+        for table in said("ctl", "--tables").split("\n\n"):
+            self.assertIn(table.strip(), page, "put the output of `asyncvm ctl --tables` there: tools/control-tables does it")
+
+    def test_bash_completes_words_commands_arguments_and_values(self):
+        for word in ("ctl", "top", "inspect"):
+            self.assertIn(word, complete(f"{PROGRAM} {word[:-1]}"))
+        commands = [line.split()[0] for line in said("ctl", "--commands").splitlines()]
+        self.assertIn("query-status", commands)
+        self.assertEqual(["events", *commands], complete(f"{PROGRAM} ctl /tmp/s "))
+        self.assertEqual(["memsave"], complete(f"{PROGRAM} ctl /tmp/s mems"))
+        self.assertEqual(["val=", "size=", "filename=", "cpu-index="], complete(f"{PROGRAM} ctl /tmp/s memsave "))
+        self.assertEqual(["size="], complete(f"{PROGRAM} ctl /tmp/s memsave val=1 si"))
+        self.assertEqual(["true"], [word.split("=")[-1] for word in complete(f"{PROGRAM} ctl /tmp/s dump-guest-memory paging=t")])
+        self.assertEqual([], complete(f"{PROGRAM} ctl /tmp/s nope "))
+        self.assertEqual([], complete(f"{PROGRAM} top /tmp/s "))
+        # What stands for a file behind `ctl` is the socket.
+        self.assertIn(f"{ROOT}/docs", complete(f"{PROGRAM} ctl {ROOT}/doc"))
+
+
 class Programs(unittest.TestCase):
     """What the documents show is what the tests compile and run."""
 
