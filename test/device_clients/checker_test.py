@@ -30,6 +30,27 @@ class Faults(unittest.TestCase):
                 self.assertRegex(done.stdout, f"(?m)^not ok 1 - .*{text}.*\n# .", done.stderr)
 
 
+@unittest.skipUnless("ASYNCVM" in os.environ, "ASYNCVM is not set")
+class Guest(unittest.TestCase):
+    def check(self, *command, fault=""):
+        return check("--only", "LOG", "--asyncvm", os.environ["ASYNCVM"], "--guest", os.environ["CONFORMANCE_GUEST"], "--", *command,
+                     fault=fault)
+
+    def test_the_same_device_under_the_real_program(self):
+        done = self.check(sys.executable, os.path.join(CLIENTS, "conformance.py"))
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, "(?m)^ok 2 - guest: scratch|# SKIP .*/dev/kvm", done.stderr)
+
+    def test_a_fault_that_the_guest_finds(self):
+        done = self.check(sys.executable, os.path.join(HERE, "faulty.py"), fault="big endian")
+        self.assertRegex(done.stdout, "(?m)^not ok 2 - guest: scratch|# SKIP .*/dev/kvm", done.stderr)
+
+    def test_an_image_that_is_not_there(self):
+        done = check("--only", "LOG", "--guest", "/nowhere/guest", "--", sys.executable, os.path.join(CLIENTS, "conformance.py"))
+        self.assertIn("# SKIP", done.stdout)
+        self.assertEqual(0, done.returncode)
+
+
 class Usage(unittest.TestCase):
     def test_wrong_options(self):
         for arguments, says in (([], "say where the device is"), (["--connect", "x"], "'x' is no address"),

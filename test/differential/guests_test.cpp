@@ -129,7 +129,8 @@ BOOST_TEST_GLOBAL_FIXTURE(BothOrSkip);
 BOOST_AUTO_TEST_CASE(every_guest_that_ends_does_the_same_on_both) {
     unsigned guests = 0;
     for (const auto& entry : std::filesystem::directory_iterator(std::getenv("GUEST_SOURCES"))) {
-        if (!entry.is_directory()) continue;
+        // Not those whose device is a program of its own: two runs would find it in two states.
+        if (!entry.is_directory() || std::filesystem::exists(entry.path() / "device")) continue;
         const DiskImage disk;
         const Guest guest(entry.path(), disk);
         if (!guest.ends || !guest.flat) continue;

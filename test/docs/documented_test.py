@@ -87,8 +87,8 @@ class Control(unittest.TestCase):
 class Programs(unittest.TestCase):
     """What the documents show is what the tests compile and run."""
 
-    def assert_shown(self, document, source):
-        blocks = re.findall(r"^```cpp\n(.*?)^```$", (ROOT / document).read_text(), re.M | re.S)
+    def assert_shown(self, document, source, language="cpp"):
+        blocks = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / document).read_text(), re.M | re.S)
         self.assertIn((ROOT / source).read_text(), blocks, f"{document} does not show {source} as it is")
 
     def test_the_readme_shows_the_embedding_program(self):
@@ -100,6 +100,11 @@ class Programs(unittest.TestCase):
     def test_the_page_of_the_devices_shows_the_mailbox(self):
         self.assert_shown("docs/devices/README.md", "test/unit/devices/mailbox.hpp")
         self.assert_shown("docs/devices/README.md", "test/unit/virtio/shouter.hpp")
+
+    def test_the_page_of_the_clients_shows_the_examples(self):
+        for source, language in (("thermometer.py", "python"), ("dice.c", "c"), ("fifo.js", "js")):
+            self.assert_shown("docs/remote-clients.md", f"tools/device-clients/{source}", language)
+        self.assert_shown("README.md", "tools/device-clients/thermometer.py", "python")
 
 
 class Completion(unittest.TestCase):

@@ -401,7 +401,6 @@ function place(text) {
 function standardStreams() {
     const isOne = fs.fstatSync(0).isSocket() && fs.fstatSync(0).ino === fs.fstatSync(1).ino;
     Object.defineProperty(process, 'stdout', { value: process.stderr });
-    globalThis.console = new console.Console(process.stderr);
     const input = new net.Socket({ fd: 0, allowHalfOpen: true });
     return [input, isOne ? input : new net.Socket({ fd: 1, readable: false, writable: true })];
 }
