@@ -33,6 +33,7 @@ std::optional<int> signal_of(const Outcome& outcome, HaltPolicy on_halt) {
         case Outcome::Kind::powered_off:
         case Outcome::Kind::reset:
         case Outcome::Kind::exited:
+        case Outcome::Kind::differed:
         case Outcome::Kind::stopped:
             break;
     }
