@@ -258,9 +258,11 @@ def posted(target):
         device.post(ADDRESS, device.base, 4)
         device.post(DELAY, 20)
         device.post(INCREMENT, 8)
+        for value in range(20, 24):  # they come while the device waits for memory
+            device.post(FIFO, value)
         expect_equal(device.read(INCREMENT), 0, "whether the increment went well")
         expect_equal(bytes(device.memory[:9]), b"\1" * 8 + b"\0", "the memory")
-        expect_equal(device.read_string(FIFO, 1, 20), bytes(range(20)), "the FIFO")
+        expect_equal(device.read_string(FIFO, 1, 24), bytes(range(24)), "the FIFO")
         expect_equal(device.answers, {}, "replies to posted writes")
 
 
