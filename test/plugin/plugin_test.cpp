@@ -74,6 +74,16 @@ BOOST_FIXTURE_TEST_CASE(it_can_be_at_another_port_as_every_device, Files) {
     BOOST_TEST(ended.out == "A\xff", ended.err);
 }
 
+BOOST_FIXTURE_TEST_CASE(it_can_be_in_memory_as_every_device, Files) {
+    // mov ax, 0x2000; mov ds, ax; mov dx, 0x3f8; twice: mov al, [0]; out dx, al; and hlt
+    write_file(guest, guest_code("\xb8\x00\x20\x8e\xd8\xba\xf8\x03\xa0\x00\x00\xee\xa0\x00\x00\xee\xf4"));
+    const auto ended =
+        run_asyncvm({"--memory", "128K", "--device", plugin("thermometer") + ",mmio=0x20000,degrees=65", guest});
+    BOOST_TEST(ended.out == "AB", ended.err);
+    BOOST_TEST(run(plugin("thermometer") + ",mmio=0x20000").err.find("mmio=0x20000 is in the guest's RAM") !=
+               std::string::npos);
+}
+
 BOOST_FIXTURE_TEST_CASE(another_compiler_may_have_built_it, Files, *utf::precondition(has_other_compiler)) {
     const auto ended = run(plugin("other-compiler") + ",degrees=65");
     BOOST_TEST(ended.out == "ABC", ended.err);
@@ -148,7 +158,7 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_is_no_plugin_is_refused_with_the_reason, Fil
 }
 
 BOOST_AUTO_TEST_CASE(one_that_was_built_for_something_else_is_refused_with_the_reason) {
-    check_refused(plugin("other-version"), "it was built for version 2 of the device interface");
+    check_refused(plugin("other-version"), " of the device interface, and this asyncvm has version ");
     check_refused(plugin("other-trait"), "it was compiled (a compiler) with sizeof(std::vector<int>) = 25");
     check_refused(plugin("missing-symbol"), "it needs asyncvm::there_is_no_such_function(), which nobody here has");
     check_refused(plugin("hidden"), "its symbols are its own");
