@@ -131,6 +131,14 @@ std::shared_ptr<Device> make(const DeviceKind& kind, const DeviceOptions& option
     throw Error(ErrorKind::usage, fmt::format("device {}: it cannot be made: {}", request.name, why));
 }
 
+void make_and_attach(const DeviceKind& kind, const DeviceOptions& options, const DeviceRequest& request,
+                     const DeviceHost& host) {
+    const auto places = places_of(kind, options, request, host);
+    const auto device = make(kind, options, request, host);
+    if (!device) throw Error(ErrorKind::usage, fmt::format("device {}: its function make gives none", request.name));
+    for (const auto& [space, range] : places) (space == Space::port ? host.ports : host.mmio).attach(range, device);
+}
+
 }  // namespace
 
 std::span<const DeviceKind* const> device_kinds() noexcept { return kinds; }
@@ -168,14 +176,9 @@ void add_device(const DeviceHost& host, const DeviceRequest& request) {
     const DeviceKind& kind = device_kind(request.name);
     const DeviceOptions options(request);
     options.check_keys(keys_of(kind));
-    const auto places = places_of(kind, options, request, host);
-    if (!request.record.empty() && places.empty()) {
-        throw Error(ErrorKind::usage, fmt::format("device {}: it attaches itself, and can't be recorded", request.name));
-    }
-    auto device = make(kind, options, request, host);
-    if (!device) throw Error(ErrorKind::usage, fmt::format("device {}: its function make gives none", request.name));
-    if (!request.record.empty()) device = record::make_recorder(std::move(device), request.record, places);
-    for (const auto& [space, range] : places) (space == Space::port ? host.ports : host.mmio).attach(range, device);
+    if (request.record.empty()) return make_and_attach(kind, options, request, host);
+    const record::RecordedHost recorded(host, request.record);
+    make_and_attach(kind, options, request, recorded.host());
 }
 
 void add_device(const DeviceHost& host, std::string_view text) { add_device(host, parse_device_request(text)); }

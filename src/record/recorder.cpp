@@ -1,11 +1,15 @@
 #include "record/recorder.hpp"
 
 #include <asyncvm/device_context.hpp>
+#include <asyncvm/error.hpp>
 
 #include "record/journal.hpp"
 
+#include <fmt/format.h>
+
 #include <exception>
 #include <map>
+#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -77,6 +81,9 @@ class Recorder final : public Device {
 public:
     Recorder(std::shared_ptr<Device> device, std::string path, std::vector<Place> places)
         : journal_(std::make_shared<Journal>(std::move(path))), places_(std::move(places)), device_(std::move(device)) {}
+
+    /// Before it has a machine.
+    void add_place(const Place& place) { places_.push_back(place); }
 
     /// The device's last words, as it falls apart, are not of the recording.
     ~Recorder() override { journal_->close(); }
@@ -173,7 +180,7 @@ private:
     }
 
     const std::shared_ptr<Journal> journal_;
-    const std::vector<Place> places_;
+    std::vector<Place> places_;
     std::shared_ptr<RecordedLines> lines_;
     std::unique_ptr<RecordedMessages> messages_;
     const std::shared_ptr<Device> device_;  // goes first: it uses the ones above
@@ -184,5 +191,68 @@ private:
 std::shared_ptr<Device> make_recorder(std::shared_ptr<Device> device, std::string path, std::vector<Place> places) {
     return std::make_shared<Recorder>(std::move(device), std::move(path), std::move(places));
 }
+
+/// The device that is recorded.
+struct RecordedHost::Recorded {
+    std::shared_ptr<Device> at(const std::shared_ptr<Device>& another, const Place& place) {
+        if (!recorder) {
+            device = another;
+            recorder = std::make_shared<Recorder>(device, path, std::vector<Place>());
+        }
+        if (device != another) {
+            throw Error(ErrorKind::usage, fmt::format("device {}: it has another device, {}, and can't be recorded",
+                                                      device->name(), another->name()));
+        }
+        recorder->add_place(place);
+        return recorder;
+    }
+
+    std::string path;
+    std::shared_ptr<Device> device{};
+    std::shared_ptr<Recorder> recorder{};
+};
+
+class RecordedHost::RecordedBus final : public Bus {
+public:
+    RecordedBus(Bus& bus, Space space, std::shared_ptr<Recorded> recorded)
+        : bus_(bus), space_(space), recorded_(std::move(recorded)) {}
+
+    void attach(AddressRange range, std::shared_ptr<Device> device) override {
+        bus_.attach(range, recorded_->at(device, {.space = space_, .range = range}));
+    }
+
+    [[nodiscard]] std::shared_ptr<MovableRange> attach_movable(std::uint64_t, std::shared_ptr<Device> device) override {
+        throw Error(ErrorKind::usage, fmt::format("device {}: its place moves, and it can't be recorded", device->name()));
+    }
+
+    [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const override { return bus_.devices(); }
+    [[nodiscard]] std::vector<AttachedRange> ranges() const override { return bus_.ranges(); }
+    [[nodiscard]] std::string_view device_name(std::uint64_t address) const noexcept override {
+        return bus_.device_name(address);
+    }
+    [[nodiscard]] std::uint64_t unclaimed() const noexcept override { return bus_.unclaimed(); }
+    [[nodiscard]] std::vector<UnclaimedAddress> unclaimed_addresses() const override { return bus_.unclaimed_addresses(); }
+
+private:
+    Bus& bus_;
+    const Space space_;
+    const std::shared_ptr<Recorded> recorded_;
+};
+
+RecordedHost::RecordedHost(const DeviceHost& host, std::string path)
+    : recorded_(std::make_shared<Recorded>(Recorded{.path = std::move(path)})),
+      ports_(std::make_unique<RecordedBus>(host.ports, Space::port, recorded_)),
+      mmio_(std::make_unique<RecordedBus>(host.mmio, Space::memory, recorded_)),
+      host_{.ports = *ports_,
+            .mmio = *mmio_,
+            .finish = host.finish,
+            .open_chardev = host.open_chardev,
+            .log = host.log,
+            .occupant = host.occupant,
+            .power_off = host.power_off,
+            .reset = host.reset,
+            .before_guest = host.before_guest} {}
+
+RecordedHost::~RecordedHost() = default;
 
 }  // namespace asyncvm::record

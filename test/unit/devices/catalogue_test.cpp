@@ -7,13 +7,16 @@
 #include "device_runner.hpp"
 #include "devices/catalogue.hpp"
 #include "fake_chardev.hpp"
+#include "record/recording.hpp"
 #include "surroundings.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <map>
 
 using namespace asyncvm;
@@ -264,7 +267,7 @@ BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("conter", "there is no device conter (did you mean counter?)");
     check_usage_error("nvme",
                       "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, sleep, power, "
-                      "pci-config, port92, port61, acpi-pm, i8042, rtc, fw_cfg, pvpanic, testdev, crtc, replay)");
+                      "pci-config, port92, port61, acpi-pm, i8042, rtc, fw_cfg, pvpanic, testdev, crtc, replay, remote)");
     check_usage_error("sleep,chardev=null", "device sleep has no option chardev (there are: port, mmio)");
     check_usage_error("exit,cod=exact", "device exit has no option cod (did you mean code?)");
     check_usage_error("exit,code=0", "device exit: code=0 is not one of: qemu, exact");
@@ -312,9 +315,30 @@ BOOST_AUTO_TEST_CASE(help_has_a_line_for_each_device_with_its_keys) {
             BOOST_TEST(line.find(key.name) != std::string::npos);
             BOOST_TEST(device_help(kind.name).find(key.help) != std::string::npos);
         }
-        BOOST_TEST((line.find("port mmio") != std::string::npos) == kind.movable, kind.name);
+        const bool its_own = std::ranges::find(kind.keys, "port", &DeviceKey::name) != kind.keys.end();
+        BOOST_TEST((line.find("port mmio") != std::string::npos) == (kind.movable || its_own), kind.name);
     }
     BOOST_CHECK_THROW((void)device_help("nvme"), Error);
+}
+
+BOOST_AUTO_TEST_CASE(any_device_is_recorded_where_the_options_want_it) {
+    std::string folder = (std::filesystem::temp_directory_path() / "catalogue-XXXXXX").string();
+    BOOST_REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    const auto file = folder + "/recording";
+    add("record=" + file + ",counter,port=0x20,chardev=null");
+    BOOST_TEST(ports.device_name(0x20) == "counter");
+    BOOST_TEST(!std::filesystem::exists(file));
+    Surroundings around(loop);
+    ports.devices().front()->attached(around.context());
+    out(0x20, 2, 513);
+    BOOST_TEST(chardevs["null"]->take() == "out port: 32, data: 513\n");
+    const auto recorded = record::load(file);
+    BOOST_TEST(recorded.header.places.front().range.first == 0x20u);
+    BOOST_TEST(recorded.events.size() == 2u);
+    // And the recording takes the counter's place, as a counter would.
+    const auto plan = names(plan_devices({parse_device_request("replay=" + file)}, true));
+    BOOST_TEST(std::ranges::count(plan, "counter") == 0);
+    std::filesystem::remove_all(folder);
 }
 
 BOOST_AUTO_TEST_CASE(help_is_found_in_both_spellings) {

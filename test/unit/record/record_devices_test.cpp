@@ -11,6 +11,7 @@
 #include "record/player.hpp"
 #include "record/recorder.hpp"
 #include "surroundings.hpp"
+#include "trial_devices.hpp"
 
 #include <sys/resource.h>
 
@@ -27,88 +28,6 @@ using namespace asyncvm;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// Reads 1, 2, 3, …; a write of n raises its interrupt after n nanoseconds and lowers it with the next one; 0 throws.
-class Trial final : public Device {
-public:
-    std::string_view name() const noexcept override { return "trial"; }
-    unsigned max_access_size() const noexcept override { return 4; }
-    std::vector<Doorbell> doorbells() const override { return {{.offset = 4, .size = 2}}; }
-
-    void attached(const DeviceContext& context) override {
-        clock_ = &context.clock;
-        line_ = context.irq(5);
-        interrupts_ = context.interrupts;
-    }
-
-    awaitable<void> write(const Access& access) override {
-        if (access.data == 0) throw std::runtime_error("nothing to do");
-        line_.set(false);
-        co_await clock_->wait_until(clock_->now() + std::chrono::nanoseconds(access.data));
-        line_.set(true);
-    }
-
-    awaitable<void> read(Access& access) override {
-        access.data = ++next_;
-        co_return;
-    }
-
-    awaitable<void> rung(std::size_t) override {
-        if (interrupts_ != nullptr) interrupts_->signal({.address = 0xfee0'0000, .data = 0x41});
-        co_return;
-    }
-
-    void reset() override { next_ = 0; }
-
-private:
-    MachineClock* clock_ = nullptr;
-    IrqLine line_;
-    InterruptController* interrupts_ = nullptr;
-    std::uint64_t next_ = 0;
-};
-
-/// Reads 0, 1, 2, …, and its line changes again and again.
-class Ticking final : public Device {
-public:
-    std::string_view name() const noexcept override { return "ticking"; }
-    void attached(const DeviceContext& context) override { line_ = context.irq(4); }
-    awaitable<void> write(const Access&) override { co_return; }
-
-    awaitable<void> read(Access& access) override {
-        access.data = reads_++;
-        co_return;
-    }
-
-    awaitable<void> run() override {
-        const auto executor = co_await asio::this_coro::executor;
-        for (bool level = true;; level = !level) {
-            line_.set(level);
-            co_await asio::post(executor, use_awaitable);
-            const auto state = co_await asio::this_coro::cancellation_state;
-            if (state.cancelled() != asio::cancellation_type::none) break;
-        }
-    }
-
-private:
-    IrqLine line_;
-    std::uint64_t reads_ = 0;
-};
-
-class Messages final : public InterruptController {
-public:
-    void set(unsigned, bool) noexcept override {}
-    void expect_messages() noexcept override { expected = true; }
-    bool signal(const MsiMessage& message) noexcept override {
-        sent.push_back(message.data);
-        return true;
-    }
-    void attach_irqfd(unsigned, int, int) override {}
-    void detach_irqfd(unsigned, int) noexcept override {}
-    void route(unsigned, const MsiMessage&) override {}
-
-    bool expected = false;
-    std::vector<std::uint32_t> sent;
-};
 
 struct Fixture : DeviceRunner {
     Fixture() {
@@ -187,8 +106,9 @@ struct Fixture : DeviceRunner {
     asio::cancellation_signal ended;
     Surroundings around{loop};
     Messages messages;
-    IoBus ports{Space::port, loop, Log()};
-    IoBus mmio{Space::memory, loop, Log()};
+    std::shared_ptr<DeviceSlots> slots = std::make_shared<DeviceSlots>(loop, Log());
+    IoBus ports{Space::port, slots};
+    IoBus mmio{Space::memory, slots};
     std::vector<std::string> lines;
     std::vector<Outcome> outcomes;
     std::string folder;
@@ -355,6 +275,29 @@ BOOST_AUTO_TEST_CASE(a_recording_that_can_not_be_made_is_an_error) {
         BOOST_TEST(error.what() == "cannot read the recording " + path + ": no such file or directory");
         return error.kind() == ErrorKind::usage;
     });
+}
+
+BOOST_AUTO_TEST_CASE(a_kind_that_attaches_its_device_itself_is_recorded_too) {
+    const std::string places = "place port 0x300 4\nplace memory 0xd0000000 8\n";
+    std::ofstream(path) << "asyncvm-recording 1\ndevice d\n" << places << "0 read memory 0xd0000004 4\n0 done 0x7\n";
+    const std::string again = folder + "/again";
+    const DeviceRequest request{.name = "replay", .options = {{"file", path}}};
+    const DeviceHost host{ports, mmio, {}, {}};
+    {
+        const record::RecordedHost recorded(host, again);
+        static_cast<void>(record::replay_kind.make(DeviceOptions(request), recorded.host()));
+        BOOST_CHECK_THROW(recorded.host().ports.attach({.first = 0x10}, std::make_shared<Trial>()), Error);
+        BOOST_CHECK_THROW(static_cast<void>(recorded.host().mmio.attach_movable(4, std::make_shared<Trial>())), Error);
+    }
+    BOOST_REQUIRE(ports.devices().size() == 1u);
+    BOOST_REQUIRE(mmio.devices() == ports.devices());
+    const auto device = ports.devices().front();
+    device->attached(context());
+    auto access = make_access(0xd000'0004, 4);
+    access.space = Space::memory;
+    BOOST_TEST(read(*device, access) == 7u);
+    path = again;
+    BOOST_TEST(text() == "asyncvm-recording 1\ndevice d\nwidth 8\n" + places + "0 read memory 0xd0000004 4\n0 done 0x7\n");
 }
 
 BOOST_AUTO_TEST_CASE(whose_recording_it_is_is_said_by_its_beginning) {
