@@ -42,7 +42,8 @@ gdb::DebugFeatures debug_features(std::string_view accelerator) {
     return {.steps = works("single-step"),
             .debug_registers = works("hardware-breakpoint"),
             .watchpoints = works("watchpoint"),
-            .int3 = works("software-breakpoint")};
+            .int3 = works("software-breakpoint"),
+            .trap_flag = true};
 }
 
 }  // namespace asyncvm::cli

@@ -15,6 +15,7 @@ struct DebugFeatures {
     bool debug_registers = false;  ///< stop in front of instructions
     bool watchpoints = false;      ///< debug registers, behind writes and reads of data
     bool int3 = false;
+    bool trap_flag = false;  ///< a step sets RFLAGS.TF, which the guest may see
 };
 
 class Breakpoints {

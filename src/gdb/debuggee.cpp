@@ -32,6 +32,7 @@ Debuggee::Debuggee(Machine& machine, CrashPolicy on_crash, Log log, DebuggerWatc
       crashed_(machine.cpus()) {
     armed_.steps.resize(machine.cpus());
     armed_.debug.resize(machine.cpus());
+    armed_.from.resize(machine.cpus());
 }
 
 std::optional<Stop> Debuggee::stop() const {
@@ -156,6 +157,9 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
             const std::lock_guard lock(mutex_);
             same = wanted[cpu] == armed_.debug[cpu];
             at_stop_[cpu].reset();
+            armed_.from[cpu].reset();
+            if (trap_flag_ && wanted[cpu].single_step && registers_[cpu].known)
+                armed_.from[cpu] = registers_[cpu].values.core;
         }
         const bool changed = registers_[cpu].changed;
         if (same && !changed) continue;

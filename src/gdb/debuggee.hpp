@@ -49,7 +49,10 @@ class Debuggee {
 public:
     Debuggee(Machine& machine, CrashPolicy on_crash, Log log, DebuggerWatch watch = {});
     /// What breakpoints that come from now on can be made of.
-    void set_features(DebugFeatures features) noexcept { points_.set_features(features); }
+    void set_features(DebugFeatures features) noexcept {
+        points_.set_features(features);
+        trap_flag_ = features.trap_flag;
+    }
 
     /// MachineConfig::on_stop. On the vCPU's thread.
     [[nodiscard]] StopAction stopped(unsigned cpu, const Exit& exit, Cpu& from);
@@ -118,10 +121,12 @@ private:
         std::vector<GuestDebug> debug;  ///< by vCPU: what it has been given
         Breakpoints points;
         std::vector<std::vector<std::byte>> watched;  ///< the bytes, for each of `points`
+        std::vector<std::optional<Registers>> from;   ///< by vCPU: where its step began, if trap_flag_
     };
 
     [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
+    void end_step(unsigned cpu, const std::optional<Registers>& now);
     [[nodiscard]] StopAction crash(unsigned cpu, const Exit& exit);
     void has_stopped();
     void put_int3s();
@@ -137,6 +142,7 @@ private:
     Event changed_;
     std::optional<Pause> pause_;
     bool physical_ = false;
+    bool trap_flag_ = false;
     bool said_[2] = {};  ///< say_fallback(), by means
     std::vector<CachedRegisters> registers_;
     std::vector<std::uint64_t> int3s_;  ///< where they are now

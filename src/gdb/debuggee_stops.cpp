@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "gdb/debuggee.hpp"
+#include "gdb/trap_flag.hpp"
 
 namespace asyncvm::gdb {
 
@@ -34,17 +35,18 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
     if (debug == nullptr) return crash(cpu, exit);
     std::optional<Stop> stop;
     GuestDebug given;
+    // Here they cost no way to this thread and back.
+    const auto now = registers_of(from);
+    end_step(cpu, now);
     {
         const std::lock_guard lock(mutex_);
         given = armed_.debug.at(cpu);
         stop = judge(cpu, *debug);
     }
     if (stop) {
-        // Here they cost no way to this thread and back.
-        auto registers = registers_of(from);
         {
             const std::lock_guard lock(mutex_);
-            at_stop_.at(cpu) = std::move(registers);
+            at_stop_.at(cpu) = now;
             stops_.push_back(*stop);
         }
         changed_.notify();
@@ -55,6 +57,14 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
         static_cast<void>(from.set_debug(given));
     }
     return StopAction::go_on;
+}
+
+/// Where the guest goes on, the next step begins here.
+void Debuggee::end_step(unsigned cpu, const std::optional<Registers>& now) {
+    if (!trap_flag_) return;
+    const std::lock_guard lock(mutex_);
+    const auto began = std::exchange(armed_.from.at(cpu), now);
+    if (armed_.debug.at(cpu).single_step && began && now) hide_trap_flag(machine_.memory(), *began, *now);
 }
 
 /// Nothing: the guest goes on.

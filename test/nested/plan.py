@@ -2,6 +2,7 @@
 import json
 import os
 import shlex
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def _files_below(path):
     return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file()] if os.path.isdir(path) else [path]
 
 
+def _modules_of(python, script):
+    """Files of what a test in Python imports, and of its codecs, which are imported when they are needed."""
+    lists = "import encodings, importlib, sys; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]); " \
+            "print(encodings.__path__[0], *(file for module in sys.modules.values() if (file := getattr(module, '__file__', None))), sep='\\n')"
+    listed = subprocess.run([python, "-B", "-c", lists, os.path.dirname(script), Path(script).stem], capture_output=True, text=True,
+                            check=True, env={**os.environ, "ASYNCVM": ""})
+    codecs, *files = [line for line in listed.stdout.splitlines() if line.startswith("/")]
+    return [*files, *map(str, Path(codecs).glob("*.py"))]
+
+
 def read(build, lane):
     """The tests of `build` that belong to this lane, from what Meson tells about them."""
     build = os.path.abspath(build)
@@ -44,13 +55,15 @@ def read(build, lane):
         suites = {suite.rpartition(":")[2] for suite in test["suite"]}
         if not LANES[lane] <= suites:
             continue
-        command, environment = test["cmd"], dict(test["env"])
+        command, environment = [os.path.realpath(test["cmd"][0]), *test["cmd"][1:]], dict(test["env"])
         for name in ("MALLOC_PERTURB_", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
             environment.pop(name, None)
         programs = environment.pop("LINUX_PROGRAMS", "").split()
         environment.setdefault("TEST_PATIENCE", str(30 * SLOWER))
         named = [*command[1:], *environment.values()]
         files = [file for path in named if os.path.isabs(path) and os.path.exists(path) for file in _files_below(path)]
+        if os.path.basename(command[0]).startswith("python"):
+            files += _modules_of(*command[:2])
         why_not = "" if is_program(command[0]) else f"{command[0]} is no program that the machine could run"
         tests.append(Test(test["name"], command, environment, int(test["timeout"]) * SLOWER, files, programs, why_not))
     return tests

@@ -16,12 +16,14 @@ class Counts:
     disk_reads: int     # requests
     console_chunks: int  # of 2 KiB
     frames: int
+    steps: int
+    conditions: int     # so many times a condition is looked at
     machines: tuple     # so many in one process
     window: int         # milliseconds that many machines are watched for
     instructions: bool = False  # time is counted in instructions, one a nanosecond
 
 
-FULL = Counts(9, 2_400, 300_000, 10_000, 400_000, 20_000, 100_000, 500, 20_000, 20_000, 50_000, (1, 10, 100, 1000), 2_000)
-QUICK = Counts(3, 2_400, 300_000, 3_200, 200_000, 4_800, 20_000, 200, 5_000, 5_000, 10_000, (1, 10, 100), 500)
+FULL = Counts(9, 2_400, 300_000, 10_000, 400_000, 20_000, 100_000, 500, 20_000, 20_000, 50_000, 2_000, 1_000, (1, 10, 100, 1000), 2_000)
+QUICK = Counts(3, 2_400, 300_000, 3_200, 200_000, 4_800, 20_000, 200, 5_000, 5_000, 10_000, 500, 200, (1, 10, 100), 500)
 # On an emulated processor each instruction is counted, so that little is enough; and it is slow.
-EMULATED = Counts(3, 1_600, 16_000, 1_600, 32_000, 1_600, 20_000, 100, 1_000, 500, 1_000, (1, 10, 100), 500, instructions=True)
+EMULATED = Counts(3, 1_600, 16_000, 1_600, 32_000, 1_600, 20_000, 100, 1_000, 500, 1_000, 50, 20, (1, 10, 100), 500, instructions=True)

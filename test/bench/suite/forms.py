@@ -11,6 +11,7 @@ CASES = {
     7: "A Linux boots to its first process",
     8: "A virtio disk",
     9: "A virtio console and a virtio network card",
+    10: "A debugger",
 }
 
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import boot, disk, exits, forms, host, many, picture, running, serial, start, virtio
+from . import boot, debugger, disk, exits, forms, host, many, picture, running, serial, start, virtio
 from .counts import EMULATED, FULL, QUICK
 
 ROOT = Path(__file__).resolve().parents[3]
 CASES = {1: exits.round_trips, 2: exits.hand_overs, 3: exits.posted_writes, 4: serial.serial_port, 5: start.start_and_end,
-         6: many.scale, 7: boot.boots, 8: disk.disks, 9: virtio.senders}
+         6: many.scale, 7: boot.boots, 8: disk.disks, 9: virtio.senders, 10: debugger.debugger}
 
 
 def arguments(words):
@@ -20,7 +20,7 @@ def arguments(words):
         description="Measures asyncvm beside bare C programs, and beside QEMU and kvmtool where they are installed.",
         epilog="cases:\n" + "\n".join(f"  {case}  {name}" for case, name in forms.CASES.items()) +
         "\n\nEvery ratio is to a baseline of the same run, in alternating rounds; docs/benchmarks.md says how to read them.")
-    parser.add_argument("cases", nargs="*", type=int, metavar="CASE", help="which ones, 1 to 9 (default: all)")
+    parser.add_argument("cases", nargs="*", type=int, metavar="CASE", help="which ones, 1 to 10 (default: all)")
     parser.set_defaults(counts=FULL)
     shorter = parser.add_mutually_exclusive_group()
     shorter.add_argument("--quick", dest="counts", action="store_const", const=QUICK,
