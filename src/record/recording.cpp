@@ -27,6 +27,13 @@ std::string_view word(Space space) noexcept { return space == Space::port ? "por
 
 constexpr bool is_access_size(std::uint64_t size) noexcept { return size == 1 || size == 2 || size == 4 || size == 8; }
 
+/// Names and messages come from devices.
+std::string on_one_line(std::string text) {
+    std::ranges::replace_if(
+        text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+    return text;
+}
+
 /// Takes a text apart, line by line and word by word.
 class Parser {
 public:
@@ -85,6 +92,12 @@ private:
         return found;
     }
 
+    std::string rest_of_line() {
+        const auto rest = words_.substr(std::min(words_.find_first_not_of(' '), words_.size()));
+        words_ = {};
+        return std::string(rest);
+    }
+
     std::uint64_t next_number(std::string_view what, std::uint64_t largest) {
         const auto found = next_word();
         const auto number = parse_number(found);
@@ -123,7 +136,7 @@ private:
         Header& header = result_.header;
         const auto first = next_word();
         if (first == "device") {
-            header.device = next_word();
+            header.device = rest_of_line();
             if (header.device.empty()) fail("a device's name is missing");
         } else if (first == "width") {
             header.max_access_size = next_size();
@@ -182,8 +195,7 @@ private:
             }
         } else if (kind == "failed") {
             event.kind = Event::Kind::failed;
-            event.text = words_.substr(std::min(words_.find_first_not_of(' '), words_.size()));
-            words_ = {};
+            event.text = rest_of_line();
         } else if (kind == "cancelled") {
             event.kind = Event::Kind::cancelled;
         } else if (kind == "irq") {
@@ -254,7 +266,7 @@ std::string read_file(const std::string& path, std::size_t most) {
 }  // namespace
 
 std::string format(const Header& header) {
-    std::string text = fmt::format("{}\ndevice {}\nwidth {}\n", magic, header.device, header.max_access_size);
+    std::string text = fmt::format("{}\ndevice {}\nwidth {}\n", magic, on_one_line(header.device), header.max_access_size);
     const auto out = std::back_inserter(text);
     for (const auto& [space, range] : header.places) {
         fmt::format_to(out, "place {} {:#x} {}{}\n", word(space), range.first, range.size, range.whole ? " whole" : "");
@@ -276,10 +288,7 @@ std::string describe(const Event& event) {
         case Event::Kind::done:
             return event.size == 0 ? "done" : fmt::format("done {:#x}", event.value);
         case Event::Kind::failed: {
-            auto line = fmt::format("failed{}{}", event.text.empty() ? "" : " ", event.text);
-            std::ranges::replace_if(
-                line, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-            return line;
+            return on_one_line(fmt::format("failed{}{}", event.text.empty() ? "" : " ", event.text));
         }
         case Event::Kind::cancelled:
             return "cancelled";

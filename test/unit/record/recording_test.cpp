@@ -17,7 +17,7 @@ namespace {
 
 const std::string whole_text =
     "asyncvm-recording 1\n"
-    "device trial\n"
+    "device a trial of mine\n"
     "width 4\n"
     "place port 0x300 8\n"
     "place memory 0xd0000000 16 whole\n"
@@ -96,7 +96,9 @@ BOOST_AUTO_TEST_CASE(a_mistake_is_told_with_its_line) {
     check_refused(head + "place port 0xffff 0\n", "F:8: 0 bytes at 0xffff are too few or too many");
 }
 
-BOOST_AUTO_TEST_CASE(the_text_of_a_failure_is_one_line) {
+BOOST_AUTO_TEST_CASE(names_and_failures_are_one_line) {
+    BOOST_TEST(format(Header{.device = "two\nlines", .places = {}, .doorbells = {}})
+                   .starts_with("asyncvm-recording 1\ndevice two lines\n"));
     Event event;
     event.kind = Event::Kind::failed;
     event.text = "two\nlines";
