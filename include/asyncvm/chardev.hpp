@@ -48,6 +48,10 @@ public:
     /// ask for it loses it with its next read_some(), and nothing else. Any thread.
     virtual bool take_break() noexcept { return false; }
 
+    /// A BREAK for the device, behind the input that is there, as a telnet client sends one. Nothing where no input comes.
+    /// Device loop.
+    virtual void send_break() {}
+
     /// The device ends, and its guest has not seen the last `count` bytes that read_some() gave. A standard input that is a
     /// file is set back by so much, for whoever reads it next; elsewhere they are gone. Any thread.
     virtual void give_back(std::size_t count) noexcept { static_cast<void>(count); }

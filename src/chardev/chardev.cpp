@@ -80,6 +80,9 @@ public:
         if (input_) backend_->give_back(count);
     }
     bool take_break() noexcept override { return input_ && queue().take_break(); }
+    void send_break() override {
+        if (input_) queue().push_break();
+    }
     [[nodiscard]] bool readable() const noexcept override { return input_ && queue().readable(); }
     [[nodiscard]] bool connected() const noexcept override { return queue().connected(); }
     [[nodiscard]] TerminalSize terminal_size() const noexcept override { return queue().terminal_size(); }

@@ -217,6 +217,7 @@ void Session::steer() {
                       .held = options_.held,
                       .statistics = options_.statistics,
                       .streams = [this] { return stream_ends(streams_); },
+                      .stream = [this](std::string_view label) { return streams_.find(label); },
                       .statistics_text = [this] { return statistics_text(machine_, streams_); },
                       .tell_debugger = [this] { return gdb::Server::interrupt(gdb_); },
                       .debugger_go_on = [this] { return gdb::Server::let_go(gdb_); },

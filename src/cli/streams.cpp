@@ -39,6 +39,14 @@ std::vector<Streams::Stream> Streams::distinct() const {
     return all;
 }
 
+std::shared_ptr<Chardev> Streams::find(std::string_view label) const {
+    for (const auto& stream : all_) {
+        const std::string_view own = stream.label;
+        if (own == label || own.substr(0, own.find('+')) == label) return stream.chardev;
+    }
+    return nullptr;
+}
+
 void Streams::close() noexcept {
     for (const auto& stream : all_) stream.chardev->close();
 }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace asyncvm::cli {
@@ -41,6 +42,9 @@ public:
 
     /// Those on the standard streams share their queues, and so their counts: the first of them stands for all.
     [[nodiscard]] std::vector<Stream> distinct() const;
+
+    /// By its label, or the first part of it. Null: there is none.
+    [[nodiscard]] std::shared_ptr<Chardev> find(std::string_view label) const;
 
     /// Closes sockets, removes socket files, restores the terminal.
     void close() noexcept;

@@ -202,6 +202,12 @@ awaitable<void> MachineCommands::inject_nmi() {
     }
 }
 
+void MachineCommands::send_break(const std::string& label) {
+    const auto stream = subject_.stream(label);
+    if (!stream) throw CommandError(fmt::format("Chardev '{}' not found", label));
+    stream->send_break();
+}
+
 awaitable<void> MachineCommands::save_memory(const Json& arguments, bool linear) {
     // A piece at a time: the loop's other work goes on, and the guest too.
     constexpr std::size_t piece = 256 << 10;
@@ -327,6 +333,8 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
         quit();
     } else if (name == "inject-nmi") {
         co_await inject_nmi();
+    } else if (name == "chardev-send-break") {
+        send_break(arguments.at("id").get<std::string>());
     } else if (name == "memsave" || name == "pmemsave") {
         co_await save_memory(arguments, name == "memsave");
     } else if (name == "dump-guest-memory") {

@@ -6,10 +6,12 @@
 #include "control/schema.hpp"
 
 #include <asyncvm/asio.hpp>
+#include <asyncvm/chardev.hpp>
 #include <asyncvm/machine.hpp>
 #include <asyncvm/outcome.hpp>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,7 +30,8 @@ struct Subject {
     bool held = false;        ///< the guest begins at `cont`: hold() is awaited before the run
     bool statistics = false;  ///< MachineConfig::statistics
     std::function<std::vector<Stream>()> streams{};
-    std::function<std::string()> statistics_text{};  ///< as --stats prints it
+    std::function<std::shared_ptr<Chardev>(std::string_view label)> stream{};  ///< null: there is none of that label
+    std::function<std::string()> statistics_text{};                            ///< as --stats prints it
     /// Where a debugger may come: it hears that the guest has been stopped, and lets it go on. The other direction is
     /// MachineCommands::debugger_stopped() and debugger_goes_on().
     std::function<awaitable<void>()> tell_debugger{};
@@ -73,6 +76,7 @@ private:
     [[nodiscard]] awaitable<void> reset();
     void quit();
     [[nodiscard]] awaitable<void> inject_nmi();
+    void send_break(const std::string& label);
     [[nodiscard]] awaitable<void> save_memory(const Json& arguments, bool linear);
     [[nodiscard]] awaitable<std::string> human(std::string_view line, std::uint64_t cpu);
     [[nodiscard]] awaitable<std::string> human_info(std::string_view what, std::uint64_t cpu);

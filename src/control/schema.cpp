@@ -21,6 +21,8 @@ constexpr Member core_file[] = {{"paging", Type::boolean},           {"protocol"
                                 {"detach", Type::boolean, optional}, {"begin", Type::integer, optional},
                                 {"length", Type::integer, optional}, {"format", Type::text, optional}};
 
+constexpr Member chardev_id[] = {{"id", Type::text}};
+
 constexpr Command all_commands[] = {
     {"qmp_capabilities", capabilities, "begins: before it no other command is taken; there are no capabilities to enable"},
     {"query-version", {}, "the program's version; the member is called `qemu` because clients look for it"},
@@ -34,6 +36,9 @@ constexpr Command all_commands[] = {
     {"query-cpus-fast", {}, "the vCPUs, and the threads that run them"},
     {"query-devices", {}, "each device's ports or addresses"},
     {"query-chardev", {}, "the streams: their labels, where they go, whether somebody is connected"},
+    {"chardev-send-break", chardev_id,
+     "sends a BREAK to the serial port whose stream has this label: `serial0`. Linux takes the next character as "
+     "SysRq"},
     {"query-stats",
      {},
      "what `--stats` counts ([statistics.md](statistics.md)), as numbers: times in nanoseconds, sums since the "

@@ -23,6 +23,10 @@ namespace {
 /// In 32-bit mode: mov al, 'S'; out 0xe9, al; mov dx, 0x3fd; poll: in al, dx; test al, 1; jz poll; ud2 -- dies of a byte
 const std::string crashing_guest = guest_code("\xb0S\xe6\xe9\x66\xba\xfd\x03\xec\xa8\x01\x74\xfb\x0f\x0b");
 
+/// mov al, 'S'; out 0xe9, al; mov dx, 0x3fd; poll: in al, dx; test al, 0x10; jz poll; mov al, 'B'; out 0xe9, al; jmp $ --
+/// says when a BREAK has come
+const std::string breakable_guest = guest_code("\xb0S\xe6\xe9\xba\xfd\x03\xec\xa8\x10\x74\xfb\xb0\x42\xe6\xe9\xeb\xfe");
+
 /// xor ax, ax; mov ds, ax; mov word [8], nmi; mov [10], cs; mov al, 'S'; out 0xe9, al; jmp $; nmi: mov al, 'N'; out 0xe9,
 /// al; iret
 const std::string interrupted_guest =
@@ -108,15 +112,37 @@ BOOST_FIXTURE_TEST_CASE(memory_goes_to_a_file_by_both_addresses, Running) {
                    .find("no such file") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(an_nmi_reaches_the_guest_and_where_there_is_none_that_is_said) {
-    Running vm(interrupted_guest);
+BOOST_AUTO_TEST_CASE(virtual_addresses_are_the_guests_and_physical_ones_are_not) {
+    // In 64-bit mode a guest begins with the first 4 GiB mapped, and has memory above.
+    Running vm(spinning_guest, {"--mode", "64", "--memory", "4G"});
+    const auto save = [&](std::string_view command) {
+        return vm.peer->ask("{\"execute\":\"" + std::string(command) +
+                            R"(","arguments":{"val":4294967296,"size":16,"filename":")" + vm.file("page") + "\"}}");
+    };
+    BOOST_TEST(save("pmemsave") == R"({"return":{}})");
+    BOOST_TEST(save("memsave").find("there is no memory at virtual address 0x100000000") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_nmi_reaches_each_vcpu_and_where_there_is_none_that_is_said) {
+    Running vm(interrupted_guest, {"--cpus", "2"});
+    vm.child->wait_for_output("SS");
     const auto answer = vm.peer->ask(R"({"execute":"inject-nmi"})");
     if (why_no_kvm().empty()) {
         BOOST_TEST(answer == R"({"return":{}})");
-        vm.child->wait_for_output("SN");
+        vm.child->wait_for_output("SSNN");
     } else {
         BOOST_TEST(answer.find("the accelerator has none") != std::string::npos, answer);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_break_reaches_the_serial_port) {
+    const TemporaryDirectory files;
+    Running vm(breakable_guest, {}, "unix:" + files.file("serial"));
+    BOOST_TEST(vm.peer->ask(R"({"execute":"chardev-send-break","arguments":{"id":"serial1"}})") ==
+               R"({"error":{"class":"GenericError","desc":"Chardev 'serial1' not found"}})");
+    BOOST_TEST(vm.child->out() == "S");
+    BOOST_TEST(vm.peer->ask(R"({"execute":"chardev-send-break","arguments":{"id":"serial0"}})") == R"({"return":{}})");
+    vm.child->wait_for_output("SB");
 }
 
 BOOST_FIXTURE_TEST_CASE(what_the_machine_consists_of_is_told, Counting) {
@@ -154,6 +180,19 @@ BOOST_FIXTURE_TEST_CASE(a_client_that_comes_while_there_is_no_descriptor_is_serv
     // Answered after the program has been woken by that client.
     BOOST_TEST(peer->ask(R"({"execute":"query-status"})").find("running") != std::string::npos);
     BOOST_TEST_REQUIRE(::prlimit(child->pid(), RLIMIT_NOFILE, &before, nullptr) == 0);
+    BOOST_TEST(late.line().starts_with(R"({"QMP":)"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_client_too_many_waits_until_another_one_leaves, Running) {
+    std::vector<std::unique_ptr<Peer>> others;
+    while (others.size() < 15) {
+        others.push_back(std::make_unique<Peer>(socket));
+        BOOST_TEST(!others.back()->line().empty());
+    }
+    Peer late(socket);
+    for (int i = 0; i < 3; ++i) BOOST_TEST(!peer->ask(R"({"execute":"query-status"})").empty());
+    BOOST_TEST(late.has_nothing());
+    others.pop_back();
     BOOST_TEST(late.line().starts_with(R"({"QMP":)"));
 }
 

@@ -54,6 +54,10 @@ public:
             received_.append(buffer, static_cast<std::size_t>(got));
         }
     }
+    [[nodiscard]] bool has_nothing() const {
+        char byte = 0;
+        return received_.empty() && ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+    }
     std::string ask(std::string_view text) {
         say(text);
         return line();

@@ -40,10 +40,16 @@ Statistics some_statistics() {
     nowhere.space = Space::memory;
     nowhere.range = {0, 0};
     nowhere.device = "virtio-net";
-    statistics.places = {uart, other, nowhere, nowhere, memory};
+    PlaceStatistics post;  // one address
+    post.range = {0x80, 1};
+    post.device = "post";
+    post.writes = 6;
+    statistics.places = {uart, post, other, nowhere, nowhere, memory};
     statistics.unclaimed = {{Space::port, {0x64, 2, 1}}};
     CpuStatistics cpu;
     cpu.in_guest = 1s;
+    cpu.in_device = 2s;
+    cpu.waiting = 3s;
     cpu.wake_ups = 9;
     statistics.cpus = {cpu, cpu};
     statistics.loop_wake_ups = 77;
@@ -87,7 +93,11 @@ BOOST_AUTO_TEST_CASE(every_number_is_there) {
              "asyncvm_device_waiting_seconds_total{space=\"port\",address=\"0x3f8-0x3ff\",device=\"uart16550\"} 0.125",
              "asyncvm_unclaimed_accesses_total{space=\"port\",address=\"0x64\",direction=\"read\"} 2",
              "asyncvm_unclaimed_accesses_total{space=\"port\",address=\"0x64\",direction=\"write\"} 1",
+             "asyncvm_accesses_total{space=\"port\",address=\"0x80\",device=\"post\",direction=\"write\"} 6",
              "asyncvm_vcpu_seconds_total{vcpu=\"1\",in=\"guest\"} 1",
+             "asyncvm_vcpu_seconds_total{vcpu=\"1\",in=\"device\"} 2",
+             "asyncvm_vcpu_seconds_total{vcpu=\"1\",in=\"waiting\"} 3",
+             "asyncvm_build_info{version=\"" ASYNCVM_VERSION "\"} 1",
              "asyncvm_vcpu_wakeups_total{vcpu=\"0\"} 9",
              "asyncvm_loop_wakeups_total 77",
              "asyncvm_stream_bytes_total{stream=\"serial0\",direction=\"from_guest\"} 10",
