@@ -1,6 +1,7 @@
 #include "net/passt.hpp"
 
 #include "net/stream.hpp"
+#include "os/spawn_settings.hpp"
 #include "text/errno_text.hpp"
 
 #include <asyncvm/error.hpp>
@@ -37,35 +38,6 @@ private:
     pid_t pid_;
 };
 
-class SpawnSettings {
-public:
-    explicit SpawnSettings(int socket) {
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, socket, passt_socket);
-        posix_spawnattr_init(&attributes);
-        sigset_t all;
-        sigset_t none;
-        sigfillset(&all);
-        sigemptyset(&none);
-        posix_spawnattr_setsigdefault(&attributes, &all);
-        posix_spawnattr_setsigmask(&attributes, &none);
-        // In a process group of its own: Ctrl-C is for asyncvm.
-        posix_spawnattr_setpgroup(&attributes, 0);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    }
-    SpawnSettings(const SpawnSettings&) = delete;
-    SpawnSettings& operator=(const SpawnSettings&) = delete;
-    ~SpawnSettings() {
-        posix_spawnattr_destroy(&attributes);
-        posix_spawn_file_actions_destroy(&actions);
-    }
-
-    posix_spawn_file_actions_t actions{};
-    posix_spawnattr_t attributes{};
-};
-
 }  // namespace
 
 std::vector<std::string> passt_arguments(const NetSpec& spec, int fd) {
@@ -90,7 +62,10 @@ std::shared_ptr<NetBackend> open_passt(const NetSpec& spec, NetEnvironment envir
     std::vector<char*> arguments;
     for (auto& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
-    const SpawnSettings settings(theirs.get());
+    SpawnSettings settings;
+    posix_spawn_file_actions_addopen(&settings.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&settings.actions, STDERR_FILENO, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&settings.actions, theirs.get(), passt_socket);
     pid_t pid = -1;
     if (const int error = ::posix_spawnp(&pid, "passt", &settings.actions, &settings.attributes, arguments.data(), environ);
         error != 0) {

@@ -16,43 +16,10 @@
 #include <cstring>
 #include <utility>
 
+#include "os/spawn_settings.hpp"
 #include "text/errno_text.hpp"
 
 namespace asyncvm::remote {
-
-namespace {
-
-class SpawnSettings {
-public:
-    explicit SpawnSettings(int socket) {
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, socket, STDIN_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, socket, STDOUT_FILENO);
-        // Also those that a library has opened without O_CLOEXEC.
-        posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-        posix_spawnattr_init(&attributes);
-        sigset_t all;
-        sigset_t none;
-        sigfillset(&all);
-        sigemptyset(&none);
-        posix_spawnattr_setsigdefault(&attributes, &all);
-        posix_spawnattr_setsigmask(&attributes, &none);
-        // In a process group of its own: Ctrl-C is for asyncvm.
-        posix_spawnattr_setpgroup(&attributes, 0);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    }
-    SpawnSettings(const SpawnSettings&) = delete;
-    SpawnSettings& operator=(const SpawnSettings&) = delete;
-    ~SpawnSettings() {
-        posix_spawnattr_destroy(&attributes);
-        posix_spawn_file_actions_destroy(&actions);
-    }
-
-    posix_spawn_file_actions_t actions{};
-    posix_spawnattr_t attributes{};
-};
-
-}  // namespace
 
 Process::Process(const std::string& command, UniqueFd& socket) {
     std::array<int, 2> pair{};
@@ -67,7 +34,11 @@ Process::Process(const std::string& command, UniqueFd& socket) {
     std::string option = "-c";
     std::string words = command;
     std::array<char*, 4> arguments{shell.data(), option.data(), words.data(), nullptr};
-    const SpawnSettings settings(theirs.get());
+    SpawnSettings settings;
+    posix_spawn_file_actions_adddup2(&settings.actions, theirs.get(), STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&settings.actions, theirs.get(), STDOUT_FILENO);
+    // Also those that a library has opened without O_CLOEXEC.
+    posix_spawn_file_actions_addclosefrom_np(&settings.actions, STDERR_FILENO + 1);
     const int error = ::posix_spawn(&pid_, "/bin/sh", &settings.actions, &settings.attributes, arguments.data(), environ);
     if (error != 0) {
         throw Error(ErrorKind::host, fmt::format("cannot start '{}': {}{}", command, reason(error),
