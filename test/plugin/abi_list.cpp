@@ -128,6 +128,7 @@ int main() {
     VIRTUAL(Chardev, room);
     VIRTUAL(Chardev, read_some);
     VIRTUAL(Chardev, take_break);
+    VIRTUAL(Chardev, send_break);
     VIRTUAL(Chardev, give_back);
     VIRTUAL(Chardev, readable);
     VIRTUAL(Chardev, connected);
