@@ -55,14 +55,6 @@ StreamStatistics stream_statistics(const Streams::Stream& stream) {
     return {stream.label, stream.chardev->description(), stream.chardev->traffic()};
 }
 
-std::vector<control::Subject::Stream> stream_ends(const Streams& streams) {
-    std::vector<control::Subject::Stream> all;
-    for (const auto& stream : streams.all()) {
-        all.push_back({stream.label, stream.chardev->description(), stream.chardev->connected()});
-    }
-    return all;
-}
-
 std::string statistics_text(const Machine& machine, const Streams& all_streams) {
     std::vector<StreamStatistics> streams;
     for (const auto& stream : all_streams.distinct()) streams.push_back(stream_statistics(stream));

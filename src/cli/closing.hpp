@@ -4,7 +4,6 @@
 #include "cli/options.hpp"
 #include "cli/setup.hpp"
 #include "cli/streams.hpp"
-#include "control/machine_commands.hpp"
 #include "metrics/exposition.hpp"
 
 #include <asyncvm/machine.hpp>
@@ -20,9 +19,6 @@ void print_outcome(const Outcome& outcome, Machine& machine, const Options& opti
 
 /// Output that nobody has taken. Before the streams are closed.
 void print_undelivered(const Streams& all_streams);
-
-/// As query-chardev tells them.
-[[nodiscard]] std::vector<control::Subject::Stream> stream_ends(const Streams& streams);
 
 [[nodiscard]] StreamStatistics stream_statistics(const Streams::Stream& stream);
 

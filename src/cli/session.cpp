@@ -216,9 +216,8 @@ void Session::steer() {
     steering_->start({.machine = machine_,
                       .held = options_.held,
                       .statistics = options_.statistics,
-                      .streams = [this] { return stream_ends(streams_); },
-                      .stream = [this](std::string_view label) { return streams_.find(label); },
                       .statistics_text = [this] { return statistics_text(machine_, streams_); },
+                      .groups = {stream_commands(streams_)},
                       .tell_debugger = [this] { return gdb::Server::interrupt(gdb_); },
                       .debugger_go_on = [this] { return gdb::Server::let_go(gdb_); },
                       .quit = [this] { asio::post(loop_, [this] { quit("quit (control socket)", exit_code::success); }); }});

@@ -51,4 +51,15 @@ void Streams::close() noexcept {
     for (const auto& stream : all_) stream.chardev->close();
 }
 
+std::shared_ptr<control::CommandGroup> stream_commands(Streams& streams) {
+    const auto all = [&streams] {
+        std::vector<control::StreamTable::Stream> ends;
+        for (const auto& stream : streams.all())
+            ends.push_back({stream.label, stream.chardev->description(), stream.chardev->connected()});
+        return ends;
+    };
+    return control::make_chardev_commands(
+        {.all = all, .find = [&streams](std::string_view label) { return streams.find(label); }});
+}
+
 }  // namespace asyncvm::cli

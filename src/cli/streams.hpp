@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/wiring.hpp"
+#include "control/chardev_commands.hpp"
 
 #include <asyncvm/asio.hpp>
 #include <asyncvm/chardev.hpp>
@@ -57,5 +58,8 @@ private:
     bool input_taken_ = false;
     std::vector<Stream> all_;
 };
+
+/// The control socket's commands about them. `streams` outlive them.
+[[nodiscard]] std::shared_ptr<control::CommandGroup> stream_commands(Streams& streams);
 
 }  // namespace asyncvm::cli

@@ -79,17 +79,6 @@ Json MachineCommands::query_devices() {
     return all;
 }
 
-Json MachineCommands::query_chardev() const {
-    Json all = Json::array();
-    for (const auto& stream : subject_.streams()) {
-        all.push_back({{"label", stream.label},
-                       {"filename", stream.description},
-                       {"frontend-open", true},
-                       {"connected", stream.connected}});
-    }
-    return all;
-}
-
 awaitable<Json> MachineCommands::query_cpus() {
     Json all = Json::array();
     for (unsigned cpu = 0; cpu < subject_.machine.cpus(); ++cpu) {
@@ -202,12 +191,6 @@ awaitable<void> MachineCommands::inject_nmi() {
     }
 }
 
-void MachineCommands::send_break(const std::string& label) {
-    const auto stream = subject_.stream(label);
-    if (!stream) throw CommandError(fmt::format("Chardev '{}' not found", label));
-    stream->send_break();
-}
-
 awaitable<void> MachineCommands::save_memory(const Json& arguments, bool linear) {
     // A piece at a time: the loop's other work goes on, and the guest too.
     constexpr std::size_t piece = 256 << 10;
@@ -249,10 +232,7 @@ awaitable<std::string> MachineCommands::human_info(std::string_view what, std::u
         co_return subject_.statistics ? subject_.statistics_text() : "not counted: start asyncvm with --stats\r\n";
     }
     std::string text;
-    if (what == "chardev") {
-        for (const auto& stream : subject_.streams())
-            text += fmt::format("{}: filename={}\r\n", stream.label, stream.description);
-    } else if (what == "devices") {
+    if (what == "devices") {
         for (const auto& one : query_devices()) {
             const auto first = one["address"].get<std::uint64_t>();
             text += fmt::format("{} {:#x}-{:#x} {}\r\n", one["space"].get<std::string>(), first,
@@ -262,6 +242,12 @@ awaitable<std::string> MachineCommands::human_info(std::string_view what, std::u
         text = fmt::format("unknown command: 'info {}'\r\n", what);
     }
     co_return text;
+}
+
+std::string MachineCommands::human_help() const {
+    std::string text = "info status|version|registers|devices|stats, stop, cont, system_reset, nmi, ";
+    for (const auto& group : subject_.groups) text += fmt::format("{}, ", group->human_help());
+    return text + "dump-guest-memory [-p] FILE, quit, help\r\n";
 }
 
 awaitable<void> MachineCommands::human_dump(std::string_view words) {
@@ -276,14 +262,15 @@ awaitable<std::string> MachineCommands::human(std::string_view line, std::uint64
     constexpr std::string_view info = "info ";
     constexpr std::string_view dump = "dump-guest-memory ";
     if (cpu >= subject_.machine.cpus()) throw CommandError("Parameter 'cpu-index' expects a CPU number");
+    for (const auto& group : subject_.groups) {
+        auto text = co_await group->human(line);
+        if (text) co_return *std::move(text);
+    }
     if (line.starts_with(info)) {
         auto text = co_await human_info(line.substr(info.size()), cpu);
         co_return text;
     }
-    if (line == "help") {
-        co_return "info status|version|registers|devices|chardev|stats, stop, cont, system_reset, nmi, "
-            "dump-guest-memory [-p] FILE, quit, help\r\n";
-    }
+    if (line == "help") co_return human_help();
     if (line == "stop") {
         co_await stop();
     } else if (line == "cont" || line == "c") {
@@ -318,8 +305,6 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
         answer = co_await query_cpus();
     } else if (name == "query-devices") {
         answer = query_devices();
-    } else if (name == "query-chardev") {
-        answer = query_chardev();
     } else if (name == "query-stats") {
         if (!subject_.statistics) throw CommandError("statistics are not counted: start asyncvm with --stats");
         answer = to_json(subject_.machine.statistics());
@@ -333,8 +318,6 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
         quit();
     } else if (name == "inject-nmi") {
         co_await inject_nmi();
-    } else if (name == "chardev-send-break") {
-        send_break(arguments.at("id").get<std::string>());
     } else if (name == "memsave" || name == "pmemsave") {
         co_await save_memory(arguments, name == "memsave");
     } else if (name == "dump-guest-memory") {
@@ -346,6 +329,13 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
     } else if (name == "human-monitor-command") {
         const auto line = arguments.at("command-line").get<std::string>();
         answer = co_await human(line, number(arguments, "cpu-index", 0));
+    } else {
+        for (const auto& group : subject_.groups) {
+            auto theirs = co_await group->carry_out(command, arguments);
+            if (!theirs) continue;
+            answer = *std::move(theirs);
+            break;
+        }
     }
     co_return answer;
 }

@@ -1,12 +1,12 @@
 /// What the commands of the control socket do with a machine.
 #pragma once
 
+#include "control/command_group.hpp"
 #include "control/json.hpp"
 #include "control/memory_dump.hpp"
 #include "control/schema.hpp"
 
 #include <asyncvm/asio.hpp>
-#include <asyncvm/chardev.hpp>
 #include <asyncvm/machine.hpp>
 #include <asyncvm/outcome.hpp>
 
@@ -21,17 +21,11 @@ namespace asyncvm::control {
 
 /// What the commands work on. `machine` outlives them; the functions are called on the device loop.
 struct Subject {
-    struct Stream {
-        std::string label;
-        std::string description;
-        bool connected = false;
-    };
     Machine& machine;
-    bool held = false;        ///< the guest begins at `cont`: hold() is awaited before the run
-    bool statistics = false;  ///< MachineConfig::statistics
-    std::function<std::vector<Stream>()> streams{};
-    std::function<std::shared_ptr<Chardev>(std::string_view label)> stream{};  ///< null: there is none of that label
-    std::function<std::string()> statistics_text{};                            ///< as --stats prints it
+    bool held = false;                                    ///< the guest begins at `cont`: hold() is awaited before the run
+    bool statistics = false;                              ///< MachineConfig::statistics
+    std::function<std::string()> statistics_text{};       ///< as --stats prints it
+    std::vector<std::shared_ptr<CommandGroup>> groups{};  ///< are asked in this order
     /// Where a debugger may come: it hears that the guest has been stopped, and lets it go on. The other direction is
     /// MachineCommands::debugger_stopped() and debugger_goes_on().
     std::function<awaitable<void>()> tell_debugger{};
@@ -69,17 +63,16 @@ private:
     [[nodiscard]] std::string_view status() const noexcept;
     [[nodiscard]] Json query_status() const;
     [[nodiscard]] Json query_devices();
-    [[nodiscard]] Json query_chardev() const;
     [[nodiscard]] awaitable<Json> query_cpus();
     [[nodiscard]] awaitable<void> stop();
     [[nodiscard]] awaitable<void> cont();
     [[nodiscard]] awaitable<void> reset();
     void quit();
     [[nodiscard]] awaitable<void> inject_nmi();
-    void send_break(const std::string& label);
     [[nodiscard]] awaitable<void> save_memory(const Json& arguments, bool linear);
     [[nodiscard]] awaitable<std::string> human(std::string_view line, std::uint64_t cpu);
     [[nodiscard]] awaitable<std::string> human_info(std::string_view what, std::uint64_t cpu);
+    [[nodiscard]] std::string human_help() const;
 
     [[nodiscard]] bool stopped() const noexcept { return pause_ || held_ || dump_pause_ || debugged_; }
     void tell_whether_stopped();
