@@ -3,6 +3,7 @@
 
 #include <asyncvm/bus.hpp>
 #include <asyncvm/exit.hpp>
+#include <asyncvm/interrupt_controller.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -63,6 +64,8 @@ public:
     virtual void posted(const Transaction& /*writes*/) noexcept {}
     /// The level of an interrupt line has changed. Interrupts of an irqfd don't pass here. Any thread.
     virtual void interrupt(unsigned /*gsi*/, bool /*level*/) noexcept {}
+    /// A device sends a message (MSI). Those that an irqfd delivers don't pass here. Any thread.
+    virtual void message(const MsiMessage& /*message*/) noexcept {}
 
     /// Nothing moves. Executor of the coroutine that paused.
     virtual void paused() noexcept {}

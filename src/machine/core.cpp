@@ -180,6 +180,17 @@ IrqLine MachineCore::irq(unsigned gsi) {
     return IrqLine(*pin);
 }
 
+/// Where devices send messages; null without an interrupt controller.
+InterruptController* MachineCore::messages() {
+    auto* const controller = accelerator_->irqchip();
+    if (controller == nullptr || observers_.empty()) return controller;
+    if (!messages_) {
+        messages_ = std::make_unique<WatchedMessages>(
+            *controller, [this](const MsiMessage& message) { observers_.notify(&Observer::message, message); });
+    }
+    return messages_.get();
+}
+
 void MachineCore::introduce_devices() {
     for (const auto& slot : slots_->all()) {
         if (slot->dispatcher) slot->dispatcher->keep_during_accesses(weak_from_this());
@@ -195,7 +206,7 @@ void MachineCore::introduce_devices() {
                                         const auto self = weak.lock();
                                         return self ? self->irq(gsi) : IrqLine();
                                     },
-                                .interrupts = accelerator_->irqchip(),
+                                .interrupts = messages(),
                                 .machine = weak_from_this()});
     }
 }

@@ -16,6 +16,7 @@
 #include "async/async_mutex.hpp"
 #include "bus/device_slot.hpp"
 #include "bus/io_bus.hpp"
+#include "bus/watched_messages.hpp"
 #include "machine/background.hpp"
 #include "machine/clock.hpp"
 #include "machine/coalesced_writes.hpp"
@@ -80,6 +81,7 @@ private:
     void vcpu_ended(std::optional<Outcome> outcome);
     [[nodiscard]] bool has_outcome();
     [[nodiscard]] Lifecycle::State state();
+    [[nodiscard]] InterruptController* messages();
     void introduce_devices();
     void introduce_observers();
     void start_vcpus();
@@ -115,6 +117,7 @@ private:
     Observers observers_;
     const std::shared_ptr<PausableClock> own_clock_;  ///< null where the configuration has another
     std::vector<std::unique_ptr<IrqPin>> pins_;       ///< by GSI; null until irq() is called for it
+    std::unique_ptr<WatchedMessages> messages_;       ///< what devices get as the interrupt controller, with observers
     const std::shared_ptr<DeviceSlots> slots_;
     IoBus ports_;
     IoBus mmio_;

@@ -3,6 +3,7 @@
 #include <asyncvm/device_context.hpp>
 #include <asyncvm/error.hpp>
 
+#include "bus/watched_messages.hpp"
 #include "record/journal.hpp"
 
 #include <fmt/format.h>
@@ -48,35 +49,6 @@ private:
     std::map<unsigned, std::unique_ptr<IrqPin>> pins_;
 };
 
-/// Messages between a device and the machine.
-class RecordedMessages final : public InterruptController {
-public:
-    RecordedMessages(std::shared_ptr<Journal> journal, InterruptController& machine)
-        : journal_(std::move(journal)), machine_(machine) {}
-
-    void connect(unsigned gsi) noexcept override { machine_.connect(gsi); }
-    void set(unsigned gsi, bool level) noexcept override { machine_.set(gsi, level); }
-    void expect_messages() noexcept override { machine_.expect_messages(); }
-    void attach_irqfd(unsigned gsi, int eventfd, int resample_fd) override {
-        machine_.attach_irqfd(gsi, eventfd, resample_fd);
-    }
-    void detach_irqfd(unsigned gsi, int eventfd) noexcept override { machine_.detach_irqfd(gsi, eventfd); }
-    void route(unsigned gsi, const MsiMessage& message) override { machine_.route(gsi, message); }
-
-    bool signal(const MsiMessage& message) noexcept override {
-        Event event;
-        event.kind = Event::Kind::msi;
-        event.address = message.address;
-        event.value = message.data;
-        journal_->add(std::move(event));
-        return machine_.signal(message);
-    }
-
-private:
-    const std::shared_ptr<Journal> journal_;
-    InterruptController& machine_;
-};
-
 class Recorder final : public Device {
 public:
     Recorder(std::shared_ptr<Device> device, std::string path, std::vector<Place> places)
@@ -102,7 +74,14 @@ public:
         journal_->open(header, context.clock, context.log);
         lines_ = std::make_shared<RecordedLines>(journal_, context.irq);
         if (context.interrupts != nullptr) {
-            messages_ = std::make_unique<RecordedMessages>(journal_, *context.interrupts);
+            messages_ =
+                std::make_unique<WatchedMessages>(*context.interrupts, [journal = journal_](const MsiMessage& message) {
+                    Event event;
+                    event.kind = Event::Kind::msi;
+                    event.address = message.address;
+                    event.value = message.data;
+                    journal->add(std::move(event));
+                });
         }
         DeviceContext for_device = context;
         for_device.irq = [lines = lines_](unsigned number) { return lines->line(number); };
@@ -182,7 +161,7 @@ private:
     const std::shared_ptr<Journal> journal_;
     std::vector<Place> places_;
     std::shared_ptr<RecordedLines> lines_;
-    std::unique_ptr<RecordedMessages> messages_;
+    std::unique_ptr<WatchedMessages> messages_;
     const std::shared_ptr<Device> device_;  // goes first: it uses the ones above
 };
 

@@ -18,6 +18,7 @@ enum class Kind : std::uint8_t {
     resumed,      ///< it goes on
     ended,        ///< the vCPU runs no more
     interrupt,    ///< `address` is the GSI, `write` its level; `value` is the number of the flow that begins, 0: none
+    message,      ///< (MSI) `address`, `count`: the low half of its data; `value` as of `interrupt`
     posted,       ///< posted writes are delivered: as exited_for
     paused,       ///< the machine
     unpaused,     ///< the machine

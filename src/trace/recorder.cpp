@@ -108,10 +108,18 @@ public:
         Record record = of(Kind::interrupt);
         record.address = gsi;
         record.write = level;
-        if (level) record.value = next_flow_.fetch_add(1, std::memory_order_relaxed);
-        record.time = now();
-        // An arrow ends only where it has begun.
-        if (recording_.push(record) && level) interrupt_.store(record.value);
+        if (level) {
+            push_flow(record);
+        } else {
+            record.time = now();
+            recording_.push(record);
+        }
+    }
+    void message(const MsiMessage& message) noexcept override {
+        Record record = of(Kind::message);
+        record.address = message.address;
+        record.count = static_cast<std::uint16_t>(message.data);
+        push_flow(record);
     }
 
     void paused() noexcept override { push(Kind::paused); }
@@ -189,6 +197,13 @@ private:
         record.subject = subject;
         record.time = now();
         recording_.push(record);
+    }
+
+    /// An interrupt, whose arrow ends at the next entry of a vCPU; only if it has begun.
+    void push_flow(Record record) noexcept {
+        record.value = next_flow_.fetch_add(1, std::memory_order_relaxed);
+        record.time = now();
+        if (recording_.push(record)) interrupt_.store(record.value);
     }
 
     void describe(const Transaction& transaction, Cpu::Device& last, Record& record) noexcept {

@@ -64,7 +64,7 @@ void Timeline::take(unsigned source, const Record& given) {
     if (record.kind == Kind::lost) return lost(source, record);
     if (record.kind <= Kind::ended) {
         if (sources_[source].cpu != no_cpu) of_cpu(source, record);
-    } else if (record.kind == Kind::interrupt) {
+    } else if (record.kind == Kind::interrupt || record.kind == Kind::message) {
         interrupt(source, record);
     } else if (record.kind == Kind::posted) {
         posted(source, record);
@@ -171,8 +171,15 @@ void Timeline::lost(unsigned source, const Record& record) {
 }
 
 void Timeline::interrupt(unsigned source, const Record& record) {
-    const auto name = fmt::format("IRQ {} {}", record.address, record.write ? "raised" : "lowered");
-    Event event{.source = source, .time = record.time, .track = known(tracks::interrupts, "interrupts"), .name = name};
+    const bool message = record.kind == Kind::message;
+    const auto name = message ? fmt::format("MSI vector {}", record.count & 0xff)
+                              : fmt::format("IRQ {} {}", record.address, record.write ? "raised" : "lowered");
+    const Argument details[]{{"address", record.address, true}, {"data", record.count, true}};
+    Event event{.source = source,
+                .time = record.time,
+                .track = known(tracks::interrupts, "interrupts"),
+                .name = name,
+                .arguments = std::span(details).first(message ? std::size(details) : 0)};
     // The arrow begins where the device is at work, if that is on a vCPU.
     if (sources_[source].place >= Place::device) {
         Event at_work = event;

@@ -40,11 +40,6 @@ private:
         Place place = Place::nowhere;
         std::uint64_t last = 0;  ///< the time of its last record
     };
-    /// A slice of its own track that one record begins and another one ends, maybe another source's.
-    struct Open {
-        Track track = 0;
-        bool open = false;
-    };
 
     void take(unsigned source, const Record& record);
     void of_cpu(unsigned source, const Record& record);

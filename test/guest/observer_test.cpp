@@ -49,6 +49,9 @@ public:
     }
     void cpu_ended(unsigned cpu) noexcept override { note(fmt::format("ended {}", cpu)); }
     void interrupt(unsigned gsi, bool level) noexcept override { note(fmt::format("interrupt {} {}", gsi, level)); }
+    void message(const MsiMessage& message) noexcept override {
+        note(fmt::format("message {:#x} at {:#x}", message.data, message.address));
+    }
     void paused() noexcept override { note("paused"); }
     void unpaused() noexcept override { note("unpaused"); }
     void was_reset() noexcept override { note("was reset"); }
@@ -77,12 +80,17 @@ public:
     void map(const GuestMemory& memory) override { inner_->map(memory); }
     [[nodiscard]] std::unique_ptr<Cpu> create_cpu(unsigned index) override { return inner_->create_cpu(index); }
     [[nodiscard]] InterruptController* irqchip() noexcept override { return &controller_; }
+    [[nodiscard]] unsigned signalled() const noexcept { return controller_.signalled; }
 
 private:
     class Controller : public InterruptController {
     public:
         void set(unsigned, bool) noexcept override {}
-        bool signal(const MsiMessage&) noexcept override { return false; }
+        bool signal(const MsiMessage&) noexcept override {
+            ++signalled;
+            return true;
+        }
+        unsigned signalled = 0;
         void attach_irqfd(unsigned, int, int) override {}
         void detach_irqfd(unsigned, int) noexcept override {}
         void route(unsigned, const MsiMessage&) override {}
@@ -212,4 +220,29 @@ BOOST_AUTO_TEST_CASE(the_level_of_an_interrupt_line_is_told_when_it_changes) {
     other.set(false);
     BOOST_TEST(journal->lines() == (std::vector<std::string>{"interrupt 4 true", "interrupt 4 false"}),
                boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_message_of_a_device_is_told_and_delivered) {
+    class Sender : public Recorder {
+    public:
+        void attached(const DeviceContext& context) override { interrupts = context.interrupts; }
+        InterruptController* interrupts = nullptr;
+    };
+    for (const bool observed : {true, false}) {
+        asio::io_context loop{1};
+        const auto journal = std::make_shared<Journal>();
+        auto accelerator = std::make_unique<WithController>();
+        auto& with = *accelerator;
+        TestMachine test(loop, 1, std::move(accelerator), [&](MachineConfig& config) {
+            if (observed) config.observers = {journal};
+        });
+        const auto sender = std::make_shared<Sender>();
+        test.machine.ports().attach({0x10, 1}, sender);
+        test.load({0xf4});
+        test.run();
+        BOOST_REQUIRE(sender->interrupts != nullptr);
+        BOOST_TEST(sender->interrupts->signal({.address = 0xfee00000, .data = 0x31}));
+        BOOST_TEST(with.signalled() == 1);
+        BOOST_TEST(journal->count("message 0x31 at 0xfee00000") == (observed ? 1 : 0));
+    }
 }

@@ -33,7 +33,8 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, 
 
 BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages, RootDisk) {
     auto options = boot();
-    options.insert(options.begin(), {"--transport", "pci", "--rng", "--console", "null"});
+    const auto trace = directory.file("trace");
+    options.insert(options.begin(), {"--transport", "pci", "--rng", "--console", "null", "--trace", trace});
     SerialVm vm("tcp:0", options);
     Shell shell(vm);
     shell.wait_for("root: /dev/vda ext4");
@@ -61,6 +62,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages
     shell.type("mount -o remount,ro / && poweroff -f\n");
     vm.check_end(0);
     check_clean();
+    BOOST_TEST(ask("grep -c 'MSI vector ' " + trace).second == 0);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_linux_has_synced_survives_a_kill_and_a_replay_of_the_journal, RootDisk) {

@@ -113,6 +113,24 @@ BOOST_FIXTURE_TEST_CASE(an_arrow_goes_from_the_device_at_work_through_the_interr
     expect({"4: 0x3 IRQ 4 raised flow 10 begins", "5: 0x3 IRQ 4 lowered"});
 }
 
+BOOST_FIXTURE_TEST_CASE(a_message_is_an_interrupt_too, Fixture) {
+    const auto cpu = timeline.add_source(0);
+    const auto loop = timeline.add_source(Timeline::no_cpu);
+    Record message = record(2, Kind::message);
+    message.address = 0xfee01000;
+    message.count = 0x4131;
+    message.value = 9;
+    take(loop, message);
+    expect({"track 0x3: interrupts", "2: 0x3 MSI vector 49 address=4276097024 data=16689 flow 9 begins"});
+    take(cpu, write_to_uart(3));
+    message.time = 4;
+    message.value = 10;
+    take(cpu, message);
+    format.lines.erase(format.lines.begin(), format.lines.begin() + 2);
+    expect({"4: 0x100 MSI vector 49 address=4276097024 data=16689 flow 10 begins",
+            "4: 0x3 MSI vector 49 address=4276097024 data=16689 flow 10 passes"});
+}
+
 BOOST_FIXTURE_TEST_CASE(what_was_lost_is_a_slice_of_its_own_and_nothing_stays_open_across_it, Fixture) {
     const auto cpu = timeline.add_source(0);
     take(cpu, write_to_uart(5));
