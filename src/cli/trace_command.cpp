@@ -94,12 +94,7 @@ int run_trace(std::span<const char* const> arguments) {
     if (part.to && *part.to <= part.from) refuse_trace("--to must be later than --from");
     if (svg == nullptr && (part.to || part.from != 0)) refuse_trace("--from and --to are for --svg");
     const auto content = read_trace_file(path);
-    if (content.starts_with('[') || content.starts_with('{')) {
-        throw Error(
-            ErrorKind::guest_image,
-            fmt::format("{} is in Chrome's format, which only viewers read (record it to a name without .json)", path));
-    }
-    const auto trace = timeline::read_perfetto(content);
+    const auto trace = timeline::is_chrome(content) ? timeline::read_chrome(content) : timeline::read_perfetto(content);
     if (trace.events == 0) {
         throw Error(ErrorKind::guest_image,
                     fmt::format("{} is no trace, or an empty one (asyncvm --trace FILE makes one)", path));

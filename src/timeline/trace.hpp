@@ -54,6 +54,11 @@ struct Trace {
 /// Reads Perfetto's protobuf, as far as asyncvm writes it: of other traces what is alike. Never fails: of bytes that are no
 /// trace there are no events. Takes up to five times the memory of `bytes`. Slices that have no end get that of the trace.
 [[nodiscard]] Trace read_perfetto(std::string_view bytes);
+/// The same for Chrome's trace event format, JSON: an array, with or without its end, or an object that has one as
+/// `traceEvents`.
+[[nodiscard]] Trace read_chrome(std::string_view bytes);
+/// Whether it begins as JSON does: then it is no protobuf of a trace.
+[[nodiscard]] bool is_chrome(std::string_view bytes) noexcept;
 
 /// vCPUs have tracks of such names.
 [[nodiscard]] bool is_cpu(const Track& track) noexcept;

@@ -8,20 +8,23 @@
 #include "timeline/picture.hpp"
 #include "timeline/summary.hpp"
 #include "timeline/trace.hpp"
+#include "trace/json_format.hpp"
 #include "trace/perfetto_format.hpp"
 
 using namespace asyncvm::timeline;
 using asyncvm::trace::Argument;
 using asyncvm::trace::Format;
+using asyncvm::trace::JsonFormat;
 using asyncvm::trace::PerfettoFormat;
 namespace tracks = asyncvm::trace::tracks;
 
 namespace {
 
 /// Ten milliseconds: a vCPU that is half of the time in the guest, and that waits for the device for two milliseconds.
-std::string short_trace() {
+template <typename F>
+std::string short_trace_as() {
     std::string out;
-    PerfettoFormat format(out);
+    F format(out);
     format.begin({.boottime = 900'000, .monotonic = 1, .realtime = 2}, 7, "asyncvm a<b>.bin");
     format.declare(tracks::first_cpu, tracks::process, "vCPU 0", Format::TrackKind::slices);
     format.declare(tracks::first_chardev, tracks::process, "serial0", Format::TrackKind::slices);
@@ -41,8 +44,11 @@ std::string short_trace() {
     format.gap(0);
     const Argument lost{"lost records", 5};
     format.instant({.source = 0, .time = at(10'000), .track = cpu, .name = "trace ends", .arguments = std::span(&lost, 1)});
+    format.end();
     return out;
 }
+std::string short_trace() { return short_trace_as<PerfettoFormat>(); }
+std::string short_chrome_trace() { return short_trace_as<JsonFormat>(); }
 
 bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
@@ -91,6 +97,41 @@ BOOST_AUTO_TEST_CASE(a_trace_without_its_end_is_one_up_to_there) {
     BOOST_TEST(read_perfetto(whole.substr(0, whole.size() - 1)).cut);
 }
 
+BOOST_AUTO_TEST_CASE(chromes_format_tells_the_same) {
+    const auto chrome = short_chrome_trace();
+    BOOST_TEST(is_chrome(chrome));
+    BOOST_TEST(!is_chrome(short_trace()));
+    const auto trace = read_chrome(chrome);
+    BOOST_TEST(trace.broken == 0U);
+    BOOST_TEST(!trace.cut);
+    BOOST_TEST(trace.begin == 1'000'000U);
+    BOOST_TEST(summary(trace) == summary(read_perfetto(short_trace())));
+    BOOST_TEST(picture(trace, {}) == picture(read_perfetto(short_trace()), {}));
+    const auto end = chrome.rfind(']');
+    for (std::size_t size = 0; size < end; ++size) {
+        const auto part = read_chrome(chrome.substr(0, size));
+        BOOST_TEST(part.broken == 0U);
+        BOOST_TEST(part.cut);
+        static_cast<void>(summary(part));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(traces_of_other_programs_in_chromes_format_are_read) {
+    const auto trace = read_chrome(
+        R"({"otherData": {"[": 1}, "traceEvents": [
+            {"ph": "X", "pid": 1, "tid": 2, "ts": 5, "dur": 2.5, "name": "work {\"}"},
+            {"ph": "X", "tid": 2, "ts": 9, "dur": 0, "name": "point"}, {"ph": "B", "tid": 2, "ts": -1, "name": "early"},
+            {"ph": "?", "ts": 1}, {"ph": 1}, {"ph": "E", "tid": 3, "ts": 1}, {"ph" "E"}, {"ph": "C", "ts": 9, "args": {}}
+        ], "stackFrames": {}})");
+    BOOST_TEST(!trace.cut);
+    BOOST_TEST(trace.broken == 5U);
+    BOOST_TEST_REQUIRE(trace.tracks.size() == 3U);
+    BOOST_TEST_REQUIRE(trace.tracks[0].slices.size() == 1U);
+    BOOST_TEST(trace.tracks[0].slices[0].end - trace.tracks[0].slices[0].begin == 2500U);
+    BOOST_TEST(trace.names[trace.tracks[0].slices[0].name] == "work {\"}");
+    BOOST_TEST(trace.tracks[0].instants.size() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(the_picture_has_a_row_for_each_track_and_only_the_part_that_was_asked_for) {
     const auto trace = read_perfetto(short_trace());
     const auto all = picture(trace, {});
@@ -109,13 +150,13 @@ BOOST_AUTO_TEST_CASE(the_picture_has_a_row_for_each_track_and_only_the_part_that
 
 BOOST_AUTO_TEST_CASE(whatever_the_file_is_it_is_read_summed_up_and_drawn) {
     std::mt19937 random(20261129);
-    const auto good = short_trace();
-    for (int i = 0; i < 3000; ++i) {
-        std::string bytes = good;
+    for (int i = 0; i < 6000; ++i) {
+        const bool chrome = i % 2 == 1;
+        std::string bytes = chrome ? short_chrome_trace() : short_trace();
         for (unsigned changes = random() % 8; changes > 0; --changes)
             bytes[random() % bytes.size()] = static_cast<char>(random());
         if (random() % 4 == 0) bytes.resize(random() % bytes.size());
-        const auto trace = read_perfetto(bytes);
+        const auto trace = chrome ? read_chrome(bytes) : read_perfetto(bytes);
         BOOST_TEST_REQUIRE(trace.begin <= trace.end);
         BOOST_TEST_REQUIRE(!summary(trace).empty());
         if (i % 10 == 0) BOOST_TEST_REQUIRE(has(picture(trace, {.from = random()}), "</svg>"));
