@@ -45,6 +45,12 @@ class Options(unittest.TestCase):
         manual = (ROOT / "docs/asyncvm.1.in").read_text().replace("\\-", "-")
         self.assertEqual(OPTIONS, set(OPTION.findall(manual)))
 
+    def test_the_checker_of_remote_devices_has_its_options_in_a_man_page_of_its_own(self):
+        shown = subprocess.run([ROOT / "tools/asyncvm-device", "check", "--help"], check=True, capture_output=True, text=True).stdout
+        manual = (ROOT / "docs/asyncvm-device.1.in").read_text().replace("\\-", "-")
+        self.assertIn("--connect", shown)
+        self.assertEqual(set(OPTION.findall(shown)), set(OPTION.findall(manual)))
+
     def test_the_readme_has_every_option_in_its_table(self):
         table = "\n".join(re.findall(r"^\|.*", (ROOT / "README.md").read_text(), re.M))
         self.assertEqual(OPTIONS, set(OPTION.findall(table)))

@@ -18,6 +18,7 @@ fail() {
 
 "$root/bin/asyncvm" --version | grep -q '^asyncvm [0-9]' || fail 'the program does not say its version'
 grep -q '^\.TH ASYNCVM 1 .*asyncvm [0-9]' "$root/share/man/man1/asyncvm.1" || fail 'no man page'
+test -s "$root/share/man/man1/asyncvm-device.1" || fail 'no man page of asyncvm-device'
 [ -s "$root/share/bash-completion/completions/asyncvm" ] || fail 'no completion for bash'
 
 "$root/bin/asyncvm-device" check --no-guest --only scratch -- "$root/share/asyncvm/device-clients/conformance.py" >"$stage/checked" ||
