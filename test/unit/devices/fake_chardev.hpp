@@ -111,7 +111,7 @@ public:
     }
 
     /// The peer sends a BREAK.
-    void send_break() {
+    void send_break() override {
         {
             const std::lock_guard lock(mutex_);
             breaks_.push_back(taken_ + input_.size());
