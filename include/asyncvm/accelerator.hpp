@@ -32,6 +32,7 @@ struct GuestDebug {
     std::array<std::uint64_t, 4> breakpoints{};  ///< linear addresses, of DR0 to DR3
     std::uint64_t dr7 = 0;                       ///< which of them count, and for what (Intel SDM vol. 3, 18.2.4)
     bool inject_breakpoint = false;              ///< once: the INT3 that has stopped the guest is its own after all
+    std::uint64_t inject_debug = 0;              ///< once: the debug exception is, which sets these bits of the guest's DR6
 
     friend bool operator==(const GuestDebug&, const GuestDebug&) = default;
 };

@@ -124,7 +124,7 @@ private:
         std::vector<std::optional<Registers>> from;   ///< by vCPU: where its step began, if trap_flag_
     };
 
-    [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug);
+    [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug, std::uint64_t place);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
     void end_step(unsigned cpu, const std::optional<Registers>& now);
     [[nodiscard]] StopAction crash(unsigned cpu, const Exit& exit);

@@ -9,12 +9,14 @@
 
 #include "gdb/debuggee.hpp"
 #include "gdb/trap_flag.hpp"
+#include "x86/linear.hpp"
 
 namespace asyncvm::gdb {
 
 namespace {
 
 constexpr std::uint32_t breakpoint_exception = 3;
+constexpr std::uint64_t dr6_single_step = 1u << 14;
 constexpr int signal_ill = 4;
 constexpr int signal_abort = 6;
 constexpr int signal_segv = 11;
@@ -41,7 +43,8 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
     {
         const std::lock_guard lock(mutex_);
         given = armed_.debug.at(cpu);
-        stop = judge(cpu, *debug);
+        // What KVM says of the place is not cut to 32 bits on each processor.
+        stop = judge(cpu, *debug, now ? linear_pc(*now) : debug->rip);
     }
     if (stop) {
         {
@@ -54,6 +57,10 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
     }
     if (debug->exception == breakpoint_exception) {
         given.inject_breakpoint = true;
+        static_cast<void>(from.set_debug(given));
+    } else if (!given.single_step && (debug->dr6 & dr6_single_step) != 0) {
+        // The guest steps through code of its own.
+        given.inject_debug = dr6_single_step;
         static_cast<void>(from.set_debug(given));
     }
     return StopAction::go_on;
@@ -68,7 +75,7 @@ void Debuggee::end_step(unsigned cpu, const std::optional<Registers>& now) {
 }
 
 /// Nothing: the guest goes on.
-std::optional<Stop> Debuggee::judge(unsigned cpu, const Debug& debug) {
+std::optional<Stop> Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_t place) {
     using Means = Breakpoints::Means;
     if (!armed_.attached) return std::nullopt;
     const auto at_breakpoint = [&](const Breakpoints::Point& point) {
@@ -76,7 +83,7 @@ std::optional<Stop> Debuggee::judge(unsigned cpu, const Debug& debug) {
         return Stop{.why = soft ? Stop::Why::breakpoint : Stop::Why::hardware_breakpoint, .cpu = cpu};
     };
     if (debug.exception == breakpoint_exception) {
-        const auto* const point = armed_.points.at(debug.rip, Means::int3);
+        const auto* const point = armed_.points.at(place, Means::int3);
         return point != nullptr ? std::optional(at_breakpoint(*point)) : std::nullopt;
     }
     for (unsigned slot = 0; slot < 4; ++slot) {
@@ -87,9 +94,9 @@ std::optional<Stop> Debuggee::judge(unsigned cpu, const Debug& debug) {
     }
     if (const auto watched = judge_watched(cpu)) return watched;
     if (armed_.steps.at(cpu)) return Stop{.why = Stop::Why::step, .cpu = cpu};
-    const auto* point = armed_.points.at(debug.rip, Means::steps);
+    const auto* point = armed_.points.at(place, Means::steps);
     // Not every host says in DR6 which register it was.
-    if (point == nullptr) point = armed_.points.at(debug.rip, Means::debug_register);
+    if (point == nullptr) point = armed_.points.at(place, Means::debug_register);
     return point != nullptr ? std::optional(at_breakpoint(*point)) : std::nullopt;
 }
 

@@ -153,6 +153,21 @@ Exit decode_exit(kvm_run& run) noexcept {
     }
 }
 
+kvm_guest_debug to_guest_debug(const GuestDebug& debug) noexcept {
+    kvm_guest_debug to{};
+    if (debug.single_step) to.control |= KVM_GUESTDBG_SINGLESTEP;
+    if (debug.software_breakpoints) to.control |= KVM_GUESTDBG_USE_SW_BP;
+    if (debug.inject_breakpoint) to.control |= KVM_GUESTDBG_INJECT_BP;
+    if (debug.inject_debug != 0) to.control |= KVM_GUESTDBG_INJECT_DB;
+    if (debug.dr7 != 0) {
+        to.control |= KVM_GUESTDBG_USE_HW_BP;
+        std::copy(debug.breakpoints.begin(), debug.breakpoints.end(), to.arch.debugreg);
+        to.arch.debugreg[7] = debug.dr7;
+    }
+    if (to.control != 0) to.control |= KVM_GUESTDBG_ENABLE;
+    return to;
+}
+
 Registers to_registers(const kvm_regs& regs, const kvm_sregs& sregs) noexcept {
     Registers to;
     to.rax = regs.rax, to.rbx = regs.rbx, to.rcx = regs.rcx, to.rdx = regs.rdx;

@@ -188,19 +188,19 @@ bool KvmCpu::access_pending() const noexcept {
     return exit_pending_ && (run_->exit_reason == KVM_EXIT_IO || run_->exit_reason == KVM_EXIT_MMIO);
 }
 
+void KvmCpu::add_to_dr6(std::uint64_t bits) const {
+    kvm_debugregs registers{};
+    if (fd_.control(KVM_GET_DEBUGREGS, &registers) != 0) return;
+    registers.dr6 |= bits;
+    static_cast<void>(fd_.control(KVM_SET_DEBUGREGS, &registers));
+}
+
 bool KvmCpu::set_debug(const GuestDebug& debug) {
-    debug_ = {};
-    if (debug.single_step) debug_.control |= KVM_GUESTDBG_SINGLESTEP;
-    if (debug.software_breakpoints) debug_.control |= KVM_GUESTDBG_USE_SW_BP;
-    if (debug.inject_breakpoint) debug_.control |= KVM_GUESTDBG_INJECT_BP;
-    if (debug.dr7 != 0) {
-        debug_.control |= KVM_GUESTDBG_USE_HW_BP;
-        std::copy(debug.breakpoints.begin(), debug.breakpoints.end(), debug_.arch.debugreg);
-        debug_.arch.debugreg[7] = debug.dr7;
-    }
-    if (debug_.control != 0) debug_.control |= KVM_GUESTDBG_ENABLE;
+    debug_ = to_guest_debug(debug);
+    // KVM raises the exception, but leaves the register to whoever asks for it.
+    if (debug.inject_debug != 0) add_to_dr6(debug.inject_debug);
     const bool done = fd_.control(KVM_SET_GUEST_DEBUG, &debug_) == 0;
-    debug_.control &= ~static_cast<std::uint32_t>(KVM_GUESTDBG_INJECT_BP);
+    debug_.control &= ~static_cast<std::uint32_t>(KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB);
     steps_ = debug.single_step;
     step_again_ = false;
     // After each step somebody looks.

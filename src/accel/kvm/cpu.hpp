@@ -57,6 +57,7 @@ private:
     [[nodiscard]] bool access_pending() const noexcept;
     [[nodiscard]] Exit finish_step();
     [[nodiscard]] std::size_t avx_offset() const;
+    void add_to_dr6(std::uint64_t bits) const;
 
     Fd fd_;
     const unsigned index_;

@@ -1,0 +1,314 @@
+// The debugger's server on a host that delivers all of a debugger's exits: INT3, watchpoints, hardware breakpoints, steps.
+#define BOOST_TEST_MODULE gdb_usual_host
+#include "usual_host.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "../../guest/machine_fixture.hpp"
+#include "gdb/server.hpp"
+#include "packets.hpp"
+
+using namespace asyncvm;
+using namespace asyncvm::test;
+
+namespace {
+
+constexpr gdb::DebugFeatures everything{
+    .steps = true, .debug_registers = true, .watchpoints = true, .int3 = true, .trap_flag = true};
+
+gdb::Spec unix_socket(std::string path) {
+    gdb::Spec spec;
+    spec.kind = gdb::Spec::Kind::unix_socket;
+    spec.path = std::move(path);
+    spec.wait = true;
+    return spec;
+}
+
+awaitable<void> run(std::shared_ptr<gdb::Server> server, Machine& machine) {
+    co_await gdb::Server::start(server, everything);
+    const Outcome outcome = co_await machine.run();
+    server->close(outcome.kind == Outcome::Kind::halted ? 0 : 1);
+}
+
+/// A machine on such a host, whose guest waits for a debugger, and a client of the debugger's protocol.
+class Debugged {
+public:
+    explicit Debugged(std::initializer_list<std::uint8_t> code, Mode mode = Mode::protected32, unsigned cpus = 1)
+        : test_(loop_, cpus, std::make_unique<UsualHost>(seen),
+                [this](MachineConfig& config) {
+                    config.on_stop = [this](unsigned cpu, const Exit& exit, Cpu& from) {
+                        return server_->stopped(cpu, exit, from);
+                    };
+                }),
+          server_(std::make_shared<gdb::Server>(
+              unix_socket(path()),
+              gdb::Server::Surroundings{
+                  .loop = loop_, .machine = test_.machine, .log = [](std::string_view) {}, .monitor = {}})) {
+        test_.load(code, mode);
+    }
+    ~Debugged() {
+        test_.machine.stop();
+        if (thread_.joinable()) thread_.join();
+        if (socket_ >= 0) ::close(socket_);
+        std::filesystem::remove_all(directory_);
+    }
+    Debugged(const Debugged&) = delete;
+    Debugged& operator=(const Debugged&) = delete;
+
+    /// What the guest begins with.
+    void change(const std::function<void(Registers&)>& how) {
+        Registers registers = test_.registers;
+        how(registers);
+        for (unsigned cpu = 0; cpu < test_.machine.cpus(); ++cpu) test_.machine.set_registers(cpu, registers);
+    }
+
+    std::string ask(std::string_view text) {
+        if (socket_ < 0) begin();
+        // Without the runs that gdb::frame() makes: gdb sends none.
+        unsigned sum = 0;
+        for (const char c : text) sum += static_cast<unsigned char>(c);
+        const std::string packet = fmt::format("${}#{:02x}", text, sum & 0xff);
+        BOOST_REQUIRE(::write(socket_, packet.data(), packet.size()) == static_cast<ssize_t>(packet.size()));
+        return receive();
+    }
+    std::string receive() {
+        for (;;) {
+            const auto start = got_.find('$');
+            const auto end = got_.find('#', start);
+            if (start != std::string::npos && end != std::string::npos && got_.size() >= end + 3) {
+                const std::string text = unpack(std::string_view(got_).substr(start, end + 3 - start));
+                got_.erase(0, end + 3);
+                static_cast<void>(::write(socket_, "+", 1));
+                return text;
+            }
+            std::array<char, 4096> bytes{};
+            const auto count = ::read(socket_, bytes.data(), bytes.size());
+            BOOST_REQUIRE_MESSAGE(count > 0, "the debugger's server says no more");
+            got_.append(bytes.data(), static_cast<std::size_t>(count));
+        }
+    }
+    /// Until the guest has ended.
+    void end() { thread_.join(); }
+
+    Seen seen;
+
+private:
+    std::string path() {
+        std::string made = (std::filesystem::temp_directory_path() / "asyncvm-XXXXXX").string();
+        BOOST_REQUIRE(::mkdtemp(made.data()) != nullptr);
+        directory_ = made;
+        return made + "/gdb";
+    }
+    void begin() {
+        // As the program ends: whatever waits for the client ends with the loop.
+        asio::co_spawn(loop_, run(server_, test_.machine), [this](const std::exception_ptr& failure) {
+            if (failure) std::rethrow_exception(failure);
+            loop_.stop();
+        });
+        thread_ = std::thread([this] { loop_.run(); });
+        socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::ranges::copy(directory_ + "/gdb", address.sun_path);
+        BOOST_REQUIRE(::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+        const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
+        ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        BOOST_TEST(ask("?").starts_with("T05"));
+    }
+
+    std::string directory_;
+    asio::io_context loop_{1};
+    TestMachine test_;
+    std::shared_ptr<gdb::Server> server_;
+    std::thread thread_;
+    int socket_ = -1;
+    std::string got_;
+};
+
+/// A stop reply's reason and program counter.
+std::string said(const std::string& reply) {
+    const auto place = [&](std::string_view number, std::size_t digits) -> std::string {
+        const auto at = reply.find(number);
+        if (at == std::string::npos) return {};
+        const std::string text = reply.substr(at + number.size(), digits);
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < text.size(); i += 2) value |= std::stoull(text.substr(i, 2), nullptr, 16) << (4 * i);
+        return fmt::format("{:x}", value);
+    };
+    std::string reason = reply.substr(3, reply.find(';') - 3);
+    if (reason.starts_with("8:") || reason.starts_with("10:")) reason = "nothing";
+    const std::string pc = reply.find("10:") != std::string::npos ? place("10:", 16) : place("8:", 8);
+    return fmt::format("{} {} at {}", reply.substr(0, 3), reason, pc);
+}
+
+std::string eax(const std::string& registers) { return registers.substr(0, 8); }
+
+constexpr std::uint32_t sw_bp = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+constexpr std::uint32_t hw_bp = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+
+// At 0x10001: inc eax; jmp to it.
+constexpr std::initializer_list<std::uint8_t> spin{0x90, 0x40, 0xeb, 0xfd};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_software_breakpoint_is_an_int3_while_the_guest_runs) {
+    Debugged guest(spin);
+    BOOST_TEST(guest.ask("Z0,10001,1") == "OK");
+    BOOST_TEST(guest.ask("m10000,4") == "9040ebfd");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    BOOST_TEST(guest.seen.controls.back() == sw_bp);
+    BOOST_TEST(guest.seen.executed == 1u);
+    BOOST_TEST(guest.ask("m10000,4") == "9040ebfd");
+    // As gdb goes over it.
+    for (const char* const count : {"01000000", "02000000", "03000000"}) {
+        BOOST_TEST(guest.ask("z0,10001,1") == "OK");
+        BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10002");
+        BOOST_TEST(guest.ask("Z0,10001,1") == "OK");
+        BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+        BOOST_TEST(eax(guest.ask("g")) == count);
+    }
+    BOOST_TEST(guest.ask("D") == "OK");
+    while (guest.seen.executed < 1000) std::this_thread::yield();
+    BOOST_TEST(guest.seen.int3s.empty());
+    const std::lock_guard lock(guest.seen.mutex);
+    BOOST_TEST(guest.seen.controls.back() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(both_kinds_in_64_bits) {
+    // inc eax is two bytes there: nops will do.
+    Debugged guest({0x90, 0x90, 0x90, 0xeb, 0xfb}, Mode::long64);
+    BOOST_TEST(guest.ask("Z0,10002,1") == "OK");
+    BOOST_TEST(guest.ask("Z1,10003,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10002");
+    BOOST_TEST(guest.ask("z0,10002,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10003");
+    BOOST_TEST(guest.seen.controls.back() == hw_bp);
+}
+
+BOOST_AUTO_TEST_CASE(the_guest_s_own_int3_is_given_back_once) {
+    // int3; inc eax; int3; inc eax; nop; jmp
+    Debugged guest({0xcc, 0x40, 0xcc, 0x40, 0x90, 0xeb, 0xfd});
+    BOOST_TEST(guest.ask("Z0,10004,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10004");
+    const std::vector<std::uint64_t> expected{0x10001, 0x10003};
+    BOOST_TEST(guest.seen.int3s == expected, boost::test_tools::per_element());
+    BOOST_TEST(eax(guest.ask("g")) == "02000000");
+}
+
+BOOST_AUTO_TEST_CASE(an_int3_of_the_guest_under_a_breakpoint_is_a_breakpoint) {
+    Debugged guest({0x90, 0xcc, 0x40, 0xeb, 0xfe});
+    BOOST_TEST(guest.ask("Z0,10001,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    BOOST_TEST(guest.ask("m10001,1") == "cc");
+    BOOST_TEST(guest.ask("z0,10001,1") == "OK");
+    BOOST_TEST(guest.ask("Z0,10003,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10003");
+    BOOST_TEST(guest.seen.int3s.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(without_breakpoints_the_guest_s_int3_does_not_leave_it) {
+    Debugged guest({0xcc, 0xcc, 0xf4});
+    BOOST_TEST(guest.ask("vCont;c") == "W00");
+    guest.end();
+    BOOST_TEST(guest.seen.int3s.size() == 2u);
+    BOOST_TEST(std::ranges::count(guest.seen.controls, 0u) == static_cast<long>(guest.seen.controls.size()));
+}
+
+BOOST_AUTO_TEST_CASE(hardware_breakpoints) {
+    Debugged guest(spin);
+    for (const char* const packet : {"Z1,10001,1", "Z1,10002,1"}) BOOST_TEST(guest.ask(packet) == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10001");
+    BOOST_TEST(guest.ask("z1,10001,1") == "OK");
+    // Both: the end of a step, in front of a breakpoint.
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10002");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10002");
+    BOOST_TEST(guest.seen.executed == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(watchpoints) {
+    // mov eax, [ebx]; inc dword [ebx]; jmp
+    Debugged guest({0x8b, 0x03, 0xff, 0x03, 0xeb, 0xfa});
+    guest.change([](Registers& registers) { registers.rbx = 0x20004; });
+    BOOST_TEST(guest.ask("Z3,20004,4") == "");
+    BOOST_TEST(guest.ask("Z2,20004,4") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 watch:20004 at 10004");
+    BOOST_TEST(guest.seen.controls.back() == hw_bp);
+    BOOST_TEST(guest.ask("m20004,4") == "01000000");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 watch:20004 at 10004");
+    BOOST_TEST(guest.ask("z2,20004,4") == "OK");
+    BOOST_TEST(guest.ask("Z4,20006,2") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 awatch:20006 at 10002");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 awatch:20006 at 10004");
+    // A step that meets it.
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10000");
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 awatch:20006 at 10002");
+}
+
+BOOST_AUTO_TEST_CASE(a_watchpoint_that_fits_no_register_is_looked_at_after_each_step) {
+    Debugged guest({0x90, 0xff, 0x03, 0x90, 0xeb, 0xfa});
+    guest.change([](Registers& registers) { registers.rbx = 0x20003; });
+    BOOST_TEST(guest.ask("Z2,20003,3") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 watch:20003 at 10003");
+    BOOST_TEST((guest.seen.controls.back() & KVM_GUESTDBG_SINGLESTEP) != 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_fifth_hardware_breakpoint_is_found_step_by_step) {
+    Debugged guest({0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xeb, 0xf8});
+    for (const char* const packet : {"Z1,20001,1", "Z1,20002,1", "Z1,20003,1", "Z1,10002,1", "Z1,10004,1"})
+        BOOST_TEST(guest.ask(packet) == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10002");
+    BOOST_TEST(guest.ask("z1,10002,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10004");
+}
+
+BOOST_AUTO_TEST_CASE(a_code_segment_whose_addresses_wrap_around) {
+    // Kernels that run in the higher half before they have paging: base 0x40000000, and 0xc0010000 is at 0x10000.
+    for (const char* const set : {"Z0,10001,1", "Z1,10001,1"}) {
+        Debugged guest(spin);
+        guest.change([](Registers& registers) {
+            registers.cs.base = 0x4000'0000;
+            registers.rip = 0xc001'0000;
+        });
+        BOOST_TEST(guest.ask(set) == "OK");
+        BOOST_TEST(said(guest.ask("vCont;c")).ends_with("break: at 10001"));
+        BOOST_TEST(guest.seen.int3s.empty());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_guest_that_steps_through_its_own_code_keeps_that_beside_breakpoints) {
+    Debugged guest(spin);
+    guest.change([](Registers& registers) { registers.rflags |= 1u << 8; });
+    BOOST_TEST(guest.ask("Z1,10002,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10002");
+    const std::vector<std::uint64_t> expected{1u << 14};
+    BOOST_TEST(guest.seen.debug_traps == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(two_vcpus_at_one_breakpoint) {
+    Debugged guest(spin, Mode::protected32, 2);
+    BOOST_TEST(guest.ask("Z0,10001,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    // Whichever it was, each stands in front of the instruction, or has not come to it.
+    for (const char* const thread : {"Hg1", "Hg2"}) {
+        BOOST_TEST(guest.ask(thread) == "OK");
+        BOOST_TEST(eax(guest.ask("g")) == "00000000");
+    }
+    BOOST_TEST(guest.ask("z0,10001,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;s:2")).starts_with("T05 nothing"));
+}
