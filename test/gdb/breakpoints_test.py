@@ -1,7 +1,5 @@
 """Breakpoints and watchpoints, by whatever this host has."""
-import subprocess
-
-from debugger import ACCELERATOR, PROGRAM, SPIN_16, SPIN_32, SPIN_64, Case, Machine, main
+from debugger import ACCELERATOR, SPIN_16, SPIN_32, SPIN_64, Case, Machine, main, probed
 
 GUESTS = (("16", SPIN_16, "$ax"), ("32", SPIN_32, "$eax"), ("64", SPIN_64, "$eax"))
 
@@ -10,7 +8,7 @@ def delivered():
     """The stops that this host delivers."""
     if ACCELERATOR != "kvm":
         return {"int3", "debug registers"}
-    lines = subprocess.run([PROGRAM, "--probe-lines"], capture_output=True, text=True, check=True).stdout
+    lines = probed()
     names = {"software-breakpoint=yes": "int3", "hardware-breakpoint=yes": "debug registers", "watchpoint=yes": "watchpoints"}
     return {name for line, name in names.items() if line in lines}
 

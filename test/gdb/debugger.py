@@ -7,9 +7,12 @@ import sys
 import tempfile
 import unittest
 
+import elsewhere
+
 PROGRAM = os.environ["ASYNCVM"]
 ACCELERATOR = os.environ.get("ASYNCVM_TEST_ACCEL", "kvm")
 GDB = os.environ.get("GDB", "gdb")
+ELSEWHERE = os.environ.get("ASYNCVM_ELSEWHERE")  # HOST:PORT: asyncvm runs in a machine behind it
 PATIENCE = 60 * (4 if os.environ.get("TEST_PATIENCE") else 1)  # seconds
 
 # mov ax, 0x1234 (16 bits) or mov eax, 0x1234 (else); then at 0x10008: inc of a register, jmp back to it
@@ -27,25 +30,37 @@ def debug(target, *commands):
     return done.stdout
 
 
+def start(code, directory, *options):
+    """asyncvm with this guest."""
+    image = os.path.join(directory, "guest")
+    words = [PROGRAM, "--accel", ACCELERATOR, "--serial", "null", "--debugcon", "null", *options, image]
+    if ELSEWHERE:
+        return elsewhere.Process(ELSEWHERE, PATIENCE, words, {image: code})
+    with open(image, "wb") as file:
+        file.write(code)
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 class Machine:
     """A running asyncvm that a debugger can reach."""
 
     def __init__(self, code, *options, gdb="", place=None):
         self.directory = tempfile.TemporaryDirectory()
         self.path = os.path.join(self.directory.name, "gdb")
-        image = os.path.join(self.directory.name, "guest")
-        with open(image, "wb") as file:
-            file.write(code)
-        self.process = subprocess.Popen(
-            [PROGRAM, "--accel", ACCELERATOR, "--serial", "null", "--debugcon", "null",
-             "--gdb", f"{place or 'unix:' + self.path}{gdb}", *options, image], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        place = place or ("tcp:0" if ELSEWHERE else "unix:" + self.path)
+        self.process = start(code, self.directory.name, "--gdb", place + gdb, *options)
         self.said = self.wait_for("gdb: listens on")
         self.target = re.search("'target remote (.*)'", self.said)[1]
+        if ELSEWHERE:
+            self.relay = elsewhere.Relay(self.path, ELSEWHERE, self.target.rpartition(":")[2], PATIENCE)
+            self.target = self.path
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        if ELSEWHERE:
+            self.relay.close()
         self.process.kill()
         self.process.communicate()
         self.directory.cleanup()
@@ -136,12 +151,18 @@ class Case(unittest.TestCase):
 
 def works():
     """Whether this host can run a guest so."""
-    with tempfile.NamedTemporaryFile() as image:
-        image.write(b"\xf4")
-        image.flush()
-        done = subprocess.run([PROGRAM, "--accel", ACCELERATOR, "--serial", "null", "--debugcon", "null", image.name],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        return done.stderr if done.returncode != 0 else ""
+    with tempfile.TemporaryDirectory() as directory:
+        process = start(b"\xf4", directory)
+        _, said = process.communicate()
+        return said if process.returncode != 0 else ""
+
+
+def probed():
+    """What --probe-lines says of the host that asyncvm runs on."""
+    words = [PROGRAM, "--probe-lines"]
+    if ELSEWHERE:
+        return elsewhere.Process(ELSEWHERE, PATIENCE, words, {}).communicate()[1]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def main(needs_gdb=True):

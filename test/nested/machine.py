@@ -38,16 +38,16 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run(kernel, initrd, limit, memory=1536, processors=2, counted=False, silence=SILENCE):
+def run(kernel, initrd, limit, memory=1536, processors=2, counted=False, silence=SILENCE, more=()):
     """Yields the lines of the machine's serial port until it turns itself off. Raises Died. `limit`: seconds. `counted`: the
-    machine's clocks count instructions, one a nanosecond, and skip the time in which it is idle."""
+    machine's clocks count instructions, one a nanosecond, and skip the time in which it is idle. `more`: options of QEMU."""
     # One thread for all its processors: with a thread each QEMU 7.2 now and then freezes a machine that uses SVM, most of all
     # with shadow paging; and one is no slower here.
     command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "EPYC", "-smp", str(processors), "-m", str(memory),
                "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
                "-kernel", str(kernel), "-initrd", str(initrd),
                # Grace periods of RCU are what making and closing a VM waits for.
-               "-append", "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off rcupdate.rcu_expedited=1"]
+               "-append", "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off rcupdate.rcu_expedited=1", *more]
     if counted:
         command += ["-icount", "shift=0,sleep=off"]
     end = time.monotonic() + limit
