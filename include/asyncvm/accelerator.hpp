@@ -28,6 +28,7 @@ namespace asyncvm {
 /// What makes a guest stop for its debugger, with the exit Debug.
 struct GuestDebug {
     bool single_step = false;
+    bool block_interrupts = false;               ///< during single steps, where the accelerator can
     bool software_breakpoints = false;           ///< INT3 stops the guest and is no exception of its own
     std::array<std::uint64_t, 4> breakpoints{};  ///< linear addresses, of DR0 to DR3
     std::uint64_t dr7 = 0;                       ///< which of them count, and for what (Intel SDM vol. 3, 18.2.4)

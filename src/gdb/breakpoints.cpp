@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace asyncvm::gdb {
 
@@ -50,13 +51,23 @@ const Breakpoints::Point* Breakpoints::at(std::uint64_t address, Means means) co
     return found == points_.end() ? nullptr : &*found;
 }
 
-std::optional<Breakpoints::Means> Breakpoints::means_for(Type type, std::uint64_t address, std::uint64_t length,
-                                                         bool mapped) const noexcept {
+bool Breakpoints::stops_at(std::uint64_t address, AgentContext& context) const {
+    const auto holds = [&context](const AgentExpression& condition) { return condition.evaluate(context).value_or(1) != 0; };
+    return std::ranges::any_of(points_, [&](const Point& point) {
+        if (point.address != address || of_data(point.type)) return false;
+        return point.conditions.empty() || std::ranges::any_of(point.conditions, holds);
+    });
+}
+
+std::optional<Breakpoints::Means> Breakpoints::means_for(Type type, std::uint64_t address, std::uint64_t length, bool mapped,
+                                                         bool conditional) const noexcept {
     const bool slot = free_slot().has_value();
     const auto by_steps = features_.steps ? std::optional(Means::steps) : std::nullopt;
     switch (type) {
         case Type::software:
-            if (features_.int3 && mapped) return Means::int3;
+            // Who goes on because no condition holds has to leave the INT3 where the other vCPUs find it.
+            if (features_.int3 && mapped && !(conditional && several_ && features_.debug_registers && slot))
+                return Means::int3;
             [[fallthrough]];
         case Type::hardware:
             if (features_.debug_registers && slot) return Means::debug_register;
@@ -74,16 +85,21 @@ std::optional<Breakpoints::Means> Breakpoints::means_for(Type type, std::uint64_
 }
 
 std::optional<Breakpoints::Means> Breakpoints::add(Type type, std::uint64_t address, std::uint64_t length,
-                                                   std::optional<std::uint64_t> physical) {
+                                                   std::optional<std::uint64_t> physical, Conditions conditions) {
     if (!of_data(type)) length = 1;
     const auto same = [&](const Point& point) {
         return point.type == type && point.address == address && point.length == length;
     };
-    if (const auto found = std::ranges::find_if(points_, same); found != points_.end()) return found->means;
-    const auto means = means_for(type, address, length, physical.has_value());
+    const auto found = std::ranges::find_if(points_, same);
+    const auto means = found == points_.end() ? means_for(type, address, length, physical.has_value(), !conditions.empty())
+                                              : std::optional(found->means);
     if (!means || length == 0) return std::nullopt;
-    points_.push_back(
-        {type, address, length, *means, *means == Means::debug_register ? *free_slot() : 0, physical.value_or(0)});
+    if (found != points_.end()) {
+        found->conditions = std::move(conditions);
+        return means;
+    }
+    points_.push_back({type, address, length, *means, *means == Means::debug_register ? *free_slot() : 0,
+                       physical.value_or(0), std::move(conditions)});
     return means;
 }
 
@@ -96,6 +112,16 @@ void Breakpoints::remove(Type type, std::uint64_t address, std::uint64_t length)
 
 bool Breakpoints::need_steps() const noexcept {
     return std::ranges::find(points_, Means::steps, &Point::means) != points_.end();
+}
+
+GuestDebug Breakpoints::debug_over(std::uint64_t address) const noexcept {
+    GuestDebug debug = this->debug();
+    debug.single_step = debug.block_interrupts = true;
+    for (const Point& point : points_) {
+        if (point.means == Means::debug_register && point.address == address && !of_data(point.type))
+            debug.dr7 &= ~(std::uint64_t{3} << (2 * point.slot));
+    }
+    return debug;
 }
 
 GuestDebug Breakpoints::debug() const noexcept {

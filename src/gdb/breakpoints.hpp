@@ -3,9 +3,12 @@
 
 #include <asyncvm/accelerator.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
+
+#include "gdb/agent_expression.hpp"
 
 namespace asyncvm::gdb {
 
@@ -20,6 +23,8 @@ struct DebugFeatures {
 
 class Breakpoints {
 public:
+    static constexpr std::byte int3{0xcc};  ///< the instruction
+
     /// As gdb numbers them.
     enum class Type : std::uint8_t { software, hardware, write, read, access };
 
@@ -29,6 +34,9 @@ public:
         steps,           ///< one instruction at a time, with a look after each: slow
     };
 
+    /// One that holds is enough; so is one that can't be evaluated, because gdb evaluates it again. None: the guest stops.
+    using Conditions = std::vector<AgentExpression>;
+
     struct Point {
         Type type = Type::software;
         std::uint64_t address = 0;  ///< linear
@@ -36,16 +44,19 @@ public:
         Means means = Means::int3;
         unsigned slot = 0;           ///< of Means::debug_register
         std::uint64_t physical = 0;  ///< of Means::int3, and of data with Means::steps
+        Conditions conditions{};
     };
 
-    explicit Breakpoints(DebugFeatures features = {}) noexcept : features_(features) {}
+    /// `several`: there is more than one vCPU.
+    explicit Breakpoints(DebugFeatures features = {}, bool several = false) noexcept
+        : features_(features), several_(several) {}
     /// For those that are added from now on.
     void set_features(DebugFeatures features) noexcept { features_ = features; }
 
     /// `physical`: where the address is mapped to, if it is. Nothing: this host has no means. One that is there already
-    /// stays as it is.
+    /// gets these conditions, and otherwise stays as it is.
     [[nodiscard]] std::optional<Means> add(Type type, std::uint64_t address, std::uint64_t length,
-                                           std::optional<std::uint64_t> physical);
+                                           std::optional<std::uint64_t> physical, Conditions conditions = {});
     void remove(Type type, std::uint64_t address, std::uint64_t length);
     void clear() noexcept { points_.clear(); }
 
@@ -55,19 +66,25 @@ public:
     /// A breakpoint, of data or not; null: none.
     [[nodiscard]] const Point* at(std::uint64_t address, Means means) const noexcept;
 
+    /// Whether a vCPU that has come to the breakpoints at this address, whose registers and memory `context` has, stops.
+    [[nodiscard]] bool stops_at(std::uint64_t address, AgentContext& context) const;
+
     /// Whether the guest has to go step by step.
     [[nodiscard]] bool need_steps() const noexcept;
     /// What a vCPU is given, but for single steps that gdb asks for.
     [[nodiscard]] GuestDebug debug() const noexcept;
+    /// The same for one that goes over the breakpoints at this address with one step, in which it takes no interrupt.
+    [[nodiscard]] GuestDebug debug_over(std::uint64_t address) const noexcept;
 
     [[nodiscard]] static bool of_data(Type type) noexcept { return type != Type::software && type != Type::hardware; }
 
 private:
     [[nodiscard]] std::optional<unsigned> free_slot() const noexcept;
-    [[nodiscard]] std::optional<Means> means_for(Type type, std::uint64_t address, std::uint64_t length,
-                                                 bool mapped) const noexcept;
+    [[nodiscard]] std::optional<Means> means_for(Type type, std::uint64_t address, std::uint64_t length, bool mapped,
+                                                 bool conditional) const noexcept;
 
     DebugFeatures features_;
+    bool several_;
     std::vector<Point> points_;
 };
 

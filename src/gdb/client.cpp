@@ -221,7 +221,9 @@ awaitable<std::string> Client::stop_reply() {
 awaitable<void> Client::choose_width() {
     if (file_) co_return;
     const RegisterValues values = co_await machine_.values(0, Source::fpu);
-    file_.emplace(surroundings_.width.value_or(width_of(values.core)), values.fpu && values.fpu->avx);
+    file_ = std::make_shared<const RegisterFile>(surroundings_.width.value_or(width_of(values.core)),
+                                                 values.fpu && values.fpu->avx);
+    machine_.set_register_file(file_);
 }
 
 awaitable<void> Client::send(std::string text) {

@@ -89,7 +89,7 @@ private:
     End end_ = End::lost;
     unsigned cpu_ = 0;  ///< the thread that gdb talks of
     std::string last_sent_;
-    std::optional<RegisterFile> file_;
+    std::shared_ptr<const RegisterFile> file_;
 };
 
 }  // namespace asyncvm::gdb

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -40,7 +41,7 @@ std::string Client::reply_at_once(const Command& command) {
         case Kind::accept:
             return "OK";
         case Kind::can_vcont:
-            return "vCont;c;C;s;S";
+            return "vCont;c;C;s;S;r";
         case Kind::select_thread:
         case Kind::thread_alive: {
             const auto cpu = cpu_of(command.thread);
@@ -50,7 +51,7 @@ std::string Client::reply_at_once(const Command& command) {
         case Kind::features:
             return fmt::format(
                 "PacketSize={:x};qXfer:features:read+;qXfer:threads:read+;vContSupported+;swbreak+;hwbreak+;"
-                "QStartNoAckMode+;binary-upload+",
+                "ConditionalBreakpoints+;QStartNoAckMode+;binary-upload+",
                 PacketReader::longest);
         case Kind::first_threads:
         case Kind::more_threads:
@@ -148,7 +149,10 @@ awaitable<std::string> Client::reply_about_breakpoint(Command command) {
         machine_.remove(type, command.address, command.length);
         co_return "OK";
     }
-    const bool possible = co_await machine_.insert(cpu_, type, command.address, command.length);
+    Breakpoints::Conditions conditions(std::make_move_iterator(command.conditions.begin()),
+                                       std::make_move_iterator(command.conditions.end()));
+    if (!conditions.empty()) co_await choose_width();
+    const bool possible = co_await machine_.insert(cpu_, type, command.address, command.length, std::move(conditions));
     // An empty reply: no breakpoints of this type.
     co_return possible ? "OK" : "";
 }

@@ -78,13 +78,29 @@ Command one_register(Kind kind, std::string_view text) {
     return command;
 }
 
-/// TYPE,ADDRESS,LENGTH; conditions and commands behind it are of stubs that say that they know them.
+/// X and the number of bytes, a comma, the bytes; one after the other.
+bool take_conditions(std::string_view& text, std::vector<std::string>& into) {
+    while (take(text, "X")) {
+        const auto size = take_number(text);
+        if (!size || !take(text, ",") || *size > text.size() / 2) return false;
+        auto code = from_hex(text.substr(0, *size * 2));
+        if (!code) return false;
+        into.push_back(std::move(*code));
+        text.remove_prefix(*size * 2);
+    }
+    return !into.empty();
+}
+
+/// TYPE,ADDRESS,LENGTH[;CONDITIONS]; commands behind it are of stubs that say that they know them.
 Command breakpoint(Kind kind, std::string_view text) {
     Command command = simple(kind);
     if (text.empty() || text[0] < '0' || text[0] > '4') return malformed();
     command.number = static_cast<unsigned>(text[0] - '0');
     text.remove_prefix(1);
-    return take(text, ",") && take_range(text, command) ? command : malformed();
+    if (!take(text, ",") || !take_range(text, command)) return malformed();
+    if (!text.starts_with(";X")) return command;
+    text.remove_prefix(1);
+    return take_conditions(text, command.conditions) && (text.empty() || text[0] == ';') ? command : malformed();
 }
 
 /// c, s, C and S, which may name an address to go on from; gdb writes the register itself.
@@ -101,6 +117,17 @@ Command old_resume(bool step, bool signal, std::string_view text) {
     return command;
 }
 
+/// START,END
+bool take_step_range(std::string_view& text, ThreadAction& action) {
+    const auto from = take_number(text);
+    if (!from || !take(text, ",")) return false;
+    const auto until = take_number(text);
+    if (!until) return false;
+    action.from = *from;
+    action.until = *until;
+    return true;
+}
+
 /// ;ACTION[:THREAD]...
 Command vcont(std::string_view text) {
     Command command = simple(Kind::resume);
@@ -110,8 +137,9 @@ Command vcont(std::string_view text) {
         text.remove_prefix(1);
         // A signal means nothing to a processor.
         if ((what == 'C' || what == 'S') && !take_number(text)) return malformed();
-        if (what != 'c' && what != 'C' && what != 's' && what != 'S') return malformed();
-        ThreadAction action{.step = what == 's' || what == 'S'};
+        if (what != 'c' && what != 'C' && what != 's' && what != 'S' && what != 'r') return malformed();
+        ThreadAction action{.step = what == 's' || what == 'S' || what == 'r'};
+        if (what == 'r' && !take_step_range(text, action)) return malformed();
         if (take(text, ":")) {
             const auto thread = take_thread(text);
             if (!thread) return malformed();

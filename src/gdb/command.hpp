@@ -11,8 +11,10 @@ namespace asyncvm::gdb {
 /// What a thread is to do. gdb's threads are the vCPUs, counted from 1.
 struct ThreadAction {
     static constexpr int all = -1;
-    bool step = false;  ///< otherwise it goes on
-    int thread = all;   ///< 0: any, which is the one that gdb talks of
+    bool step = false;        ///< otherwise it goes on
+    std::uint64_t from = 0;   ///< a step goes on as long as it ends in front of an instruction in [from, until) ...
+    std::uint64_t until = 0;  ///< ... which is nothing if it is one instruction
+    int thread = all;         ///< 0: any, which is the one that gdb talks of
 };
 
 struct Command {
@@ -28,7 +30,7 @@ struct Command {
         read_memory,      ///< `address`, `length`; the reply is in hexadecimal
         read_bytes,       ///< the same, the reply is binary
         write_memory,     ///< `address`, `data`
-        insert,           ///< a breakpoint: `number` is its type, `address`, `length`
+        insert,           ///< a breakpoint: `number` is its type, `address`, `length`, `conditions`
         remove,
         resume,     ///< `actions`
         can_vcont,  ///< which actions there are
@@ -58,6 +60,7 @@ struct Command {
     std::string text;
     std::string data;  ///< bytes
     std::vector<ThreadAction> actions;
+    std::vector<std::string> conditions;  ///< bytecode; one that holds is enough
 };
 
 /// Any bytes.

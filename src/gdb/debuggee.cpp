@@ -10,8 +10,6 @@ namespace asyncvm::gdb {
 
 namespace {
 
-constexpr std::byte int3{0xcc};
-
 /// The first action for a thread; null: none.
 const ThreadAction* action_for(const std::vector<ThreadAction>& actions, int thread) {
     const auto found = std::ranges::find_if(actions, [thread](const ThreadAction& action) {
@@ -28,11 +26,10 @@ Debuggee::Debuggee(Machine& machine, CrashPolicy on_crash, Log log, DebuggerWatc
       log_(std::move(log)),
       watch_(std::move(watch)),
       registers_(machine.cpus()),
+      points_({}, machine.cpus() > 1),
       at_stop_(machine.cpus()),
       crashed_(machine.cpus()) {
-    armed_.steps.resize(machine.cpus());
-    armed_.debug.resize(machine.cpus());
-    armed_.from.resize(machine.cpus());
+    armed_.cpus.resize(machine.cpus());
 }
 
 std::optional<Stop> Debuggee::stop() const {
@@ -75,6 +72,7 @@ awaitable<void> Debuggee::halt() {
     {
         const std::lock_guard lock(mutex_);
         for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+            armed_.cpus[cpu].over.reset();
             if (!at_stop_[cpu]) continue;
             registers_[cpu].values.core = *at_stop_[cpu];
             registers_[cpu].known = true;
@@ -95,13 +93,14 @@ awaitable<std::size_t> Debuggee::write(unsigned cpu, std::uint64_t address, std:
     co_return write_linear(machine_.memory(), now, address, from);
 }
 
-awaitable<bool> Debuggee::insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length) {
+awaitable<bool> Debuggee::insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length,
+                                 Breakpoints::Conditions conditions) {
     const Registers now = co_await registers(cpu);
     const PageWalk page = translate(machine_.memory(), now, address);
     std::optional<std::uint64_t> physical;
     if (page.status == PageWalk::Status::mapped && !machine_.memory().try_at(page.physical, 1).empty())
         physical = page.physical;
-    const auto means = points_.add(type, address, length, physical);
+    const auto means = points_.add(type, address, length, physical, std::move(conditions));
     if (!means) co_return false;
     say_fallback(type, *means);
     co_return true;
@@ -127,7 +126,7 @@ void Debuggee::say_fallback(Breakpoints::Type type, Breakpoints::Means means) {
 void Debuggee::put_int3s() {
     for (const auto& point : points_.all()) {
         // Two breakpoints may have the same byte.
-        if (point.means == Breakpoints::Means::int3 && machine_.memory().patch(point.physical, int3))
+        if (point.means == Breakpoints::Means::int3 && machine_.memory().patch(point.physical, Breakpoints::int3))
             int3s_.push_back(point.physical);
     }
 }
@@ -136,35 +135,62 @@ void Debuggee::take_int3s() {
     for (; !int3s_.empty(); int3s_.pop_back()) machine_.memory().unpatch(int3s_.back());
 }
 
+/// Of vCPUs that came to a breakpoint when gdb was told of another. Whether one of them is to go on, which then is gdb's
+/// next stop.
+bool Debuggee::keep_other_stops(const std::vector<ThreadAction>& actions) {
+    const std::lock_guard lock(mutex_);
+    if (!stops_.empty()) untold_.insert(untold_.end(), stops_.begin() + 1, stops_.end());
+    stops_.clear();
+    std::erase_if(untold_, [&](const Stop& stop) {
+        if (stop.why == Stop::Why::step || stop.why == Stop::Why::crash || registers_[stop.cpu].changed) return true;
+        if (action_for(actions, static_cast<int>(stop.cpu) + 1) == nullptr) return false;
+        // An INT3 stops it again; what gdb has removed does not.
+        const bool there = std::ranges::any_of(points_.all(), [&](const Breakpoints::Point& point) {
+            const bool data = stop.why == Stop::Why::watchpoint;
+            return point.address == stop.address && point.means != Breakpoints::Means::int3 &&
+                   Breakpoints::of_data(point.type) == data;
+        });
+        if (there) stops_.push_back(stop);
+        return true;
+    });
+    return !stops_.empty();
+}
+
 awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
     if (!halted()) co_return;
+    if (keep_other_stops(actions)) {
+        changed_.notify();
+        co_return;
+    }
     const GuestDebug common = points_.debug();
-    std::vector<GuestDebug> wanted(cpus(), common);
-    std::vector<bool> steps(cpus());
+    std::vector<ArmedCpu> armed(cpus());
+    unsigned running = 0;
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+        armed[cpu].wanted = common;
         const ThreadAction* const action = action_for(actions, static_cast<int>(cpu) + 1);
         if (action == nullptr) {
             machine_.hold(cpu);
             continue;
         }
-        steps[cpu] = action->step;
-        wanted[cpu].single_step = common.single_step || action->step;
+        ++running;
+        if (action->step) armed[cpu].step = *action;
+        armed[cpu].wanted.single_step = common.single_step || action->step;
         machine_.release(cpu);
     }
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
         bool same = false;
         {
             const std::lock_guard lock(mutex_);
-            same = wanted[cpu] == armed_.debug[cpu];
+            same = armed[cpu].wanted == armed_.cpus[cpu].given;
             at_stop_[cpu].reset();
-            armed_.from[cpu].reset();
-            if (trap_flag_ && wanted[cpu].single_step && registers_[cpu].known)
-                armed_.from[cpu] = registers_[cpu].values.core;
+            if (trap_flag_ && armed[cpu].wanted.single_step && registers_[cpu].known)
+                armed[cpu].from = registers_[cpu].values.core;
         }
+        armed[cpu].given = armed[cpu].wanted;
         const bool changed = registers_[cpu].changed;
         if (same && !changed) continue;
         const Registers values = registers_[cpu].values.core;
-        const GuestDebug debug = wanted[cpu];
+        const GuestDebug debug = armed[cpu].wanted;
         // Registers first: KVM remembers for a step where it begins.
         std::function<void(Cpu&)> work = [changed, values, debug](Cpu& to) {
             if (changed) to.set_registers(values);
@@ -176,10 +202,11 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
     put_int3s();
     {
         const std::lock_guard lock(mutex_);
-        armed_.steps = std::move(steps);
-        armed_.debug = std::move(wanted);
+        armed_.cpus = std::move(armed);
+        armed_.alone = running == 1;
+        armed_.physical = physical_;
         armed_.points = points_;
-        stops_.clear();
+        armed_.file = file_;
         crashed_.assign(crashed_.size(), false);
     }
     remember_watched();
@@ -205,6 +232,7 @@ awaitable<void> Debuggee::reset() {
     co_await machine_.reset();
     for (auto& cached : registers_) cached = {};
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) machine_.release(cpu);
+    untold_.clear();
     const std::lock_guard lock(mutex_);
     at_stop_.assign(at_stop_.size(), std::nullopt);
     stops_.clear();

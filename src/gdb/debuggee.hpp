@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -25,7 +26,7 @@ struct Stop {
     enum class Why : std::uint8_t { asked, step, breakpoint, hardware_breakpoint, watchpoint, crash };
     Why why = Why::asked;
     unsigned cpu = 0;
-    std::uint64_t address = 0;  ///< of what is watched
+    std::uint64_t address = 0;  ///< of the breakpoint, or of what is watched
     Breakpoints::Type watch = Breakpoints::Type::write;
     int signal = 5;  ///< as gdb numbers them: SIGTRAP, SIGSEGV after a triple fault, SIGILL
 };
@@ -95,7 +96,10 @@ public:
     [[nodiscard]] awaitable<std::size_t> read(unsigned cpu, std::uint64_t address, std::span<std::byte> to);
     [[nodiscard]] awaitable<std::size_t> write(unsigned cpu, std::uint64_t address, std::span<const std::byte> from);
     /// False: this host has no means. Says once when one is slower than what was asked for.
-    [[nodiscard]] awaitable<bool> insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length);
+    [[nodiscard]] awaitable<bool> insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length,
+                                         Breakpoints::Conditions conditions);
+    /// The registers that the conditions name.
+    void set_register_file(std::shared_ptr<const RegisterFile> file) noexcept { file_ = std::move(file); }
     void remove(Breakpoints::Type type, std::uint64_t address, std::uint64_t length);
     /// The machine starts anew, and stands.
     [[nodiscard]] awaitable<void> reset();
@@ -114,21 +118,40 @@ private:
         bool fpu_known = false;
         bool msrs_known = false;
     };
+    struct ArmedCpu {
+        std::optional<ThreadAction> step;   ///< gdb wants to hear where it ends
+        GuestDebug wanted;                  ///< while it runs
+        GuestDebug given;                   ///< what it has
+        std::optional<std::uint64_t> over;  ///< it goes over the breakpoints at this address
+        std::optional<Registers> from;      ///< where its step began, if trap_flag_
+    };
     /// What a vCPU's thread needs for its stops; under mutex_.
     struct Armed {
         bool attached = false;
-        std::vector<bool> steps;        ///< by vCPU: gdb wants to hear of its next step
-        std::vector<GuestDebug> debug;  ///< by vCPU: what it has been given
+        bool alone = false;  ///< one vCPU runs, the others are held
+        bool physical = false;
+        std::vector<ArmedCpu> cpus;
         Breakpoints points;
+        std::shared_ptr<const RegisterFile> file;
         std::vector<std::vector<std::byte>> watched;  ///< the bytes, for each of `points`
-        std::vector<std::optional<Registers>> from;   ///< by vCPU: where its step began, if trap_flag_
+    };
+    /// What becomes of a vCPU.
+    struct Verdict {
+        std::optional<Stop> stop{};
+        std::optional<std::uint64_t> over{};  ///< no condition of the breakpoints at this address holds
+        bool own = false;                     ///< it is the guest's own INT3
     };
 
-    [[nodiscard]] std::optional<Stop> judge(unsigned cpu, const Debug& debug, std::uint64_t place);
+    [[nodiscard]] Verdict judge(unsigned cpu, const Debug& debug, std::uint64_t place, const std::optional<Registers>& now);
+    [[nodiscard]] Verdict judge_breakpoint(unsigned cpu, const Breakpoints::Point& point,
+                                           const std::optional<Registers>& now);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
+    void begin_over(ArmedCpu& cpu, std::uint64_t address);
+    std::optional<std::uint64_t> end_over(ArmedCpu& cpu);
     void end_step(unsigned cpu, const std::optional<Registers>& now);
     [[nodiscard]] StopAction crash(unsigned cpu, const Exit& exit);
     void has_stopped();
+    [[nodiscard]] bool keep_other_stops(const std::vector<ThreadAction>& actions);
     void put_int3s();
     void take_int3s();
     void remember_watched();
@@ -147,9 +170,11 @@ private:
     std::vector<CachedRegisters> registers_;
     std::vector<std::uint64_t> int3s_;  ///< where they are now
     Breakpoints points_;
+    std::shared_ptr<const RegisterFile> file_;
     mutable std::mutex mutex_;
     Armed armed_;
-    std::vector<Stop> stops_;                        ///< under mutex_
+    std::vector<Stop> stops_;                        ///< gdb is told of the first; under mutex_
+    std::vector<Stop> untold_;                       ///< of other vCPUs, at the same moment
     std::vector<std::optional<Registers>> at_stop_;  ///< by vCPU: what it had then; under mutex_
     std::vector<bool> crashed_;
 };

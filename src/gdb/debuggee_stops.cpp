@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "gdb/debuggee.hpp"
+#include "gdb/guest_context.hpp"
 #include "gdb/trap_flag.hpp"
 #include "x86/linear.hpp"
 
@@ -35,69 +36,122 @@ std::optional<Registers> registers_of(Cpu& cpu) {
 StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
     const auto* const debug = std::get_if<Debug>(&exit);
     if (debug == nullptr) return crash(cpu, exit);
-    std::optional<Stop> stop;
-    GuestDebug given;
     // Here they cost no way to this thread and back.
     const auto now = registers_of(from);
     end_step(cpu, now);
+    Verdict verdict;
+    GuestDebug given;
+    GuestDebug had;
     {
         const std::lock_guard lock(mutex_);
-        given = armed_.debug.at(cpu);
+        ArmedCpu& armed = armed_.cpus.at(cpu);
+        const auto over = end_over(armed);
         // What KVM says of the place is not cut to 32 bits on each processor.
-        stop = judge(cpu, *debug, now ? linear_pc(*now) : debug->rip);
-    }
-    if (stop) {
-        {
-            const std::lock_guard lock(mutex_);
+        const std::uint64_t place = now ? linear_pc(*now) : debug->rip;
+        // Under the breakpoint there was one of the guest's.
+        const bool under = debug->exception == breakpoint_exception && over == place;
+        verdict = under ? Verdict{.own = true} : judge(cpu, *debug, place, now);
+        if (verdict.stop) {
             at_stop_.at(cpu) = now;
-            stops_.push_back(*stop);
+            stops_.push_back(*verdict.stop);
+        } else {
+            if (verdict.over) begin_over(armed, *verdict.over);
+            given = verdict.over ? armed_.points.debug_over(*verdict.over) : armed.wanted;
+            had = std::exchange(armed.given, given);
+            given.inject_breakpoint = verdict.own;
+            // The guest steps through code of its own.
+            if (!verdict.own && !had.single_step) given.inject_debug = debug->dr6 & dr6_single_step;
         }
+    }
+    if (verdict.stop) {
         changed_.notify();
         return StopAction::hold;
     }
-    if (debug->exception == breakpoint_exception) {
-        given.inject_breakpoint = true;
-        static_cast<void>(from.set_debug(given));
-    } else if (!given.single_step && (debug->dr6 & dr6_single_step) != 0) {
-        // The guest steps through code of its own.
-        given.inject_debug = dr6_single_step;
-        static_cast<void>(from.set_debug(given));
-    }
+    if (given != had) static_cast<void>(from.set_debug(given));
     return StopAction::go_on;
+}
+
+/// No condition holds there: this vCPU executes the instruction as if there were no breakpoints.
+void Debuggee::begin_over(ArmedCpu& cpu, std::uint64_t address) {
+    cpu.over = address;
+    for (const auto& point : armed_.points.all()) {
+        if (point.means == Breakpoints::Means::int3 && point.address == address) machine_.memory().unpatch(point.physical);
+    }
+}
+
+/// Where it has gone over one, if it has.
+std::optional<std::uint64_t> Debuggee::end_over(ArmedCpu& cpu) {
+    const auto over = std::exchange(cpu.over, std::nullopt);
+    if (!over) return over;
+    for (const auto& point : armed_.points.all()) {
+        // Two breakpoints may have the same byte.
+        if (point.means == Breakpoints::Means::int3 && point.address == *over)
+            static_cast<void>(machine_.memory().patch(point.physical, Breakpoints::int3));
+    }
+    return over;
 }
 
 /// Where the guest goes on, the next step begins here.
 void Debuggee::end_step(unsigned cpu, const std::optional<Registers>& now) {
     if (!trap_flag_) return;
     const std::lock_guard lock(mutex_);
-    const auto began = std::exchange(armed_.from.at(cpu), now);
-    if (armed_.debug.at(cpu).single_step && began && now) hide_trap_flag(machine_.memory(), *began, *now);
+    const auto began = std::exchange(armed_.cpus.at(cpu).from, now);
+    if (armed_.cpus.at(cpu).given.single_step && began && now) hide_trap_flag(machine_.memory(), *began, *now);
 }
 
-/// Nothing: the guest goes on.
-std::optional<Stop> Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_t place) {
+/// `place`: in front of which instruction it stands.
+Debuggee::Verdict Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_t place,
+                                  const std::optional<Registers>& now) {
     using Means = Breakpoints::Means;
-    if (!armed_.attached) return std::nullopt;
-    const auto at_breakpoint = [&](const Breakpoints::Point& point) {
-        const bool soft = point.type == Breakpoints::Type::software;
-        return Stop{.why = soft ? Stop::Why::breakpoint : Stop::Why::hardware_breakpoint, .cpu = cpu};
-    };
-    if (debug.exception == breakpoint_exception) {
+    const bool at_int3 = debug.exception == breakpoint_exception;
+    if (!armed_.attached) return {.own = at_int3};
+    if (at_int3) {
         const auto* const point = armed_.points.at(place, Means::int3);
-        return point != nullptr ? std::optional(at_breakpoint(*point)) : std::nullopt;
+        return point != nullptr ? judge_breakpoint(cpu, *point, now) : Verdict{.own = true};
     }
-    for (unsigned slot = 0; slot < 4; ++slot) {
+    const Breakpoints::Point* here = nullptr;
+    for (unsigned slot = 0; slot < 4 && here == nullptr; ++slot) {
         const auto* const point = armed_.points.in_slot(slot);
-        if (point == nullptr || (debug.dr6 >> slot & 1) == 0) continue;
-        if (!Breakpoints::of_data(point->type)) return at_breakpoint(*point);
-        return Stop{.why = Stop::Why::watchpoint, .cpu = cpu, .address = point->address, .watch = point->type};
+        if (point != nullptr && (debug.dr6 >> slot & 1) != 0) here = point;
     }
-    if (const auto watched = judge_watched(cpu)) return watched;
-    if (armed_.steps.at(cpu)) return Stop{.why = Stop::Why::step, .cpu = cpu};
-    const auto* point = armed_.points.at(place, Means::steps);
-    // Not every host says in DR6 which register it was.
-    if (point == nullptr) point = armed_.points.at(place, Means::debug_register);
-    return point != nullptr ? std::optional(at_breakpoint(*point)) : std::nullopt;
+    if (here != nullptr && Breakpoints::of_data(here->type)) {
+        const Stop stop{.why = Stop::Why::watchpoint, .cpu = cpu, .address = here->address, .watch = here->type};
+        return {.stop = stop};
+    }
+    // A breakpoint in the way of a step stops in front of its instruction, before that is executed.
+    const bool stepped = here == nullptr || (debug.dr6 & dr6_single_step) != 0;
+    Verdict verdict;
+    if (here != nullptr) verdict = judge_breakpoint(cpu, *here, now);
+    if (verdict.stop) return verdict;
+    if (const auto watched = judge_watched(cpu)) return {.stop = watched};
+    const auto& step = armed_.cpus.at(cpu).step;
+    const bool within = step && place >= step->from && place < step->until;
+    const Stop end_of_step{.why = Stop::Why::step, .cpu = cpu};
+    if (step && stepped && step->until == 0) return {.stop = end_of_step};
+    if (here == nullptr) {
+        here = armed_.points.at(place, Means::steps);
+        // Not every host says in DR6 which register it was.
+        if (here == nullptr) here = armed_.points.at(place, Means::debug_register);
+        if (here != nullptr) verdict = judge_breakpoint(cpu, *here, now);
+    }
+    if (!verdict.stop && step && stepped && !within) verdict.stop = end_of_step;
+    return verdict;
+}
+
+/// The vCPU is in front of its instruction.
+Debuggee::Verdict Debuggee::judge_breakpoint(unsigned cpu, const Breakpoints::Point& point,
+                                             const std::optional<Registers>& now) {
+    bool stops = true;
+    if (now && armed_.file) {
+        GuestContext context(machine_.memory(), *armed_.file, *now, armed_.physical);
+        stops = armed_.points.stops_at(point.address, context);
+    }
+    // Where other vCPUs would run past it the INT3 stays: gdb finds out that no condition holds.
+    const bool can_pass = point.means != Breakpoints::Means::int3 || armed_.alone;
+    if (!stops && can_pass) return {.over = point.address};
+    const bool soft = point.type == Breakpoints::Type::software;
+    const auto why = soft ? Stop::Why::breakpoint : Stop::Why::hardware_breakpoint;
+    return {.stop = Stop{.why = why, .cpu = cpu, .address = point.address}};
 }
 
 /// Whether one of the watched places has changed.

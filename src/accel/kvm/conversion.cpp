@@ -156,6 +156,8 @@ Exit decode_exit(kvm_run& run) noexcept {
 kvm_guest_debug to_guest_debug(const GuestDebug& debug) noexcept {
     kvm_guest_debug to{};
     if (debug.single_step) to.control |= KVM_GUESTDBG_SINGLESTEP;
+    // Older kernels do not know it, and do not mind.
+    if (debug.block_interrupts) to.control |= KVM_GUESTDBG_BLOCKIRQ;
     if (debug.software_breakpoints) to.control |= KVM_GUESTDBG_USE_SW_BP;
     if (debug.inject_breakpoint) to.control |= KVM_GUESTDBG_INJECT_BP;
     if (debug.inject_debug != 0) to.control |= KVM_GUESTDBG_INJECT_DB;

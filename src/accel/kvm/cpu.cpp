@@ -46,8 +46,9 @@ Exit KvmCpu::run() {
     const int result = fd_.control(KVM_RUN, 0);
     if (result == 0) [[likely]] {
         exit_pending_ = true;
-        step_again_ = steps_ && run_->exit_reason == KVM_EXIT_DEBUG;
-        in_page_ = step_again_ && sync_sregs_;
+        const bool stopped = run_->exit_reason == KVM_EXIT_DEBUG;
+        step_again_ = steps_ && stopped;
+        in_page_ = stopped && (run_->kvm_valid_regs & KVM_SYNC_X86_SREGS) != 0;
         return decode_exit(*run_);
     }
     exit_pending_ = false;
@@ -203,8 +204,8 @@ bool KvmCpu::set_debug(const GuestDebug& debug) {
     debug_.control &= ~static_cast<std::uint32_t>(KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB);
     steps_ = debug.single_step;
     step_again_ = false;
-    // After each step somebody looks.
-    if (sync_sregs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS | (steps_ ? KVM_SYNC_X86_SREGS : 0u);
+    // After each stop somebody looks.
+    if (sync_sregs_) run_->kvm_valid_regs = KVM_SYNC_X86_REGS | (debug_.control != 0 ? KVM_SYNC_X86_SREGS : 0u);
     return done;
 }
 

@@ -146,8 +146,8 @@ def conditions(bench, name):
         commands = [f"target remote {machine.path}"]
         if name != "asyncvm":
             commands += [f"hbreak *{BOOT:#x}", "continue", "delete"]
-        commands += ["set $ax = 0", f"break *{BEHIND_INC:#x} if $ax == {count}", "python import time; start = time.perf_counter()",
-                     "continue", "python print('seconds', time.perf_counter() - start)", "p $ax", "kill"]
+        commands += ["set $eax = 0", f"break *{BEHIND_INC:#x} if $eax == {count}", "python import time; start = time.perf_counter()",
+                     "continue", "python print('seconds', time.perf_counter() - start)", "p $eax", "kill"]
         words = [word for command in ("set confirm off", *commands) for word in ("-ex", command)]
         done = subprocess.run([gdb, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
         found = re.search(r"^seconds (\S+)", done.stdout, re.M)

@@ -2,6 +2,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <optional>
+#include <string>
+#include <utility>
+
 using namespace asyncvm::gdb;
 using Type = Breakpoints::Type;
 using Means = Breakpoints::Means;
@@ -68,6 +72,67 @@ BOOST_AUTO_TEST_CASE(what_a_register_can_t_watch_is_watched_step_by_step) {
     BOOST_TEST((points.add(Type::write, 0x1000, 16, 0x1000) == Means::steps));
     BOOST_TEST((!points.add(Type::write, 0x1000, 1 << 20, 0x1000)));
     BOOST_TEST((!points.add(Type::write, 0x1000, 0, 0x1000)));
+}
+
+BOOST_AUTO_TEST_CASE(conditions) {
+    struct Nothing final : AgentContext {
+        std::optional<std::uint64_t> reg(unsigned number) override { return number; }
+        bool read(std::uint64_t, std::span<std::byte>) override { return false; }
+    } nothing;
+    const AgentExpression holds(std::string("\x22\x01\x27"));
+    const AgentExpression does_not(std::string("\x22\x00\x27", 3));
+    const AgentExpression fails(std::string("\x22\x00\x17\x27", 4));
+    const AgentExpression not_sound(std::string("\x27"));
+    Breakpoints points({.int3 = true});
+    const auto stops = [&](Breakpoints::Conditions conditions) {
+        BOOST_TEST((points.add(Type::software, 0x1000, 1, 0x1000, std::move(conditions)) == Means::int3));
+        return points.stops_at(0x1000, nothing);
+    };
+    BOOST_TEST(stops({}));
+    BOOST_TEST(stops({holds}));
+    BOOST_TEST(!stops({does_not}));
+    BOOST_TEST(!stops({does_not, does_not}));
+    BOOST_TEST(stops({does_not, holds}));
+    BOOST_TEST(stops({fails}));
+    BOOST_TEST(stops({does_not, not_sound}));
+    BOOST_TEST(!stops({does_not}));
+    BOOST_TEST(points.all().size() == 1u);
+    BOOST_TEST(!points.stops_at(0x1001, nothing));
+    // Another breakpoint at the same address, of which one is enough.
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000) == std::nullopt));
+    points.set_features({.debug_registers = true, .int3 = true});
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000, {does_not}) == Means::debug_register));
+    BOOST_TEST(!points.stops_at(0x1000, nothing));
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000) == Means::debug_register));
+    BOOST_TEST(points.stops_at(0x1000, nothing));
+}
+
+BOOST_AUTO_TEST_CASE(with_several_vcpus_conditions_want_a_register) {
+    const AgentExpression condition(std::string("\x22\x01\x27"));
+    const DebugFeatures features{.debug_registers = true, .int3 = true};
+    Breakpoints one(features);
+    BOOST_TEST((one.add(Type::software, 0x1000, 1, 0x1000, {condition}) == Means::int3));
+    Breakpoints several(features, true);
+    BOOST_TEST((several.add(Type::software, 0x9000, 1, 0x9000) == Means::int3));
+    for (std::uint64_t i = 0; i < 4; ++i)
+        BOOST_TEST((several.add(Type::software, i, 1, i, {condition}) == Means::debug_register));
+    BOOST_TEST((several.add(Type::software, 0x5000, 1, 0x5000, {condition}) == Means::int3));
+    Breakpoints without({.int3 = true}, true);
+    BOOST_TEST((without.add(Type::software, 0x1000, 1, 0x1000, {condition}) == Means::int3));
+}
+
+BOOST_AUTO_TEST_CASE(a_step_over_an_address) {
+    Breakpoints points({.debug_registers = true, .watchpoints = true});
+    BOOST_TEST((points.add(Type::software, 0x1000, 1, {}) == Means::debug_register));
+    BOOST_TEST((points.add(Type::hardware, 0x2000, 1, {}) == Means::debug_register));
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, {}) == Means::debug_register));
+    BOOST_TEST((points.add(Type::write, 0x1000, 4, {}) == Means::debug_register));
+    const auto over = points.debug_over(0x1000);
+    BOOST_TEST(over.single_step);
+    BOOST_TEST(over.block_interrupts);
+    BOOST_TEST((over.dr7 & 0xff) == 0b1000'1000u);  // 0x2000, and what is watched
+    BOOST_TEST(!points.debug().single_step);
+    BOOST_TEST((points.debug().dr7 & 0xff) == 0b1010'1010u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -73,6 +73,16 @@ BOOST_AUTO_TEST_CASE(breakpoints) {
     BOOST_TEST(insert.number == 1u);
     BOOST_TEST(insert.address == 0x100000u);
     BOOST_TEST((kind_of("z0,100000,1") == Kind::remove));
+    const auto conditional = parse_command("Z1,10008,1;X3,220127X1,27;cmds:0,X1,27");
+    BOOST_TEST((conditional.kind == Kind::insert));
+    BOOST_TEST(conditional.length == 1u);
+    BOOST_TEST(conditional.conditions == (std::vector<std::string>{"\x22\x01\x27", "\x27"}),
+               boost::test_tools::per_element());
+    BOOST_TEST(parse_command("Z0,1,1;cmds:0,X1,27").conditions.empty());
+    for (const char* const packet : {"Z0,1,1;X", "Z0,1,1;X1", "Z0,1,1;X1,", "Z0,1,1;X1,2", "Z0,1,1;X1,zz", "Z0,1,1;X2,27",
+                                     "Z0,1,1;X1,2727", "Z0,1,1;Xffffffffffffffff,27", "Z0,1,1;X1,27,"}) {
+        BOOST_TEST((kind_of(packet) == Kind::malformed), packet);
+    }
     for (const char* const packet : {"Z", "Z5,1,1", "Z0", "Z0,1", "z0,1,"}) {
         BOOST_TEST((kind_of(packet) == Kind::malformed), packet);
     }
@@ -86,6 +96,12 @@ BOOST_AUTO_TEST_CASE(going_on) {
     BOOST_TEST(step.actions[0].thread == 2);
     BOOST_TEST(!step.actions[1].step);
     BOOST_TEST(step.actions[1].thread == ThreadAction::all);
+    const auto range = parse_command("vCont;r10000,1000c:2;c");
+    BOOST_TEST(range.actions.at(0).step);
+    BOOST_TEST(range.actions.at(0).from == 0x10000u);
+    BOOST_TEST(range.actions.at(0).until == 0x1000cu);
+    BOOST_TEST(range.actions.at(0).thread == 2);
+    BOOST_TEST(!range.actions.at(1).step);
     const auto plain = parse_command("vCont;C05:1;c");
     BOOST_REQUIRE(plain.actions.size() == 2u);
     BOOST_TEST(!plain.actions[0].step);
@@ -93,8 +109,8 @@ BOOST_AUTO_TEST_CASE(going_on) {
     BOOST_TEST(parse_command("s").actions.at(0).step);
     BOOST_TEST(!parse_command("C05").actions.at(0).step);
     BOOST_TEST(parse_command("vCont;s:p1").actions.at(0).thread == ThreadAction::all);
-    for (const char* const packet :
-         {"vCont", "vCont;", "vCont;x", "vCont;s:", "vCont;s:q", "vCont;C", "vCont;c1", "c100", "C", "vCont;s:fffffffff"}) {
+    for (const char* const packet : {"vCont", "vCont;", "vCont;x", "vCont;s:", "vCont;s:q", "vCont;C", "vCont;c1", "vCont;r",
+                                     "vCont;r1", "vCont;r1,", "vCont;r1:1", "c100", "C", "vCont;s:fffffffff"}) {
         BOOST_TEST((kind_of(packet) == Kind::malformed), packet);
     }
 }

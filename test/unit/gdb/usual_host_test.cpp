@@ -230,6 +230,72 @@ BOOST_AUTO_TEST_CASE(without_breakpoints_the_guest_s_int3_does_not_leave_it) {
     BOOST_TEST(std::ranges::count(guest.seen.controls, 0u) == static_cast<long>(guest.seen.controls.size()));
 }
 
+// eax == 5, as gdb compiles it.
+constexpr std::string_view eax_is_5 = ";X7,26000022051327";
+
+BOOST_AUTO_TEST_CASE(a_condition_that_does_not_hold_is_gone_over) {
+    for (const char* const kind : {"0", "1"}) {
+        Debugged guest(spin);
+        BOOST_TEST(guest.ask(fmt::format("Z{},10001,1{}", kind, eax_is_5)) == "OK");
+        const std::string reason = *kind == '0' ? "swbreak" : "hwbreak";
+        BOOST_TEST(said(guest.ask("vCont;c")) == fmt::format("T05 {}: at 10001", reason));
+        BOOST_TEST(eax(guest.ask("g")) == "05000000");
+        // NOP, and five turns of two instructions: each once.
+        BOOST_TEST(guest.seen.executed == 11u);
+        BOOST_TEST(guest.ask("m10000,4") == "9040ebfd");
+        const auto over = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
+        BOOST_TEST(std::ranges::count_if(guest.seen.controls, [&](auto control) { return (control & over) == over; }) == 5);
+        BOOST_TEST((guest.seen.controls.back() & KVM_GUESTDBG_SINGLESTEP) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_guest_s_int3_under_a_condition) {
+    // int3; inc eax; jmp to the int3
+    Debugged guest({0xcc, 0x40, 0xeb, 0xfc});
+    BOOST_TEST(guest.ask("Z0,10000,1" + std::string(eax_is_5)) == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10000");
+    BOOST_TEST(eax(guest.ask("g")) == "05000000");
+    BOOST_TEST(guest.seen.int3s.size() == 5u);
+}
+
+BOOST_AUTO_TEST_CASE(conditions_with_two_vcpus) {
+    Debugged guest(spin, Mode::protected32, 2);
+    BOOST_TEST(guest.ask("Z0,10001,1" + std::string(eax_is_5)) == "OK");
+    // Each comes to it, whether at the same moment or not; gdb takes the breakpoint away to let the first go on alone.
+    const std::string first = guest.ask("vCont;c");
+    BOOST_TEST(said(first) == "T05 swbreak: at 10001");
+    const bool second_came = first.find("thread:2;") != std::string::npos;
+    BOOST_TEST(eax(guest.ask("g")) == "05000000");
+    BOOST_TEST(guest.ask("z0,10001,1") == "OK");
+    BOOST_TEST(said(guest.ask(second_came ? "vCont;s:2" : "vCont;s:1")) == "T05 nothing at 10002");
+    BOOST_TEST(guest.ask("Z0,10001,1" + std::string(eax_is_5)) == "OK");
+    const std::string other = guest.ask("vCont;c");
+    BOOST_TEST((other.find(second_came ? "thread:1;" : "thread:2;") != std::string::npos), other);
+    BOOST_TEST(eax(guest.ask("g")) == "05000000");
+    BOOST_TEST((guest.seen.controls.back() & KVM_GUESTDBG_USE_SW_BP) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_int3_stays_where_another_vcpu_would_run_past_it) {
+    Debugged guest(spin, Mode::protected32, 2);
+    for (const char* const slot : {"20000", "20001", "20002", "20003"})
+        BOOST_TEST(guest.ask(fmt::format("Z1,{},1", slot)) == "OK");
+    BOOST_TEST(guest.ask("Z0,10001,1" + std::string(eax_is_5)) == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    // gdb evaluates it.
+    BOOST_TEST(eax(guest.ask("g")) == "00000000");
+    // Alone a vCPU may go over it.
+    BOOST_TEST(said(guest.ask("vCont;c:1")) == "T05 swbreak: at 10001");
+    BOOST_TEST(eax(guest.ask("g")) == "05000000");
+}
+
+BOOST_AUTO_TEST_CASE(a_range_is_left_by_its_end_or_a_breakpoint) {
+    Debugged guest(spin);
+    BOOST_TEST(said(guest.ask("vCont;r10000,10002:1")) == "T05 nothing at 10002");
+    BOOST_TEST(guest.ask("Z0,10001,1" + std::string(eax_is_5)) == "OK");
+    BOOST_TEST(said(guest.ask("vCont;r10000,10004:1")) == "T05 swbreak: at 10001");
+    BOOST_TEST(eax(guest.ask("g")) == "05000000");
+}
+
 BOOST_AUTO_TEST_CASE(hardware_breakpoints) {
     Debugged guest(spin);
     for (const char* const packet : {"Z1,10001,1", "Z1,10002,1"}) BOOST_TEST(guest.ask(packet) == "OK");
