@@ -13,6 +13,7 @@
 
 #include "vmcore/core_file.hpp"
 #include "vmcore/present_pages.hpp"
+#include "vmcore/vmcoreinfo.hpp"
 #include "x86/mapped_ranges.hpp"
 
 namespace asyncvm::vmcore {
@@ -20,6 +21,7 @@ namespace asyncvm::vmcore {
 namespace {
 
 constexpr std::size_t most_mappings = 60'000;
+constexpr std::uint64_t piece = 1 << 20;  ///< bytes of memory at a time
 
 std::vector<Range> ranges_of(const GuestMemory& memory, const std::optional<Range>& only) {
     std::vector<Range> all;
@@ -40,10 +42,13 @@ awaitable<std::vector<Thread>> threads_of(Machine& machine, const Request& reque
     std::vector<Thread> threads(machine.cpus());
     for (unsigned cpu = 0; cpu < machine.cpus(); ++cpu) {
         // Shared: the work may come when the wait for it has been given up.
-        const auto found = std::make_shared<Registers>();
-        std::function<void(Cpu&)> look = [found](Cpu& from) { *found = from.registers(); };
+        const auto found = std::make_shared<Thread>();
+        std::function<void(Cpu&)> look = [found](Cpu& from) {
+            found->registers = from.registers();
+            found->fpu = from.fpu_registers();
+        };
         co_await machine.call(cpu, std::move(look));
-        threads[cpu].registers = *found;
+        threads[cpu] = *found;
         if (cpu == request.cpu) threads[cpu].signal = request.signal;
     }
     co_return threads;
@@ -67,10 +72,26 @@ void write_range(CoreFile& file, const GuestMemory& memory, const PresentPages& 
     }
 }
 
+/// The note that a Linux in this memory has for dumps; empty: there is none. It may be in any page that holds something.
+awaitable<std::vector<std::byte>> find_vmcoreinfo(const GuestMemory& memory, const PresentPages& present) {
+    const auto executor = co_await asio::this_coro::executor;
+    for (const auto& region : memory.regions()) {
+        for (std::uint64_t at = 0; at < region.bytes.size(); at += piece) {
+            for (const auto& extent : present.in(region, at, std::min<std::uint64_t>(piece, region.bytes.size() - at))) {
+                for (std::uint64_t page = 0; page < extent.size; page += page_size) {
+                    auto note = vmcoreinfo_at(memory, region.address + extent.offset + page);
+                    if (!note.empty()) co_return note;
+                }
+            }
+            co_await asio::post(executor, use_awaitable);
+        }
+    }
+    co_return std::vector<std::byte>();
+}
+
 }  // namespace
 
 awaitable<Dumped> dump(Machine& machine, Request request, std::function<void(Progress)> told) {
-    constexpr std::uint64_t piece = 1 << 20;
     const auto executor = co_await asio::this_coro::executor;
     const GuestMemory& memory = machine.memory();
     const auto ranges = ranges_of(memory, request.only);
@@ -79,11 +100,12 @@ awaitable<Dumped> dump(Machine& machine, Request request, std::function<void(Pro
     const auto threads = co_await threads_of(machine, request);
     MappedRanges mapped;
     if (request.paging) mapped = mapped_ranges(memory, threads.at(request.cpu).registers, most_mappings);
-    const Layout layout = lay_out(threads, ranges, mapped.all);
+    const PresentPages present;
+    const auto vmcoreinfo = co_await find_vmcoreinfo(memory, present);
+    const Layout layout = lay_out(threads, ranges, mapped.all, vmcoreinfo);
     Progress progress;
     for (const Range& range : ranges) progress.total += range.size;
     file.write(0, layout.head);
-    const PresentPages present;
     for (const Layout::Part& part : layout.parts) {
         for (std::uint64_t done = 0; done < part.memory.size;) {
             const auto size = std::min(piece, part.memory.size - done);

@@ -23,7 +23,7 @@ struct Header {
     std::uint64_t physical = 0;
     std::uint64_t size = 0;
     std::uint64_t memory_size = 0;
-    std::uint64_t alignment = page_size;
+    std::uint64_t alignment = 0;  ///< with another value crash takes the file for one of netdump, and looks for no KASLR
 };
 
 template <typename T>
@@ -99,9 +99,11 @@ MappedRange overlap(const MappedRange& mapped, const Range& range) {
 
 }  // namespace
 
-Layout lay_out(std::span<const Thread> threads, std::span<const Range> memory, std::span<const MappedRange> mapped) {
+Layout lay_out(std::span<const Thread> threads, std::span<const Range> memory, std::span<const MappedRange> mapped,
+               std::span<const std::byte> more) {
     const bool elf64 = needs_64_bits(threads, memory);
-    const auto all_notes = notes(threads, elf64);
+    auto all_notes = notes(threads, elf64);
+    all_notes.insert(all_notes.end(), more.begin(), more.end());
     std::vector<Header> headers{
         {.type = PT_NOTE, .size = all_notes.size(), .memory_size = all_notes.size(), .alignment = 4}};
     Layout layout;

@@ -2,12 +2,14 @@
 /// makedumpfile. Pure.
 #pragma once
 
+#include <asyncvm/fpu_registers.hpp>
 #include <asyncvm/registers.hpp>
 
 #include "x86/mapped_ranges.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,7 +20,8 @@ inline constexpr std::uint64_t page_size = 4096;
 /// One vCPU.
 struct Thread {
     Registers registers;
-    int signal = 0;  ///< what has ended it, as gdb says it; 0: nothing has
+    int signal = 0;                     ///< what has ended it, as gdb says it; 0: nothing has
+    std::optional<FpuRegisters> fpu{};  ///< nothing: the accelerator does not tell
 };
 
 /// Guest-physical memory.
@@ -40,8 +43,9 @@ struct Layout {
 
 /// A thread a vCPU, in their order. `memory`: what the file has, in the order of its addresses. Each range of `mapped` is in
 /// the file at its linear address as far as `memory` has it, and behind that all memory at its physical one. 32-bit ELF if
-/// no vCPU is in long mode and there is no memory above 4 GiB: gdb then takes 32-bit programs for it.
+/// no vCPU is in long mode and there is no memory above 4 GiB: gdb then takes 32-bit programs for it. `more`: notes as they
+/// are in the file, behind those of the vCPUs.
 [[nodiscard]] Layout lay_out(std::span<const Thread> threads, std::span<const Range> memory,
-                             std::span<const MappedRange> mapped);
+                             std::span<const MappedRange> mapped, std::span<const std::byte> more = {});
 
 }  // namespace asyncvm::vmcore

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "x86/linear.hpp"
+#include "x86/xsave_area.hpp"
 
 namespace asyncvm::vmcore {
 
@@ -98,6 +99,27 @@ Bytes status_32(const Thread& thread, std::uint32_t id) {
     return bytes;
 }
 
+/// What FXSAVE stores, and with AVX an XSAVE area as debuggers read it from the kernel's cores: with XCR0 in the bytes that
+/// the processor leaves to software. All threads of a core have it, or none.
+void put_fpu(Bytes& bytes, const FpuRegisters& fpu, bool elf64) {
+    constexpr std::size_t fxsave_size = 512;
+    constexpr std::size_t avx_at = 576;
+    constexpr std::size_t avx_size = 256;
+    constexpr std::size_t xcr0_at = 464;
+    constexpr std::byte x87_sse_avx{0b111};
+    Bytes area(avx_at + avx_size);
+    write_xsave_area(area, avx_at, fpu);
+    const Bytes fxsave(area.begin(), area.begin() + fxsave_size);
+    if (elf64) {
+        put_note(bytes, "CORE", NT_FPREGSET, fxsave);
+    } else {
+        put_note(bytes, "LINUX", NT_PRXFPREG, fxsave);
+    }
+    if (!fpu.avx) return;
+    area[xcr0_at] = x87_sse_avx;
+    put_note(bytes, "LINUX", NT_X86_XSTATE, area);
+}
+
 void put_segment(Bytes& bytes, const Segment& segment) {
     // As in the upper half of a descriptor.
     const std::uint32_t flags = segment.type << 8 | segment.code_or_data << 12 | segment.dpl << 13 | segment.present << 15 |
@@ -143,6 +165,7 @@ std::vector<std::byte> notes(std::span<const Thread> threads, bool elf64) {
     for (const Thread& thread : threads) {
         ++id;
         put_note(bytes, "CORE", NT_PRSTATUS, elf64 ? status_64(thread, id) : status_32(thread, id));
+        if (thread.fpu) put_fpu(bytes, *thread.fpu, elf64);
     }
     for (const Thread& thread : threads) put_note(bytes, "QEMU", 0, qemu_state(thread.registers));
     return bytes;

@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -64,6 +65,31 @@ class Cores(Case):
                           "set $pd = *(unsigned long*)($pdpt + 8) & ~0xfff", "set *(unsigned long*)$pd = 0x83",
                           f"monitor core {core}", "kill")
             self.assert_lines(look(core, "x/i 0x40010008"), "inc")
+
+    def test_x87_and_vectors(self):
+        for mode, code in (("32", SPIN_32), ("64", SPIN_64)):
+            with Machine(code, "--mode", mode, "--cpus", "2", gdb=",wait") as machine:
+                core = machine.file("core")
+                said = machine.debug("thread 2", "set $xmm1.v4_int32[3] = 77", "set $st0 = 2.5", "set $ftag = 0x3fff", "set $mxcsr = 0x1fa0",
+                                     "set $ymm2.v8_int32[6] = 99", f"monitor core {core}", "kill")
+                text = look(core, "thread 1", "p $xmm1.v4_int32", "thread 2", "p $xmm1.v4_int32", "info registers float", "p $mxcsr", "p $ymm2.v8_int32")
+                self.assert_lines(text, "= {0, 0, 0, 0}", "= {0, 0, 0, 77}", "st0            2.5", "[ PE IM")
+                self.assertEqual("not a structure" not in said, "= {0, 0, 0, 0, 0, 0, 99, 0}" in text, said + text)
+
+    def test_what_a_linux_tells_those_who_read_its_dumps(self):
+        told = b"OSRELEASE=6.1.0-asyncvm\nKERNELOFFSET=1f000000\n"
+        note = struct.pack("<III12s", 11, len(told), 0, b"VMCOREINFO") + told
+        for mode, code in (("32", SPIN_32), ("64", SPIN_64)):
+            # In a page of its own.
+            with Machine(code + bytes(0x3000 - len(code)) + note, "--mode", mode, gdb=",wait") as machine:
+                core = machine.file("core")
+                machine.debug(f"monitor core {core}", "kill")
+                if shutil.which("readelf"):
+                    elf = subprocess.run(["readelf", "-nW", core], check=True, capture_output=True, text=True).stdout
+                    self.assert_lines(elf, "CORE", "QEMU", "VMCOREINFO", f"{len(told):#010x}")
+                with open(core, "rb") as file:
+                    self.assertIn(told, file.read(0x4000))
+                self.assert_lines(look(core, "info threads"), "LWP 1")
 
     def test_what_can_not_be_written_is_told(self):
         with Machine(SPIN_64, "--mode", "64") as machine:

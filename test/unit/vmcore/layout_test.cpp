@@ -99,6 +99,7 @@ BOOST_AUTO_TEST_CASE(memory_is_at_its_physical_address_and_where_it_is_mapped) {
         BOOST_TEST(header.p_paddr == expected[i].physical);
         BOOST_TEST(header.p_filesz == expected[i].size);
         BOOST_TEST(header.p_memsz == expected[i].size);
+        BOOST_TEST(header.p_align == 0u);  // as crash wants it
         const auto& part = layout.parts[header.p_paddr >= 4 * gib ? 1 : 0];
         BOOST_TEST(header.p_offset == part.offset + (header.p_paddr - part.memory.first));
         BOOST_TEST(header.p_offset % 4096 == header.p_vaddr % 4096);
@@ -222,6 +223,46 @@ BOOST_AUTO_TEST_CASE(without_long_mode_it_is_a_file_of_32_bits) {
     // Memory above 4 GiB needs more.
     const Range high[] = {{4 * gib, mib}};
     BOOST_TEST(headers_of(lay_out(threads, high, {})).size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(the_registers_of_x87_and_vectors_are_behind_the_status_of_their_thread) {
+    Thread threads[] = {long_mode_thread(), long_mode_thread()};
+    for (Thread& thread : threads) {
+        thread.fpu.emplace();
+        thread.fpu->avx = true;
+    }
+    threads[1].fpu->control = 0x27f;
+    threads[1].fpu->xmm[2][0] = std::byte{0x22};
+    threads[1].fpu->ymm_high[3][15] = std::byte{0x33};
+    const Range memory[] = {{0, mib}};
+    const std::vector<std::byte> more(8, std::byte{0x5a});
+    const Layout layout = lay_out(threads, memory, {}, more);
+    const auto header = headers_of(layout).at(0);
+    const auto notes = notes_of(layout, header.p_offset, header.p_filesz - more.size());
+    BOOST_TEST_REQUIRE(notes.size() == 8u);
+    BOOST_TEST(at<std::uint8_t>(layout, header.p_offset + header.p_filesz - 1) == 0x5au);
+    for (const std::size_t i : {0u, 3u}) {
+        BOOST_TEST(notes[i].type == unsigned{NT_PRSTATUS});
+        BOOST_TEST(notes[i + 1].type == unsigned{NT_FPREGSET});
+        BOOST_TEST(notes[i + 1].size == 512u);
+        BOOST_TEST(notes[i + 2].owner == "LINUX");
+        BOOST_TEST(notes[i + 2].type == unsigned{NT_X86_XSTATE});
+        BOOST_TEST(notes[i + 2].size == 832u);
+        BOOST_TEST(at<std::uint64_t>(layout, notes[i + 2].offset + 464) == 7u);  // XCR0
+        BOOST_TEST(at<std::uint64_t>(layout, notes[i + 2].offset + 512) == 7u);  // XSTATE_BV
+    }
+    BOOST_TEST(at<std::uint16_t>(layout, notes[4].offset) == 0x27fu);
+    BOOST_TEST(at<std::uint8_t>(layout, notes[4].offset + 160 + 2 * 16) == 0x22u);
+    BOOST_TEST(at<std::uint8_t>(layout, notes[5].offset + 576 + 3 * 16 + 15) == 0x33u);
+    // Of 32 bits, and without AVX.
+    Thread small[] = {Thread{}};
+    small[0].fpu.emplace();
+    const Layout layout_32 = lay_out(small, memory, {});
+    const auto first = at<Elf32_Phdr>(layout_32, at<Elf32_Ehdr>(layout_32, 0).e_phoff);
+    const auto notes_32 = notes_of(layout_32, first.p_offset, first.p_filesz);
+    BOOST_TEST_REQUIRE(notes_32.size() == 3u);
+    BOOST_TEST(notes_32[1].owner == "LINUX");
+    BOOST_TEST(notes_32[1].type == unsigned{NT_PRXFPREG});
 }
 
 BOOST_AUTO_TEST_CASE(whatever_is_mapped_each_header_stays_inside_of_the_file) {
