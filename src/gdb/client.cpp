@@ -149,8 +149,9 @@ awaitable<void> Client::answer(Command command) {
             end_ = End::detached;
             co_return;
         }
-        case Kind::kill: {
-            co_await send("OK");
+        case Kind::kill:
+        case Kind::kill_and_tell: {
+            co_await send(command.kind == Kind::kill ? "OK" : "X09");
             over_ = true;
             end_ = End::ended;
             surroundings_.monitor.kill();

@@ -257,7 +257,7 @@ Command parse_command(std::string_view packet) {
         case 'D':
             return simple(Kind::detach);
         case 'k':
-            return simple(Kind::kill);
+            return simple(Kind::kill_and_tell);
         case 'H':
             // Hc is of the old commands to go on.
             if (rest.starts_with('c')) return simple(Kind::accept);

@@ -36,6 +36,7 @@ struct Command {
         can_vcont,  ///< which actions there are
         detach,
         kill,
+        kill_and_tell,  ///< lldb wants to hear how the guest has ended; gdb wants nothing
         select_thread,  ///< `thread`, for what follows
         thread_alive,   ///< `thread`
         features,       ///< `data`: those of gdb

@@ -106,6 +106,27 @@ bool RegisterFile::write(RegisterValues& values, unsigned number, std::string_vi
     return true;
 }
 
+namespace {
+
+/// lldb shows the group "general", and the others on demand. gdb has its own idea of an x86 processor's groups.
+std::string_view group_of(const RegisterEntry& entry) {
+    using Part = RegisterEntry::Part;
+    switch (entry.part) {
+        case Part::core:
+            return entry.source == Source::fpu ? "float" : "general";
+        case Part::sse:
+        case Part::avx:
+            return "vector";
+        case Part::segments:
+        case Part::system:
+        case Part::msrs:
+            break;
+    }
+    return "system";
+}
+
+}  // namespace
+
 std::string RegisterFile::description() const {
     using Part = RegisterEntry::Part;
     constexpr std::string_view architectures[] = {"i8086", "i386", "i386:x86-64"};
@@ -151,7 +172,8 @@ std::string RegisterFile::description() const {
         std::string members;
         for (const RegisterEntry& entry : entries_) {
             if (entry.part != feature.part) continue;
-            members += fmt::format(R"(<reg name="{}" bitsize="{}" type="{}"/>)", entry.name, entry.bits, entry.type);
+            members += fmt::format(R"(<reg name="{}" bitsize="{}" type="{}" group="{}"/>)", entry.name, entry.bits,
+                                   entry.type, group_of(entry));
         }
         if (!members.empty())
             xml += fmt::format(R"(<feature name="{}">{}{}</feature>)", feature.name, feature.types, members);

@@ -22,7 +22,7 @@ BOOST_AUTO_TEST_CASE(simple_ones) {
     BOOST_TEST((kind_of("!") == Kind::extended));
     BOOST_TEST((kind_of("D") == Kind::detach));
     BOOST_TEST((kind_of("D;1") == Kind::detach));
-    BOOST_TEST((kind_of("k") == Kind::kill));
+    BOOST_TEST((kind_of("k") == Kind::kill_and_tell));
     BOOST_TEST((kind_of("vKill;1") == Kind::kill));
     BOOST_TEST((kind_of("vCont?") == Kind::can_vcont));
     BOOST_TEST((kind_of("QStartNoAckMode") == Kind::no_acks));
