@@ -2,11 +2,14 @@
 #pragma once
 
 #include <asyncvm/asio.hpp>
+#include <asyncvm/error.hpp>
+#include <asyncvm/event.hpp>
 #include <asyncvm/log.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,6 +56,19 @@ public:
     /// The bytes read as zeros afterwards. `may_unmap`: their place may be given back.
     [[nodiscard]] virtual awaitable<std::error_code> write_zeroes(std::uint64_t offset, std::uint64_t size,
                                                                   bool may_unmap) = 0;
+
+    /// Makes the disk `size` bytes large, a multiple of its block_size and not 0; bytes that are new read as zeros. Where
+    /// somebody else decides how large it is, as of a block device, the size that it has now is taken over, if it is `size`
+    /// at least. No request is under way. Throws Error(host), and nothing has changed.
+    [[nodiscard]] virtual awaitable<void> resize([[maybe_unused]] std::uint64_t size) {
+        throw Error(ErrorKind::host, "its size can't be changed");
+    }
+
+    /// The bytes that it takes on the host. Nothing: unknown.
+    [[nodiscard]] virtual std::optional<std::uint64_t> allocated() const { return std::nullopt; }
+
+    /// Notified when properties().size has become another one, or all that is on the disk. Null: neither ever happens.
+    [[nodiscard]] virtual Event* changed() noexcept { return nullptr; }
 };
 
 /// What --disk says.
@@ -78,6 +94,10 @@ inline constexpr std::size_t longest_disk_serial = 20;
 /// `FILE[,ro][,snapshot][,serial=ID][,cache=writeback|none]`, where FILE may be `nbd:unix:PATH` or an NBD URI, or
 /// `vhost-user:PATH[,queues=N]`; a doubled comma is a comma of the name. Pure. Throws Error(usage) that names the option.
 [[nodiscard]] DiskSpec parse_disk_spec(std::string_view text);
+
+/// `spec` with another image: `source` is FILE as above, but a comma is a comma. Pure. Throws Error(usage) that begins with
+/// the source; also for vhost-user, and for an NBD server where `spec` has `direct`.
+[[nodiscard]] DiskSpec with_source(DiskSpec spec, std::string_view source);
 
 /// Opens the image and locks it, as QEMU does, against a second writer. `loop` is the device loop. Throws Error(host) for
 /// what can't be opened, is in use, or is no raw image; it says what to do. Error(usage) for DiskSpec::Kind::vhost_user.

@@ -1,6 +1,7 @@
 #include "block/file.hpp"
 
 #include "block/file_lock.hpp"
+#include "block/image_error.hpp"
 #include "block/image_format.hpp"
 #include "text/errno_text.hpp"
 
@@ -24,12 +25,12 @@ namespace asyncvm::block {
 
 namespace {
 
-[[noreturn]] void refuse_disk(const std::string& name, const std::string& why) {
-    throw Error(ErrorKind::host, fmt::format("--disk {}: {}", name, why));
+[[noreturn]] void refuse_disk(const std::string& name, const std::string& why, std::string_view hint = {}) {
+    throw ImageError(name, why, hint);
 }
 
-[[noreturn]] void refuse_writes(const std::string& name, std::string_view why) {
-    refuse_disk(name, fmt::format("{} (add ,ro if the guest only reads, or ,snapshot to keep its writes elsewhere)", why));
+[[noreturn]] void refuse_writes(const std::string& name, const std::string& why) {
+    refuse_disk(name, why, "add ,ro if the guest only reads, or ,snapshot to keep its writes elsewhere");
 }
 
 UniqueFd open_descriptor(const DiskSpec& spec) {
@@ -41,11 +42,13 @@ UniqueFd open_descriptor(const DiskSpec& spec) {
     } while (fd < 0 && errno == EINTR);
     if (fd >= 0) return UniqueFd(fd);
     if (errno == EINVAL && spec.direct) {
-        refuse_disk(spec.source, "this file system can't go past the page cache (drop cache=none)");
+        refuse_disk(spec.source, "this file system can't go past the page cache", "drop cache=none");
     }
     if ((errno == EACCES || errno == EROFS || errno == EPERM) && writes) refuse_writes(spec.source, reason(errno));
     refuse_disk(spec.source, reason(errno));
 }
+
+}  // namespace
 
 void measure_device(DiskFile& file) {
     std::uint64_t bytes = 0;
@@ -61,6 +64,8 @@ void measure_device(DiskFile& file) {
     file.block_size = static_cast<std::uint32_t>(block_size);
     file.memory_alignment = file.block_size;
 }
+
+namespace {
 
 /// What O_DIRECT wants of memory and offsets; a page where the kernel does not say.
 void measure_alignment(DiskFile& file) {
@@ -99,6 +104,7 @@ DiskFile open_file(const DiskSpec& spec) {
     struct stat status {};
     if (::fstat(file.fd.get(), &status) != 0) refuse_disk(file.name, reason(errno));
     if (S_ISBLK(status.st_mode)) {
+        file.device = true;
         measure_device(file);
     } else if (S_ISREG(status.st_mode)) {
         measure_file(file, static_cast<std::uint64_t>(status.st_size));
@@ -108,7 +114,7 @@ DiskFile open_file(const DiskSpec& spec) {
     }
     if (file.size == 0) refuse_disk(file.name, "it is empty (truncate -s 1G FILE makes a disk of 1 GiB)");
     if (const auto user = lock_disk(file.fd.get(), !file.read_only); !user.empty()) {
-        refuse_disk(file.name, fmt::format("it is in use: {} (stop it, or add ,snapshot to both)", user));
+        refuse_disk(file.name, fmt::format("it is in use: {}", user), "stop it, or add ,snapshot to both");
     }
     if (const auto format = foreign_format(file.fd.get()); !format.empty()) {
         refuse_disk(file.name,

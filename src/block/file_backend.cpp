@@ -1,9 +1,14 @@
 #include "block/file_backend.hpp"
 
+#include "block/file_lock.hpp"
 #include "block/thread_pool.hpp"
 #include "block/uring.hpp"
 
+#include <asyncvm/error.hpp>
+
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -178,6 +183,44 @@ awaitable<std::error_code> FileBackend::write_zeroes(std::uint64_t offset, std::
     const auto work = may_unmap ? Job::Work::zero_and_unmap : Job::Work::zero;
     const auto error = co_await run_on_range(work, offset, size);
     co_return error;
+}
+
+awaitable<void> FileBackend::resize(std::uint64_t size) {
+    if (!file_.device) {
+        co_await resize_file(size);
+        file_.size = size;
+    } else {
+        DiskFile now{
+            .fd = UniqueFd(::fcntl(file_.fd.get(), F_DUPFD_CLOEXEC, 0)), .name = file_.name, .read_only = file_.read_only};
+        measure_device(now);
+        if (size > now.size) throw Error(ErrorKind::host, "Cannot grow device files");
+        file_.size = now.size;
+    }
+    properties_.size = file_.size;
+}
+
+awaitable<void> FileBackend::resize_file(std::uint64_t size) {
+    const int fd = file_.fd.get();
+    if (const auto user = lock_size(fd); !user.empty()) {
+        throw Error(ErrorKind::host, fmt::format("Could not resize file: {}", user));
+    }
+    struct Unlock {
+        explicit Unlock(int descriptor) : fd(descriptor) {}
+        Unlock(const Unlock&) = delete;
+        Unlock& operator=(const Unlock&) = delete;
+        ~Unlock() { unlock_size(fd); }
+        const int fd;
+    } const unlock(fd);
+    const auto job = std::make_shared<Job>(Job::Work::resize, fd, size, 0);
+    co_await pool_->run(job);
+    if (job->error) throw Error(ErrorKind::host, "Could not resize file: " + job->error.message());
+}
+
+std::optional<std::uint64_t> FileBackend::allocated() const {
+    constexpr std::uint64_t unit = 512;
+    struct stat status {};
+    if (file_.device || ::fstat(file_.fd.get(), &status) != 0) return std::nullopt;
+    return static_cast<std::uint64_t>(status.st_blocks) * unit;
 }
 
 }  // namespace asyncvm::block

@@ -27,12 +27,15 @@ public:
     [[nodiscard]] awaitable<std::error_code> flush() override;
     [[nodiscard]] awaitable<std::error_code> discard(std::uint64_t offset, std::uint64_t size) override;
     [[nodiscard]] awaitable<std::error_code> write_zeroes(std::uint64_t offset, std::uint64_t size, bool may_unmap) override;
+    [[nodiscard]] awaitable<void> resize(std::uint64_t size) override;
+    [[nodiscard]] std::optional<std::uint64_t> allocated() const override;
 
 private:
     [[nodiscard]] awaitable<std::error_code> run(std::shared_ptr<Job> job);
     [[nodiscard]] awaitable<std::error_code> run_copied(std::shared_ptr<Job> job);
     [[nodiscard]] awaitable<std::error_code> run_on_range(Job::Work work, std::uint64_t offset, std::uint64_t size);
     [[nodiscard]] std::error_code refusal(Job::Work work, std::uint64_t offset, std::uint64_t size) const noexcept;
+    [[nodiscard]] awaitable<void> resize_file(std::uint64_t size);
     [[nodiscard]] bool is_aligned(const Job& job) const noexcept;
 
     DiskFile file_;

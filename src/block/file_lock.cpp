@@ -24,8 +24,8 @@ struct flock range(short type, off_t at) {
     return lock;
 }
 
-void lock_byte(int fd, off_t at) {
-    auto lock = range(F_RDLCK, at);
+void lock_byte(int fd, off_t at, short type = F_RDLCK) {
+    auto lock = range(type, at);
     // A file system without locks has nobody to keep out.
     static_cast<void>(::fcntl(fd, F_OFD_SETLK, &lock));
 }
@@ -43,12 +43,21 @@ std::string lock_disk(int fd, bool writes) {
     if (writes) lock_byte(fd, used_base + write_data);
     for (const off_t permission : {write_data, resize}) lock_byte(fd, unshared_base + permission);
     for (const off_t permission : {write_data, resize}) {
-        if (is_locked(fd, used_base + permission)) return "another program has it open for writing";
+        if (is_locked(fd, used_base + permission)) return "another program or disk has it open for writing";
     }
     if (is_locked(fd, unshared_base + consistent_read) || (writes && is_locked(fd, unshared_base + write_data))) {
         return "another program has it open and wants nobody to write to it";
     }
     return {};
 }
+
+std::string lock_size(int fd) {
+    lock_byte(fd, used_base + resize);
+    if (!is_locked(fd, unshared_base + resize)) return {};
+    unlock_size(fd);
+    return "another program has it open and wants it to keep its size";
+}
+
+void unlock_size(int fd) noexcept { lock_byte(fd, used_base + resize, F_UNLCK); }
 
 }  // namespace asyncvm::block

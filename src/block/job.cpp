@@ -54,6 +54,14 @@ void write_zeros(Job& job) noexcept {
     }
 }
 
+void resize_file(Job& job) noexcept {
+    int result = 0;
+    do {
+        result = ::ftruncate(job.fd, static_cast<off_t>(job.offset));
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) job.error = last_error();
+}
+
 /// Returns whether the file system or the block device could. EINVAL: the range, which is inside of the disk, is no multiple
 /// of the device's blocks.
 bool allocate(Job& job, int mode) noexcept {
@@ -102,6 +110,8 @@ void perform(Job& job) noexcept {
         case Job::Work::zero_and_unmap:
             if (!allocate(job, punch)) write_zeros(job);
             return;
+        case Job::Work::resize:
+            return resize_file(job);
     }
 }
 

@@ -16,14 +16,14 @@ namespace asyncvm::block {
 
 /// Completes (as a OneShot) on the device loop when the engine has finished with it, with whatever result.
 struct Job : OneShot {
-    enum class Work : std::uint8_t { read, write, flush, discard, zero, zero_and_unmap };
+    enum class Work : std::uint8_t { read, write, flush, discard, zero, zero_and_unmap, resize };
 
     Job(Work what, int descriptor, std::uint64_t from, std::uint64_t bytes)
         : work(what), fd(descriptor), offset(from), left(bytes) {}
 
     const Work work;
     const int fd;
-    std::uint64_t offset;       ///< of what is left
+    std::uint64_t offset;       ///< of what is left; of a resize: the new size
     std::uint64_t left;         ///< bytes
     std::vector<iovec> parts;   ///< the memory of what is left, for reads and writes
     std::size_t first = 0;      ///< of `parts`: those before are done

@@ -1,5 +1,7 @@
 #include "block/nbd.hpp"
 
+#include "block/image_error.hpp"
+
 #include <asyncvm/error.hpp>
 
 #include <fmt/format.h>
@@ -29,15 +31,14 @@ constexpr std::chrono::seconds connect_limit{10};
 /// fail at once.
 class NbdBackend final : public BlockBackend {
 public:
-    NbdBackend(const DiskSpec& spec, asio::io_context& loop, Log log)
-        : loop_(loop), uri_(spec.source), errors_(std::move(log), spec.source), session_(std::make_shared<Session>(loop)) {
-        session_->connect(uri_);
+    /// `session` is connected.
+    NbdBackend(const DiskSpec& spec, asio::io_context& loop, Log log, std::shared_ptr<Session> session)
+        : loop_(loop), uri_(spec.source), errors_(std::move(log), spec.source), session_(std::move(session)) {
         export_ = session_->describe();
         const std::uint64_t size = export_.size / export_.block_size * export_.block_size;
-        if (size == 0) throw Error(ErrorKind::host, "its export has no whole block");
+        if (size == 0) throw ImageError(uri_, "its export has no whole block");
         if (export_.read_only && !spec.read_only && !spec.snapshot) {
-            throw Error(ErrorKind::host,
-                        "its export is read-only (add ,ro, or ,snapshot to keep the guest's writes elsewhere)");
+            throw ImageError(uri_, "its export is read-only", "add ,ro, or ,snapshot to keep the guest's writes elsewhere");
         }
         properties_ = {
             .size = size,
@@ -115,6 +116,11 @@ public:
                                           : Command::Kind::zero;
         const auto error = co_await on_range(kind, offset, size, "a write of zeros");
         co_return error;
+    }
+
+    [[nodiscard]] awaitable<void> resize(std::uint64_t size) override {
+        if (size != properties_.size) throw Error(ErrorKind::host, "Cannot resize NBD nodes");
+        co_return;
     }
 
 private:
@@ -209,15 +215,51 @@ private:
     bool said_other_ = false;
 };
 
+std::shared_ptr<Session> session_of(const DiskSpec& spec, asio::io_context& loop) {
+    try {
+        nbd::load_library();
+    } catch (const Error& error) {
+        throw ImageError(spec.source, error.what());
+    }
+    return std::make_shared<Session>(loop);
+}
+
 }  // namespace
 
 std::shared_ptr<BlockBackend> open_nbd(const DiskSpec& spec, asio::io_context& loop, Log log) {
+    const auto session = session_of(spec, loop);
     try {
-        nbd::load_library();
-        return std::make_shared<NbdBackend>(spec, loop, std::move(log));
+        session->connect(spec.source);
     } catch (const Error& error) {
-        throw Error(error.kind(), fmt::format("--disk {}: {}", spec.source, error.what()));
+        throw ImageError(spec.source, error.what());
     }
+    return std::make_shared<NbdBackend>(spec, loop, std::move(log), session);
+}
+
+awaitable<std::shared_ptr<BlockBackend>> open_nbd_on_loop(DiskSpec spec, asio::io_context& loop, Log log) {
+    /// A session that waits for its socket has itself.
+    struct Guard {
+        explicit Guard(std::shared_ptr<Session> of) : session(std::move(of)) {}
+        Guard(const Guard&) = delete;
+        Guard& operator=(const Guard&) = delete;
+        ~Guard() {
+            if (!taken) session->close();
+        }
+        const std::shared_ptr<Session> session;
+        bool taken = false;
+    } guard(session_of(spec, loop));
+    const auto session = guard.session;
+    session->start_connecting(spec.source);
+    for (;;) {
+        const auto seen = session->changed().generation();
+        if (session->ready()) break;
+        if (session->ended()) throw ImageError(spec.source, session->why());
+        const bool changed = co_await session->changed().wait(seen, connect_limit);
+        if (!changed) throw ImageError(spec.source, "the server has not answered in time");
+    }
+    auto disk = std::make_shared<NbdBackend>(spec, loop, std::move(log), session);
+    guard.taken = true;
+    co_return disk;
 }
 
 }  // namespace asyncvm::block
@@ -227,7 +269,11 @@ std::shared_ptr<BlockBackend> open_nbd(const DiskSpec& spec, asio::io_context& l
 namespace asyncvm::block {
 
 std::shared_ptr<BlockBackend> open_nbd(const DiskSpec& spec, asio::io_context&, Log) {
-    throw Error(ErrorKind::host, fmt::format("--disk {}: this asyncvm was built without libnbd", spec.source));
+    throw ImageError(spec.source, "this asyncvm was built without libnbd");
+}
+
+awaitable<std::shared_ptr<BlockBackend>> open_nbd_on_loop(DiskSpec spec, asio::io_context& loop, Log log) {
+    co_return open_nbd(spec, loop, std::move(log));
 }
 
 }  // namespace asyncvm::block

@@ -69,8 +69,14 @@ void Session::connect(const std::string& uri) {
 }
 
 void Session::start_connecting(const std::string& uri) {
-    static_cast<void>(nbd_aio_connect_uri(handle_, uri.c_str()));
+    keep_reason(nbd_aio_connect_uri(handle_, uri.c_str()) < 0 ? -1 : 0);
     watch();
+}
+
+void Session::keep_reason(int result) {
+    if (result == 0 || was_ready_) return;
+    const char* const error = nbd_get_error();
+    why_ = error != nullptr ? error : "";
 }
 
 bool Session::ready() const noexcept {
@@ -157,9 +163,9 @@ void Session::wait_for(asio::posix::stream_descriptor::wait_type what, bool& wai
         // What it waited for may not be wanted any more.
         const unsigned direction = nbd_aio_get_direction(session->handle_);
         if (what == asio::posix::stream_descriptor::wait_read) {
-            if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) static_cast<void>(nbd_aio_notify_read(session->handle_));
+            if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) session->keep_reason(nbd_aio_notify_read(session->handle_));
         } else if ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0) {
-            static_cast<void>(nbd_aio_notify_write(session->handle_));
+            session->keep_reason(nbd_aio_notify_write(session->handle_));
         }
         session->watch();
     });

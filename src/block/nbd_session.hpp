@@ -56,6 +56,8 @@ public:
     [[nodiscard]] bool ready() const noexcept;
     [[nodiscard]] bool ended() const noexcept;
     [[nodiscard]] Event& changed() noexcept { return changed_; }
+    /// What libnbd said when it ended before it was ready.
+    [[nodiscard]] const std::string& why() const noexcept { return why_; }
     /// Of a session that is ready.
     [[nodiscard]] Export describe() const;
 
@@ -68,11 +70,14 @@ public:
 private:
     /// After each call of libnbd: it may want something else of its socket now.
     void watch();
+    /// After a call that has failed; the next one forgets it.
+    void keep_reason(int result);
     void wait_for(asio::posix::stream_descriptor::wait_type what, bool& waiting);
 
     asio::io_context& loop_;
     nbd_handle* handle_;
     std::optional<asio::posix::stream_descriptor> socket_;
+    std::string why_;
     bool was_ready_ = false;
     bool reading_ = false;
     bool writing_ = false;

@@ -25,6 +25,8 @@ public:
     void mark(std::uint64_t offset, std::uint64_t size);
     /// The longest run from `offset` on, `most` bytes at most, that is written as a whole or not at all.
     [[nodiscard]] Run run_at(std::uint64_t offset, std::uint64_t most) const;
+    /// What is behind `offset` has not been written.
+    void forget_from(std::uint64_t offset);
 
 private:
     static constexpr std::uint64_t sectors_in_word = 64;
@@ -32,8 +34,8 @@ private:
     std::unordered_map<std::uint64_t, std::uint64_t> words_;
 };
 
-/// Reads come from `over` where something was written, and from `base` elsewhere. `over` is empty at first and has the size
-/// of `base`. Requests are whole sectors.
+/// Reads come from `over` where something was written, and from `base` elsewhere. A resize leaves `base` as it is. `over` is
+/// empty at first and has the size of `base`. Requests are whole sectors.
 class SnapshotBackend final : public BlockBackend {
 public:
     SnapshotBackend(std::shared_ptr<BlockBackend> base, std::shared_ptr<BlockBackend> over);
@@ -44,12 +46,15 @@ public:
     [[nodiscard]] awaitable<std::error_code> flush() override;
     [[nodiscard]] awaitable<std::error_code> discard(std::uint64_t offset, std::uint64_t size) override;
     [[nodiscard]] awaitable<std::error_code> write_zeroes(std::uint64_t offset, std::uint64_t size, bool may_unmap) override;
+    [[nodiscard]] awaitable<void> resize(std::uint64_t size) override;
+    [[nodiscard]] std::optional<std::uint64_t> allocated() const override { return over_->allocated(); }
 
 private:
     std::shared_ptr<BlockBackend> base_;
     std::shared_ptr<BlockBackend> over_;
     WrittenSectors written_;
     BlockProperties properties_;
+    std::uint64_t from_base_;  ///< bytes of `base` that can be seen: behind them a disk that has grown is zeros
 };
 
 }  // namespace asyncvm::block

@@ -107,6 +107,12 @@ void parse_disk_option(const Complaint& complain, std::string_view word, DiskSpe
     }
 }
 
+void refuse_direct_nbd(const Complaint& complain, const DiskSpec& spec) {
+    if (spec.direct && spec.kind == DiskSpec::Kind::nbd) {
+        complain("cache=none is for files: an NBD server has a cache of its own (say it to the server)");
+    }
+}
+
 }  // namespace
 
 DiskSpec parse_disk_spec(std::string_view text) {
@@ -117,9 +123,16 @@ DiskSpec parse_disk_spec(std::string_view text) {
     const auto parse = spec.kind == DiskSpec::Kind::vhost_user ? parse_vhost_user_option : parse_disk_option;
     for (auto word = words.begin() + 1; word != words.end(); ++word) parse(complain, *word, spec);
     if (spec.read_only && spec.snapshot) complain("ro and snapshot are both given: a snapshot is there to be written");
-    if (spec.direct && spec.kind == DiskSpec::Kind::nbd) {
-        complain("cache=none is for files: an NBD server has a cache of its own (say it to the server)");
-    }
+    refuse_direct_nbd(complain, spec);
+    return spec;
+}
+
+DiskSpec with_source(DiskSpec spec, std::string_view source) {
+    const Complaint complain{std::string(source)};
+    spec.kind = DiskSpec::Kind::file;
+    parse_source(complain, source, spec);
+    if (spec.kind == DiskSpec::Kind::vhost_user) complain("another process serves a vhost-user disk as a whole");
+    refuse_direct_nbd(complain, spec);
     return spec;
 }
 

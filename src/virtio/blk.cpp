@@ -60,21 +60,25 @@ static_assert(offsetof(BlkConfig, writeback) == 0x20 && offsetof(BlkConfig, max_
 static_assert(offsetof(BlkConfig, write_zeroes_may_unmap) == 0x38 && sizeof(BlkConfig) == 0x40);
 constexpr std::size_t blk_config_size = 0x3c;
 
-/// What the driver can change.
-struct BlkCache {
+/// What a driver can change, and what it has been told.
+struct BlkState {
     bool write_back = true;
+    std::uint64_t size = 0;  ///< of the disk, bytes
 
-    static constexpr unsigned state_version = 1;
+    static constexpr unsigned state_version = 2;
     template <class Archive>
     void fields(Archive& archive) {
         archive.field("write_back", write_back);
+        archive.field("size", size);
     }
 };
 
 class Blk final : public Device {
 public:
     Blk(std::shared_ptr<BlockBackend> disk, const std::string& serial, unsigned queues)
-        : disk_(std::move(disk)), limits_{.size = disk_->properties().size}, queues_(queues) {
+        : disk_(std::move(disk)), queues_(queues) {
+        state_.size = disk_->properties().size;
+        if (Event* const changed = disk_->changed()) seen_at_start_ = changed->generation();
         std::memcpy(id_.data(), serial.data(), std::min(serial.size(), id_.size()));
     }
 
@@ -96,15 +100,16 @@ public:
         constexpr std::uint32_t physical = 4096;
         const std::uint32_t block = disk_->properties().block_size;
         BlkConfig config{};
-        config.capacity = limits_.size / blk_sector;
+        config.capacity = state_.size / blk_sector;
         config.seg_max = queue_size - 2;  // a header and a status come with them
         config.blk_size = block;
         config.physical_block_exp = block < physical ? static_cast<std::uint8_t>(std::countr_zero(physical / block)) : 0;
         config.min_io_size = static_cast<std::uint16_t>(std::max<std::uint32_t>(physical / block, 1));
-        config.writeback = cache_.write_back ? 1 : 0;
+        config.writeback = state_.write_back ? 1 : 0;
         config.num_queues = static_cast<std::uint16_t>(queues_);
-        config.max_discard_sectors = config.max_write_zeroes_sectors = limits_.most_sectors;
-        config.max_discard_seg = config.max_write_zeroes_seg = limits_.most_ranges;
+        const BlkLimits limits = limits_now();
+        config.max_discard_sectors = config.max_write_zeroes_sectors = limits.most_sectors;
+        config.max_discard_seg = config.max_write_zeroes_seg = limits.most_ranges;
         config.discard_sector_alignment = std::max<std::uint32_t>(block, physical) / blk_sector;
         config.write_zeroes_may_unmap = 1;
         const auto bytes = std::as_bytes(std::span(&config, 1)).first(blk_config_size);
@@ -114,7 +119,24 @@ public:
     void write_config(std::size_t offset, std::span<const std::byte> bytes) override {
         const std::size_t place = offsetof(BlkConfig, writeback);
         if (!negotiated(feature_config_wce) || offset > place || place - offset >= bytes.size()) return;
-        cache_.write_back = bytes[place - offset] != std::byte{0};
+        state_.write_back = bytes[place - offset] != std::byte{0};
+    }
+
+    void attached(const DeviceContext& context) override { gate_ = context.gate; }
+
+    /// Tells the driver of another size or another image: not while the machine is paused, and not by a configuration that changes for some
+    /// other reason, which would not make the driver look.
+    [[nodiscard]] awaitable<void> run() override {
+        Event* const changed = disk_->changed();
+        if (changed == nullptr) co_return;
+        auto seen = seen_at_start_;
+        for (;;) {
+            co_await changed->wait(seen);
+            if (!gate_->is_open()) co_await PauseGate::passed(gate_);
+            seen = changed->generation();
+            state_.size = disk_->properties().size;
+            config_changed();
+        }
     }
 
     [[nodiscard]] awaitable<void> serve(Queue& queue) override {
@@ -136,9 +158,14 @@ public:
         }
     }
 
-    void reset() override { cache_.write_back = true; }
-    void save(StateWriter& writer) override { save_state(writer, name(), cache_); }
-    void restore(StateReader& reader) override { restore_state(reader, name(), cache_); }
+    void reset() override { state_ = {.size = disk_->properties().size}; }
+    void save(StateWriter& writer) override { save_state(writer, name(), state_); }
+    void restore(StateReader& reader) override {
+        restore_state(reader, name(), state_);
+        // Perhaps it was saved with a disk of another size.
+        Event* const changed = disk_->changed();
+        if (changed != nullptr && state_.size != disk_->properties().size) changed->notify();
+    }
 
 private:
     awaitable<BlkStatus> answer(const BlkRequest& request, Chain& chain) {
@@ -170,7 +197,7 @@ private:
 
     awaitable<BlkStatus> read(std::uint64_t sector, const Chain& chain) {
         const auto data = data_to_read(chain);
-        if (!is_on_disk(sector, chain.writable_size() - 1, limits_.size)) co_return BlkStatus::io_error;
+        if (!is_on_disk(sector, chain.writable_size() - 1, disk_->properties().size)) co_return BlkStatus::io_error;
         const auto error = co_await disk_->read(sector * blk_sector, data);
         co_return error ? BlkStatus::io_error : BlkStatus::ok;
     }
@@ -179,7 +206,7 @@ private:
         const auto data = data_to_write(chain);
         std::uint64_t size = 0;
         for (const auto& buffer : data) size += buffer.size();
-        if (!is_on_disk(sector, size, limits_.size)) co_return BlkStatus::io_error;
+        if (!is_on_disk(sector, size, disk_->properties().size)) co_return BlkStatus::io_error;
         auto error = co_await disk_->write(sector * blk_sector, data);
         if (!error && writes_through()) error = co_await disk_->flush();
         co_return error ? BlkStatus::io_error : BlkStatus::ok;
@@ -191,7 +218,7 @@ private:
             co_return BlkStatus::unsupported;
         }
         auto status = BlkStatus::ok;
-        const auto ranges = read_ranges(chain, kind, limits_, status);
+        const auto ranges = read_ranges(chain, kind, limits_now(), status);
         std::error_code error;
         for (const BlkRange& range : ranges) {
             if (kind == BlkRequest::Kind::discard) {
@@ -205,17 +232,20 @@ private:
         co_return error ? BlkStatus::io_error : status;
     }
 
+    [[nodiscard]] BlkLimits limits_now() const noexcept { return {.size = disk_->properties().size}; }
+
     /// Each write is stable when it is answered (5.2.5.2): a driver that does not flush relies on it.
     [[nodiscard]] bool writes_through() const noexcept {
-        if (negotiated(feature_config_wce)) return !cache_.write_back;
+        if (negotiated(feature_config_wce)) return !state_.write_back;
         return !negotiated(feature_flush);
     }
 
     const std::shared_ptr<BlockBackend> disk_;
-    const BlkLimits limits_;
     const unsigned queues_;
     std::array<std::byte, longest_disk_serial> id_{};
-    BlkCache cache_;
+    BlkState state_;
+    std::shared_ptr<PauseGate> gate_;
+    std::uint64_t seen_at_start_ = 0;  ///< of disk_->changed()
 };
 
 }  // namespace

@@ -69,6 +69,11 @@ struct DeviceFixture : BlockFixture {
     DiskSpec spec;
 };
 
+awaitable<bool> resize(FileBackend& disk, std::uint64_t size) {
+    co_await disk.resize(size);
+    co_return true;
+}
+
 boost::test_tools::assertion_result can_have_a_loop_device(boost::unit_test::test_unit_id) {
     const DeviceFixture fixture;
     if (LoopDevice(fixture.image).exists()) return true;
@@ -123,6 +128,20 @@ BOOST_FIXTURE_TEST_CASE(zeros_are_read_after_they_were_written, DeviceFixture) {
         std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(at), 100 * 512, std::byte{0});
     }
     BOOST_TEST((read(*disk, 0, disk_size) == expected));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_device_that_has_become_larger_is_taken_over_and_none_is_made_larger, DeviceFixture) {
+    const LoopDevice device(image);
+    const auto disk = open(device);
+    const auto why_not = [&](std::uint64_t size) { return refused([&] { BOOST_TEST(await(resize(*disk, size))); }); };
+    BOOST_TEST(why_not(2 * disk_size) == "Cannot grow device files");
+    BOOST_TEST(disk->properties().size == disk_size);
+    std::filesystem::resize_file(image, 2 * disk_size);
+    output_of("PATH=$PATH:/usr/sbin:/sbin losetup --set-capacity " + device.name());
+    BOOST_TEST(why_not(disk_size) == "");
+    BOOST_TEST(disk->properties().size == 2 * disk_size);
+    BOOST_TEST(!write(*disk, 2 * disk_size - 4096, pattern(4096, 3)));
+    BOOST_TEST(!disk->allocated().has_value());
 }
 
 BOOST_FIXTURE_TEST_CASE(a_device_of_large_blocks_says_so_and_takes_ranges_that_are_no_blocks, DeviceFixture) {

@@ -98,7 +98,7 @@ BOOST_FIXTURE_TEST_CASE(an_image_has_one_writer_or_any_number_of_readers, ImageF
     const auto image = make_image(pattern(disk_size, 1));
     {
         const auto writer = open(image);
-        BOOST_TEST(has(why_not(image), "it is in use: another program has it open for writing"));
+        BOOST_TEST(has(why_not(image), "it is in use: another program or disk has it open for writing"));
         BOOST_TEST(has(why_not(image + ",ro"), "it is in use"));
         BOOST_TEST(has(why_not(image + ",snapshot"), "it is in use"));
     }

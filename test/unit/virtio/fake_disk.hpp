@@ -61,6 +61,19 @@ public:
         co_return error;
     }
 
+    [[nodiscard]] awaitable<void> resize(std::uint64_t size) override {
+        calls.push_back("resize " + std::to_string(size));
+        bytes.resize(size);
+        become(size);
+        co_return;
+    }
+    [[nodiscard]] Event* changed() noexcept override { return &changed_; }
+    /// As set_size(), and whoever waits for it hears of it.
+    void become(std::uint64_t size) {
+        properties_.size = size;
+        changed_.notify();
+    }
+
     /// From now on requests wait for a release.
     void hold() { held_ = true; }
     /// `count` of those that wait go on, the youngest first.
@@ -96,6 +109,7 @@ private:
     }
 
     BlockProperties properties_;
+    Event changed_;
     bool held_ = false;
     std::vector<std::shared_ptr<OneShot>> waiting_;
 };
