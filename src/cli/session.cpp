@@ -163,6 +163,7 @@ void Session::attach() {
                     .reset = options_.restart ? [this](std::string why) { restart(std::move(why)); } : PlatformRequest(),
                     .log = make_log(),
                     .loop = &loop_,
+                    .steering = steering_.get(),
                     .before_guest = [this](const auto& device_ready) { others_.start(device_ready(loop_)); }});
 }
 

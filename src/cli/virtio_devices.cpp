@@ -1,6 +1,8 @@
 #include "cli/virtio_devices.hpp"
 
-#include <asyncvm/block.hpp>
+#include "control/steering.hpp"
+
+#include <asyncvm/drive.hpp>
 #include <asyncvm/vhost_user.hpp>
 #include <asyncvm/virtio_net.hpp>
 #include <asyncvm/vsock.hpp>
@@ -8,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace asyncvm::cli {
@@ -57,20 +60,24 @@ std::shared_ptr<virtio::Device> make_elsewhere(const VhostUserSpec& spec, std::u
     return device;
 }
 
+std::string disk_label(unsigned index) { return fmt::format("disk{}", index); }
+
 std::shared_ptr<virtio::Device> make_disk(const DiskSpec& spec, unsigned index, const Options& options,
                                           const Wiring& wiring) {
     constexpr unsigned most_queues = 8;
     if (spec.kind == DiskSpec::Kind::vhost_user) {
         VhostUserSpec elsewhere{.kind = VhostUserSpec::Kind::disk, .path = spec.source};
         elsewhere.queues = spec.queues != 0 ? spec.queues : std::min(options.cpus, most_vhost_user_queues);
-        return make_elsewhere(elsewhere, disk_device, fmt::format("disk{}", index), options.verbose, wiring);
+        return make_elsewhere(elsewhere, disk_device, disk_label(index), options.verbose, wiring);
     }
     std::shared_ptr<BlockBackend> disk;
     if (wiring.loop == nullptr) {
         disk = std::make_shared<NoDisk>();
     } else {
-        disk = open_disk(spec, *wiring.loop, wiring.log);
-        if (options.verbose) wiring.log(fmt::format("disk {}", disk->properties().description));
+        auto drive = std::make_shared<Drive>(spec, *wiring.loop, wiring.log);
+        if (options.verbose) wiring.log(fmt::format("disk {}", drive->properties().description));
+        if (wiring.steering != nullptr) wiring.steering->add_disk({disk_label(index), drive});
+        disk = std::move(drive);
     }
     return virtio::make_blk(std::move(disk), spec.serial, std::min(options.cpus, most_queues));
 }

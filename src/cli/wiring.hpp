@@ -17,6 +17,10 @@
 #include <string>
 #include <string_view>
 
+namespace asyncvm::control {
+class Steering;
+}
+
 namespace asyncvm::cli {
 
 /// What a device needs a chardev for.
@@ -34,7 +38,8 @@ struct Wiring {
     const Boot* boot = nullptr;  ///< null in a dry run
     PlatformRequest reset{};     ///< empty: a reset ends the machine
     Log log{};
-    asio::io_context* loop = nullptr;  ///< the device loop; null in a dry run
+    asio::io_context* loop = nullptr;       ///< the device loop; null in a dry run
+    control::Steering* steering = nullptr;  ///< hears of each disk; null: there is no control socket
     /// DeviceHost::before_guest
     std::function<void(std::function<awaitable<void>(asio::io_context& loop)>)> before_guest{};
 };

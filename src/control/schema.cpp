@@ -23,6 +23,15 @@ constexpr Member core_file[] = {{"paging", Type::boolean},           {"protocol"
 
 constexpr Member chardev_id[] = {{"id", Type::text}};
 
+constexpr Member new_size[] = {
+    {"device", Type::text, optional}, {"node-name", Type::text, optional}, {"size", Type::integer}};
+constexpr Member new_image[] = {{"device", Type::text, optional},
+                                {"id", Type::text, optional},
+                                {"filename", Type::text},
+                                {"format", Type::text, optional},
+                                {"read-only-mode", Type::text, optional},
+                                {"force", Type::boolean, optional}};
+
 constexpr Command all_commands[] = {
     {"qmp_capabilities", capabilities, "begins: before it no other command is taken; there are no capabilities to enable"},
     {"query-version", {}, "the program's version; the member is called `qemu` because clients look for it"},
@@ -39,6 +48,15 @@ constexpr Command all_commands[] = {
     {"chardev-send-break", chardev_id,
      "sends a BREAK to the serial port whose stream has this label: `serial0`. Linux takes the next character as "
      "SysRq"},
+    {"query-block", {}, "the disks: their names (`disk0`), images, sizes, and whether a request has failed"},
+    {"query-blockstats", {}, "what they have done: requests, bytes, errors, and the time that took, in nanoseconds"},
+    {"block_resize", new_size,
+     "makes a disk `size` bytes large, which its guest hears ([disks.md](disks.md#while-the-machine-runs)); it is "
+     "named by `device` (`disk0`) or `node-name`"},
+    {"blockdev-change-medium", new_image,
+     "gives the disk `device` or `id` another image: `filename` is a file, a block device or an NBD server's URI, "
+     "`format` is `raw`, `read-only-mode` is `retain`, `read-only` or `read-write`; with `force` also if the old "
+     "image can't be flushed. Every disk can be changed, in QEMU only removable ones"},
     {"query-stats",
      {},
      "what `--stats` counts ([statistics.md](statistics.md)), as numbers: times in nanoseconds, sums since the "
@@ -59,13 +77,17 @@ constexpr Command all_commands[] = {
     {"query-dump", {}, "how far the last one is: `status` is `none`, `active`, `completed` or `failed`; bytes of memory"},
     {"query-dump-guest-memory-capability", {}, "the formats of core files: `elf`"},
     {"human-monitor-command", command_line,
-     "`info status`, `version`, `registers` (the report of a stuck vCPU), `devices`, `chardev`, `stats`; "
-     "`stop`, `cont`, `system_reset`, `nmi`, `dump-guest-memory [-p] FILE`, `quit`, `help`; answered with text"},
+     "`info status`, `version`, `registers` (the report of a stuck vCPU), `devices`, `chardev`, `block [-v] [DEVICE]`, "
+     "`blockstats`, `stats`; `block_resize DEVICE SIZE` (in MiB without a unit), `change DEVICE [-f] FILE`, `stop`, `cont`, "
+     "`system_reset`, `nmi`, `dump-guest-memory [-p] FILE`, `quit`, `help`; answered with text"},
 };
 
 constexpr Member reset_data[] = {{"guest", Type::boolean}, {"reason", Type::text}};
 constexpr Member crash_data[] = {{"summary", Type::text}, {"report", Type::text}};
 constexpr Member client_data[] = {{"label", Type::text}};
+
+constexpr Member io_error_data[] = {{"device", Type::text}, {"node-name", Type::text},  {"operation", Type::text},
+                                    {"action", Type::text}, {"nospace", Type::boolean}, {"reason", Type::text}};
 
 constexpr Member dump_data[] = {{"result", Type::object}, {"error", Type::text, optional}};
 
@@ -80,6 +102,9 @@ constexpr EventKind all_events[] = {
      "the run has ended: `guest-shutdown`, `guest-reset`, `guest-panic`, `host-error`, `host-signal`, "
      "`host-qmp-quit`"},
     {"DUMP_COMPLETED", dump_data, "a core file is complete or has failed: what `query-dump` answers, and why"},
+    {"BLOCK_IO_ERROR", io_error_data,
+     "a disk's `read` or `write` has failed on the host, and the guest was told: `action` is `report`. At most one a "
+     "second for each disk"},
     {"CRASH", crash_data, "before `SHUTDOWN`, if the guest died: what the program prints about it"},
     {"CLIENT-CONNECTED", client_data, "a client has come to a stream: `serial0`"},
     {"CLIENT-DISCONNECTED", client_data, "it has left"},

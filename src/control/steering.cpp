@@ -5,11 +5,15 @@
 #include <chrono>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace asyncvm::control {
 
 /// Shared with the observer, which the machine keeps, and with commands that are carried out.
 struct Steering::State {
+    explicit State(asio::io_context& device_loop) : loop(device_loop) {}
+    asio::io_context& loop;
+    std::vector<Disk> disks{};
     std::shared_ptr<Server> server;
     std::optional<MachineCommands> commands;
 };
@@ -45,7 +49,7 @@ awaitable<Json> execute(std::shared_ptr<std::optional<MachineCommands>> commands
 
 }  // namespace
 
-Steering::Steering(asio::io_context& loop, const Place& place, Log log) : state_(std::make_shared<State>()) {
+Steering::Steering(asio::io_context& loop, const Place& place, Log log) : state_(std::make_shared<State>(loop)) {
     const Server::Execute run = [weak = std::weak_ptr(state_)](const Command& command, const Json& arguments) {
         const auto state = weak.lock();
         return execute(std::shared_ptr<std::optional<MachineCommands>>(state, &state->commands), command, arguments);
@@ -56,8 +60,11 @@ Steering::Steering(asio::io_context& loop, const Place& place, Log log) : state_
 
 Steering::~Steering() { state_->server->close(); }
 
+void Steering::add_disk(Disk disk) { state_->disks.push_back(std::move(disk)); }
+
 void Steering::start(Subject subject) {
     const auto tell = [server = state_->server.get()](std::string_view name, const Json& data) { server->tell(name, data); };
+    subject.groups.push_back(make_block_commands(state_->disks, state_->loop, tell));
     state_->commands.emplace(std::move(subject), tell);
     state_->server->start();
 }

@@ -1,6 +1,7 @@
 /// All that a program needs to give a machine a control socket.
 #pragma once
 
+#include "control/block_commands.hpp"
 #include "control/machine_commands.hpp"
 #include "control/place.hpp"
 
@@ -25,6 +26,9 @@ public:
     Steering& operator=(const Steering&) = delete;
 
     [[nodiscard]] const std::shared_ptr<Observer>& observer() const noexcept { return observer_; }
+
+    /// Before start(): it can be changed by a client.
+    void add_disk(Disk disk);
 
     /// What `subject` names outlives this object.
     void start(Subject subject);

@@ -11,6 +11,7 @@ using namespace linux_test;
 
 BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, RootDisk) {
     const DataDisk data(*this);
+    const ChangingDisk changing(*this);
     SerialVm vm("tcp:0", boot());
     Shell shell(vm);
     shell.wait_for("root: /dev/vda ext4");
@@ -21,6 +22,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, 
     shell.wait_for("write back");
     shell.forget();
     data.fill_and_compare(shell);
+    changing.change_and_look(shell);
     shell.type(
         "echo $((6 * 7)) is the answer >/answer; dd if=/dev/urandom of=/random bs=64k count=4; "
         "sync; md5sum /random >/sum; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum\n");
@@ -32,6 +34,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_and_leaves_a_clean_file_system, 
 }
 
 BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages, RootDisk) {
+    const ChangingDisk changing(*this);
     auto options = boot();
     const auto trace = directory.file("trace");
     options.insert(options.begin(), {"--transport", "pci", "--rng", "--console", "null", "--trace", trace});
@@ -40,14 +43,15 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages
     shell.wait_for("root: /dev/vda ext4");
     shell.wait_for("disk# ");
     shell.forget();
-    // As lspci has it: the bridge, a disk, a console, an entropy device, in this order.
+    // As lspci has it: the bridge, two disks, a console, an entropy device, in this order.
     shell.type(
         "cd /sys/bus/pci/devices; for f in *; do echo is=$f=$(cat $f/vendor)=$(cat $f/device)=$(cat $f/class); done; "
         "cd /; echo listed\n");
     shell.wait_for("is=0000:00:00.0=0x1b36=0x0008=0x060000");
     shell.wait_for("is=0000:00:01.0=0x1af4=0x1042=0x010000");
-    shell.wait_for("is=0000:00:02.0=0x1af4=0x1043=0x078000");
-    shell.wait_for("is=0000:00:03.0=0x1af4=0x1044=0xff0000");
+    shell.wait_for("is=0000:00:02.0=0x1af4=0x1042=0x010000");
+    shell.wait_for("is=0000:00:03.0=0x1af4=0x1043=0x078000");
+    shell.wait_for("is=0000:00:04.0=0x1af4=0x1044=0xff0000");
     shell.forget();
     shell.type(
         "dmesg | grep -m 1 -cE '(MMCONFIG|ECAM) .*reserved' | sed s/^/ecam=/; "
@@ -59,6 +63,7 @@ BOOST_FIXTURE_TEST_CASE(linux_boots_from_a_disk_on_the_pci_bus_and_gets_messages
     shell.wait_for("config=1");
     shell.wait_for("random=64");
     write_and_read_back(shell);
+    changing.change_and_look(shell);
     shell.type("mount -o remount,ro / && poweroff -f\n");
     vm.check_end(0);
     check_clean();

@@ -7,6 +7,7 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -65,6 +66,52 @@ public:
 
 private:
     std::string image_;
+};
+
+/// A disk that becomes larger and then another one while Linux uses it: the last one of `root` so far.
+class ChangingDisk {
+public:
+    explicit ChangingDisk(RootDisk& root)
+        : socket_(root.directory.file("control")),
+          image_(root.directory.file("changing.img")),
+          other_(root.directory.file("other.img")) {
+        write_file(image_, "the first");
+        std::filesystem::resize_file(image_, 8 << 20);
+        write_file(other_, "another");
+        std::filesystem::resize_file(other_, 4 << 20);
+        const auto before = std::ranges::count(root.disks, "--disk");
+        label_ = "disk" + std::to_string(before);
+        letter_ = static_cast<char>('a' + before);
+        root.disks.insert(root.disks.end(), {"--disk", image_, "--control", "unix:" + socket_});
+    }
+
+    void change_and_look(Shell& shell) const {
+        const std::string disk = std::string("vd") + letter_;
+        const auto wait_for_size = [&](const char* sectors) {
+            shell.type("until grep -q ^" + std::string(sectors) + "$ /sys/block/" + disk +
+                       "/size; do :; done; echo size=$(cat /sys/block/" + disk + "/size)\n");
+            shell.wait_for("size=" + std::string(sectors));
+        };
+        BOOST_TEST(run_asyncvm({"ctl", socket_, "block_resize", "device=" + label_, "size=0x1000000"}).code == 0);
+        wait_for_size("32768");
+        shell.type("dmesg | grep -c '" + disk + ". new size: 32768' | sed s/^/said=/; echo the last | dd of=/dev/" + disk +
+                   " bs=512 seek=32767 conv=sync,fsync; echo written=$?\n");
+        shell.wait_for("said=1");
+        shell.wait_for("written=0");
+        BOOST_TEST(run_asyncvm({"ctl", socket_, "blockdev-change-medium", "device=" + label_, "filename=" + other_}).code ==
+                   0);
+        wait_for_size("8192");
+        shell.type("echo 3 >/proc/sys/vm/drop_caches; echo begins=$(head -c 7 /dev/" + disk + ")\n");
+        shell.wait_for("begins=another");
+        BOOST_TEST(read_file(image_).substr(32767 * 512).starts_with("the last\n"));
+    }
+
+private:
+    std::string socket_;
+    std::string image_;
+    std::string other_;
+    std::string label_;
+    char letter_;
 };
 
 /// Writes to the disk, and reads it back from there.

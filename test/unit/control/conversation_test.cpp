@@ -1,5 +1,4 @@
 // One client's side of the protocol: what is answered, in which words, and what is carried out.
-#define BOOST_TEST_MODULE control
 #include <control/conversation.hpp>
 
 #include <boost/test/unit_test.hpp>
