@@ -123,6 +123,7 @@ private:
         GuestDebug wanted;                  ///< while it runs
         GuestDebug given;                   ///< what it has
         std::optional<std::uint64_t> over;  ///< it goes over the breakpoints at this address
+        std::uint64_t over_from = 0;        ///< and stands there, which may be another address of the same place
         std::optional<Registers> from;      ///< where its step began, if trap_flag_
     };
     /// What a vCPU's thread needs for its stops; under mutex_.
@@ -145,6 +146,7 @@ private:
     [[nodiscard]] Verdict judge(unsigned cpu, const Debug& debug, std::uint64_t place, const std::optional<Registers>& now);
     [[nodiscard]] Verdict judge_breakpoint(unsigned cpu, const Breakpoints::Point& point,
                                            const std::optional<Registers>& now);
+    [[nodiscard]] Verdict judge_int3(unsigned cpu, std::uint64_t place, const std::optional<Registers>& now);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
     void begin_over(ArmedCpu& cpu, std::uint64_t address);
     std::optional<std::uint64_t> end_over(ArmedCpu& cpu);

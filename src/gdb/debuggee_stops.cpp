@@ -11,6 +11,7 @@
 #include "gdb/guest_context.hpp"
 #include "gdb/trap_flag.hpp"
 #include "x86/linear.hpp"
+#include "x86/page_walk.hpp"
 
 namespace asyncvm::gdb {
 
@@ -49,13 +50,14 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
         // What KVM says of the place is not cut to 32 bits on each processor.
         const std::uint64_t place = now ? linear_pc(*now) : debug->rip;
         // Under the breakpoint there was one of the guest's.
-        const bool under = debug->exception == breakpoint_exception && over == place;
+        const bool under = debug->exception == breakpoint_exception && over && armed.over_from == place;
         verdict = under ? Verdict{.own = true} : judge(cpu, *debug, place, now);
         if (verdict.stop) {
             at_stop_.at(cpu) = now;
             stops_.push_back(*verdict.stop);
         } else {
             if (verdict.over) begin_over(armed, *verdict.over);
+            armed.over_from = place;
             given = verdict.over ? armed_.points.debug_over(*verdict.over) : armed.wanted;
             had = std::exchange(armed.given, given);
             given.inject_breakpoint = verdict.own;
@@ -105,10 +107,7 @@ Debuggee::Verdict Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_
     using Means = Breakpoints::Means;
     const bool at_int3 = debug.exception == breakpoint_exception;
     if (!armed_.attached) return {.own = at_int3};
-    if (at_int3) {
-        const auto* const point = armed_.points.at(place, Means::int3);
-        return point != nullptr ? judge_breakpoint(cpu, *point, now) : Verdict{.own = true};
-    }
+    if (at_int3) return judge_int3(cpu, place, now);
     const Breakpoints::Point* here = nullptr;
     for (unsigned slot = 0; slot < 4 && here == nullptr; ++slot) {
         const auto* const point = armed_.points.in_slot(slot);
@@ -136,6 +135,20 @@ Debuggee::Verdict Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_
     }
     if (!verdict.stop && step && stepped && !within) verdict.stop = end_of_step;
     return verdict;
+}
+
+Debuggee::Verdict Debuggee::judge_int3(unsigned cpu, std::uint64_t place, const std::optional<Registers>& now) {
+    using Means = Breakpoints::Means;
+    if (const auto* const point = armed_.points.at(place, Means::int3)) return judge_breakpoint(cpu, *point, now);
+    // A kernel may run its code at two addresses, as when it has just begun. The breakpoint is at one of them.
+    const PageWalk page = now ? translate(machine_.memory(), *now, place) : PageWalk{};
+    const auto& all = armed_.points.all();
+    const auto other = std::ranges::find_if(all, [&](const Breakpoints::Point& point) {
+        return point.means == Means::int3 && page.status == PageWalk::Status::mapped && point.physical == page.physical;
+    });
+    if (other == all.end()) return {.own = true};
+    if (armed_.alone) return {.over = other->address};
+    return {.stop = Stop{.why = Stop::Why::step, .cpu = cpu}};
 }
 
 /// The vCPU is in front of its instruction.

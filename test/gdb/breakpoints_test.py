@@ -1,4 +1,6 @@
 """Breakpoints and watchpoints, by whatever this host has."""
+import re
+
 from debugger import ACCELERATOR, SPIN_16, SPIN_32, SPIN_64, Case, Machine, main, probed
 
 GUESTS = (("16", SPIN_16, "$ax"), ("32", SPIN_32, "$eax"), ("64", SPIN_64, "$eax"))
@@ -91,6 +93,18 @@ class Breakpoints(Case):
         with Machine(body, gdb=",wait") as machine:
             text = machine.debug(f"break *{0x10000 + handler + 2:#x}", "continue", "p/x $al", "kill")
             self.assert_lines(text, "Breakpoint 1, 0x", "= 0x77")
+
+
+    def test_code_that_runs_at_another_address_than_its_breakpoint_s(self):
+        # As in a kernel that begins at its physical addresses: 2 MiB at 0x40000000 are those at 0.
+        with Machine(SPIN_64, "--mode", "64", gdb=",wait") as machine:
+            tables = int(re.search("= (0x[0-9a-f]+)", machine.debug("p/x $cr3", "kill"))[1], 16)
+        with Machine(SPIN_64, "--mode", "64", gdb=",wait") as machine:
+            text = machine.debug("monitor phys on", f"set $pdpt = *(unsigned long*){tables} & ~0xfff",
+                                 "set $pd = *(unsigned long*)($pdpt + 8) & ~0xfff", "set *(unsigned long*)$pd = 0x83",
+                                 "monitor phys off", "break *0x40010008", "break *0x1000a if $eax == 0x1238", "continue",
+                                 "p/x $eax", "x/2xb 0x10008", "kill")
+            self.assert_lines(text, "Breakpoint 2, 0x000000000001000a", "= 0x1238", "0xff\t0xc0")
 
 
 class Watchpoints(Case):

@@ -16,6 +16,7 @@
 
 #include "accel/kvm/conversion.hpp"
 #include "x86/linear.hpp"
+#include "x86/page_walk.hpp"
 
 namespace asyncvm::test {
 
@@ -28,8 +29,8 @@ struct Seen {
     std::atomic<std::uint64_t> executed = 0;
 };
 
-/// NOP, INC, JMP, INT3, HLT and loads and stores, in flat code of 32 and 64 bits without paging. The guest's handlers return
-/// at once, that of its debug exception without the trap flag.
+/// NOP, INC, JMP, INT3, HLT and loads and stores of physical memory, in flat code of 32 and 64 bits. The guest's handlers
+/// return at once, that of its debug exception without the trap flag.
 class UsualCpu : public Cpu {
 public:
     /// `memory` points to the guest's memory when the guest begins.
@@ -159,7 +160,7 @@ private:
 
     /// What the guest executes, which is not what GuestMemory::read() shows.
     [[nodiscard]] std::uint8_t at(std::uint64_t address) const {
-        return std::to_integer<std::uint8_t>(memory_->try_at(address, 1).front());
+        return std::to_integer<std::uint8_t>(memory_->try_at(translate(*memory_, now_, address).physical, 1).front());
     }
 
     Seen& seen_;

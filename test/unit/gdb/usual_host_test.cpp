@@ -1,145 +1,20 @@
 // The debugger's server on a host that delivers all of a debugger's exits: INT3, watchpoints, hardware breakpoints, steps.
 #define BOOST_TEST_MODULE gdb_usual_host
-#include "usual_host.hpp"
+#include "usual_machine.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
-#include <exception>
-#include <filesystem>
 #include <initializer_list>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "../../guest/machine_fixture.hpp"
-#include "gdb/server.hpp"
-#include "packets.hpp"
-
 using namespace asyncvm;
 using namespace asyncvm::test;
 
 namespace {
-
-constexpr gdb::DebugFeatures everything{
-    .steps = true, .debug_registers = true, .watchpoints = true, .int3 = true, .trap_flag = true};
-
-gdb::Spec unix_socket(std::string path) {
-    gdb::Spec spec;
-    spec.kind = gdb::Spec::Kind::unix_socket;
-    spec.path = std::move(path);
-    spec.wait = true;
-    return spec;
-}
-
-awaitable<void> run(std::shared_ptr<gdb::Server> server, Machine& machine) {
-    co_await gdb::Server::start(server, everything);
-    const Outcome outcome = co_await machine.run();
-    server->close(outcome.kind == Outcome::Kind::halted ? 0 : 1);
-}
-
-/// A machine on such a host, whose guest waits for a debugger, and a client of the debugger's protocol.
-class Debugged {
-public:
-    explicit Debugged(std::initializer_list<std::uint8_t> code, Mode mode = Mode::protected32, unsigned cpus = 1)
-        : test_(loop_, cpus, std::make_unique<UsualHost>(seen),
-                [this](MachineConfig& config) {
-                    config.on_stop = [this](unsigned cpu, const Exit& exit, Cpu& from) {
-                        return server_->stopped(cpu, exit, from);
-                    };
-                }),
-          server_(std::make_shared<gdb::Server>(
-              unix_socket(path()),
-              gdb::Server::Surroundings{
-                  .loop = loop_, .machine = test_.machine, .log = [](std::string_view) {}, .monitor = {}})) {
-        test_.load(code, mode);
-    }
-    ~Debugged() {
-        test_.machine.stop();
-        if (thread_.joinable()) thread_.join();
-        if (socket_ >= 0) ::close(socket_);
-        std::filesystem::remove_all(directory_);
-    }
-    Debugged(const Debugged&) = delete;
-    Debugged& operator=(const Debugged&) = delete;
-
-    /// What the guest begins with.
-    void change(const std::function<void(Registers&)>& how) {
-        Registers registers = test_.registers;
-        how(registers);
-        for (unsigned cpu = 0; cpu < test_.machine.cpus(); ++cpu) test_.machine.set_registers(cpu, registers);
-    }
-
-    std::string ask(std::string_view text) {
-        if (socket_ < 0) begin();
-        // Without the runs that gdb::frame() makes: gdb sends none.
-        unsigned sum = 0;
-        for (const char c : text) sum += static_cast<unsigned char>(c);
-        const std::string packet = fmt::format("${}#{:02x}", text, sum & 0xff);
-        BOOST_REQUIRE(::write(socket_, packet.data(), packet.size()) == static_cast<ssize_t>(packet.size()));
-        return receive();
-    }
-    std::string receive() {
-        for (;;) {
-            const auto start = got_.find('$');
-            const auto end = got_.find('#', start);
-            if (start != std::string::npos && end != std::string::npos && got_.size() >= end + 3) {
-                const std::string text = unpack(std::string_view(got_).substr(start, end + 3 - start));
-                got_.erase(0, end + 3);
-                static_cast<void>(::write(socket_, "+", 1));
-                return text;
-            }
-            std::array<char, 4096> bytes{};
-            const auto count = ::read(socket_, bytes.data(), bytes.size());
-            BOOST_REQUIRE_MESSAGE(count > 0, "the debugger's server says no more");
-            got_.append(bytes.data(), static_cast<std::size_t>(count));
-        }
-    }
-    /// Until the guest has ended.
-    void end() { thread_.join(); }
-
-    Seen seen;
-
-private:
-    std::string path() {
-        std::string made = (std::filesystem::temp_directory_path() / "asyncvm-XXXXXX").string();
-        BOOST_REQUIRE(::mkdtemp(made.data()) != nullptr);
-        directory_ = made;
-        return made + "/gdb";
-    }
-    void begin() {
-        // As the program ends: whatever waits for the client ends with the loop.
-        asio::co_spawn(loop_, run(server_, test_.machine), [this](const std::exception_ptr& failure) {
-            if (failure) std::rethrow_exception(failure);
-            loop_.stop();
-        });
-        thread_ = std::thread([this] { loop_.run(); });
-        socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::ranges::copy(directory_ + "/gdb", address.sun_path);
-        BOOST_REQUIRE(::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-        const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
-        ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        BOOST_TEST(ask("?").starts_with("T05"));
-    }
-
-    std::string directory_;
-    asio::io_context loop_{1};
-    TestMachine test_;
-    std::shared_ptr<gdb::Server> server_;
-    std::thread thread_;
-    int socket_ = -1;
-    std::string got_;
-};
 
 /// A stop reply's reason and program counter.
 std::string said(const std::string& reply) {
@@ -220,6 +95,34 @@ BOOST_AUTO_TEST_CASE(an_int3_of_the_guest_under_a_breakpoint_is_a_breakpoint) {
     BOOST_TEST(guest.ask("Z0,10003,1") == "OK");
     BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10003");
     BOOST_TEST(guest.seen.int3s.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(code_that_runs_at_another_address_than_its_breakpoint_s) {
+    // int3; nop; nop; jmp to the second nop
+    for (const unsigned cpus : {1u, 2u}) {
+        Debugged guest({0xcc, 0x90, 0x90, 0xeb, 0xfd}, Mode::long64, cpus);
+        // 2 MiB at 0x40000000 are those at 0.
+        BOOST_TEST(guest.ask("Qqemu.PhyMemMode:1") == "OK");
+        const auto entry = [&](std::uint64_t place) {
+            const std::string text = guest.ask(fmt::format("m{:x},8", place));
+            return std::stoull(text.substr(6, 2) + text.substr(4, 2) + text.substr(2, 2) + text.substr(0, 2), nullptr, 16) &
+                   ~0xfffull;
+        };
+        const std::uint64_t directory = entry(entry(GuestMemory::boot_tables_base) + 8);
+        BOOST_TEST(guest.ask(fmt::format("M{:x},8:8300000000000000", directory)) == "OK");
+        BOOST_TEST(guest.ask("Qqemu.PhyMemMode:0") == "OK");
+        BOOST_TEST(guest.ask("m40010000,4") == "cc9090eb");
+        for (const char* const packet : {"Z0,40010000,1", "Z0,40010001,1", "Z0,10002,1"})
+            BOOST_TEST(guest.ask(packet) == "OK");
+        if (cpus == 1) {
+            BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10002");
+            // Under the first there is one of the guest's own.
+            const std::vector<std::uint64_t> expected{0x10001};
+            BOOST_TEST(guest.seen.int3s == expected, boost::test_tools::per_element());
+        } else {
+            BOOST_TEST(said(guest.ask("vCont;c")) == "T05 nothing at 10000");
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(without_breakpoints_the_guest_s_int3_does_not_leave_it) {
