@@ -14,6 +14,7 @@
 #include <asyncvm/registers.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -58,6 +59,12 @@ public:
     /// Enters the guest and returns at its next exit. A read that the previous exit asked for is completed first, with what
     /// is in its data.
     [[nodiscard]] virtual Exit run() = 0;
+
+    /// The same on a thread that has other work: returns Interrupted when the guest has not exited for `limit`. Nothing, and
+    /// the guest has not been entered, where the accelerator can't.
+    [[nodiscard]] virtual std::optional<Exit> run_within([[maybe_unused]] std::chrono::nanoseconds limit) {
+        return std::nullopt;
+    }
 
     /// Completes the previous exit (the guest sees the data of its read, RIP moves past the instruction) without running the
     /// guest any further. Call it before registers() after an exit, and before the last owner lets the vCPU go.

@@ -149,6 +149,12 @@ public:
     /// Undoes hold() and StopAction::hold. In a pause the vCPU goes on when that ends.
     void release(unsigned cpu);
 
+    /// In a pause, on the device loop: has vCPU `cpu` enter the guest on this thread, for `limit` at most, as its debugger
+    /// steps. True: it has stopped where MachineConfig::on_stop holds it. False: it goes on from wherever it is when it is
+    /// released and the pause ends; also where it could not be entered so: with observers, without KVM, while a device holds
+    /// its access. Throws std::out_of_range if `cpu >= cpus()`.
+    [[nodiscard]] bool enter_here(unsigned cpu, std::chrono::nanoseconds limit);
+
     /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and
     /// now if that vCPU has no thread: before run(), after it has halted. Completes when `work` has returned, and throws
     /// what it throws. Any executor. Throws std::out_of_range if `cpu >= cpus()`.

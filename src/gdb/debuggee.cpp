@@ -1,6 +1,7 @@
 #include "gdb/debuggee.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -9,6 +10,10 @@
 namespace asyncvm::gdb {
 
 namespace {
+
+// A step that takes longer sleeps, or runs an interrupt's handler.
+constexpr std::chrono::milliseconds longest_step_here{5};
+constexpr unsigned most_steps_here = 16;
 
 /// The first action for a thread; null: none.
 const ThreadAction* action_for(const std::vector<ThreadAction>& actions, int thread) {
@@ -68,17 +73,30 @@ awaitable<void> Debuggee::halt() {
     Pause pause = co_await machine_.pause();
     pause_.emplace(std::move(pause));
     take_int3s();
-    for (auto& cached : registers_) cached = {};
-    {
-        const std::lock_guard lock(mutex_);
-        for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
-            armed_.cpus[cpu].over.reset();
-            if (!at_stop_[cpu]) continue;
-            registers_[cpu].values.core = *at_stop_[cpu];
-            registers_[cpu].known = true;
-        }
-    }
+    adopt_registers();
     has_stopped();
+}
+
+/// Of the vCPUs that have stopped; the others' are not known.
+void Debuggee::adopt_registers() {
+    for (auto& cached : registers_) cached = {};
+    const std::lock_guard lock(mutex_);
+    for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+        armed_.cpus[cpu].over.reset();
+        if (!at_stop_[cpu]) continue;
+        registers_[cpu].values.core = *at_stop_[cpu];
+        registers_[cpu].known = true;
+    }
+}
+
+/// One vCPU makes a step, in the pause and on this thread: the two threads wake each other for more time than it takes.
+/// True: it has stopped. The devices' own work gets on between some steps, and whenever the guest accesses one.
+bool Debuggee::step_here(unsigned cpu) {
+    if (++steps_here_ % most_steps_here == 0) return false;
+    if (!machine_.enter_here(cpu, longest_step_here)) return false;
+    take_int3s();
+    adopt_registers();
+    return true;
 }
 
 awaitable<std::size_t> Debuggee::read(unsigned cpu, std::uint64_t address, std::span<std::byte> to) {
@@ -164,7 +182,9 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
     }
     const GuestDebug common = points_.debug();
     std::vector<ArmedCpu> armed(cpus());
-    unsigned running = 0;
+    std::vector<unsigned> running;
+    bool all_the_same = true;
+    bool one_step = false;
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
         armed[cpu].wanted = common;
         const ThreadAction* const action = action_for(actions, static_cast<int>(cpu) + 1);
@@ -172,10 +192,10 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
             machine_.hold(cpu);
             continue;
         }
-        ++running;
+        running.push_back(cpu);
+        one_step = action->step && action->until == 0;
         if (action->step) armed[cpu].step = *action;
         armed[cpu].wanted.single_step = common.single_step || action->step;
-        machine_.release(cpu);
     }
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
         bool same = false;
@@ -189,6 +209,7 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
         armed[cpu].given = armed[cpu].wanted;
         const bool changed = registers_[cpu].changed;
         if (same && !changed) continue;
+        all_the_same = false;
         const Registers values = registers_[cpu].values.core;
         const GuestDebug debug = armed[cpu].wanted;
         // Registers first: KVM remembers for a step where it begins.
@@ -203,13 +224,16 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
     {
         const std::lock_guard lock(mutex_);
         armed_.cpus = std::move(armed);
-        armed_.alone = running == 1;
+        armed_.alone = running.size() == 1;
         armed_.physical = physical_;
         armed_.points = points_;
         armed_.file = file_;
         crashed_.assign(crashed_.size(), false);
     }
     remember_watched();
+    const bool steps = running.size() == 1 && one_step;
+    if (steps && all_the_same && !watch_.goes_on && step_here(running.front())) co_return;
+    for (const unsigned cpu : running) machine_.release(cpu);
     pause_.reset();
     if (watch_.goes_on) watch_.goes_on();
     changed_.notify();

@@ -153,6 +153,8 @@ private:
     void end_step(unsigned cpu, const std::optional<Registers>& now);
     [[nodiscard]] StopAction crash(unsigned cpu, const Exit& exit);
     void has_stopped();
+    void adopt_registers();
+    [[nodiscard]] bool step_here(unsigned cpu);
     [[nodiscard]] bool keep_other_stops(const std::vector<ThreadAction>& actions);
     void put_int3s();
     void take_int3s();
@@ -169,6 +171,7 @@ private:
     bool physical_ = false;
     bool trap_flag_ = false;
     bool said_[2] = {};  ///< say_fallback(), by means
+    unsigned steps_here_ = 0;
     std::vector<CachedRegisters> registers_;
     std::vector<std::uint64_t> int3s_;  ///< where they are now
     Breakpoints points_;

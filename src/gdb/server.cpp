@@ -46,6 +46,7 @@ Server::Server(Spec spec, Surroundings surroundings)
 awaitable<void> Server::start(std::shared_ptr<Server> self, DebugFeatures features) {
     self->debuggee_.set_features(features);
     if (self->spec_.wait) co_await self->debuggee_.hold_start();
+    if (self->surroundings_.on_crash == CrashPolicy::wait) self->spawn(hold_crashed(self));
     if (self->spec_.kind == Spec::Kind::stdio) {
         self->spawn(serve_streams(self));
         co_return;
@@ -93,6 +94,20 @@ awaitable<void> Server::serve(std::shared_ptr<Server> self) {
         auto connection = std::make_unique<Connection>(self->surroundings_.loop, std::move(fd));
         self->client_ = self->make_client(std::move(connection));
         self->spawn(serve_client(self));
+    }
+}
+
+/// While no debugger is there: a guest of which a vCPU has crashed stands as a whole.
+awaitable<void> Server::hold_crashed(std::shared_ptr<Server> self) {
+    for (;;) {
+        const auto seen = self->debuggee_.changed().generation();
+        if (*self->closed_) co_return;
+        const bool alone = !self->client_ || !self->client_->attached();
+        if (alone && self->debuggee_.crashed() && !self->debuggee_.halted()) {
+            co_await self->debuggee_.halt();
+            continue;
+        }
+        co_await self->debuggee_.changed().wait(seen);
     }
 }
 
@@ -175,6 +190,7 @@ awaitable<void> Server::come_to(std::shared_ptr<Server> self, bool halted) {
 void Server::close(int code) noexcept {
     if (std::exchange(*closed_, true)) return;
     if (client_) client_->guest_ended(code);
+    debuggee_.changed().notify();
     listener_.reset();
     file_.reset();
 }

@@ -57,6 +57,7 @@ private:
     [[nodiscard]] static awaitable<void> serve(std::shared_ptr<Server> self);
     [[nodiscard]] static awaitable<void> serve_client(std::shared_ptr<Server> self);
     [[nodiscard]] std::shared_ptr<Client> make_client(std::unique_ptr<Connection> connection);
+    [[nodiscard]] static awaitable<void> hold_crashed(std::shared_ptr<Server> self);
     [[nodiscard]] static awaitable<void> serve_streams(std::shared_ptr<Server> self);
     [[nodiscard]] static awaitable<void> refuse(std::shared_ptr<Server> self, UniqueFd socket);
     [[nodiscard]] static awaitable<void> limit_refusal(std::shared_ptr<Connection> connection);

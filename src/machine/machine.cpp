@@ -51,6 +51,8 @@ Statistics Machine::statistics() const { return core_->statistics(); }
 void Machine::hold(unsigned cpu) { core_->vcpu(cpu).hold(); }
 void Machine::release(unsigned cpu) { core_->vcpu(cpu).release(); }
 
+bool Machine::enter_here(unsigned cpu, std::chrono::nanoseconds limit) { return core_->vcpu(cpu).enter_here(limit); }
+
 void Machine::expect_reset() noexcept { core_->expect_reset(); }
 
 void Machine::stop() noexcept { core_->stop(); }

@@ -116,6 +116,7 @@ void Vcpu::serve_calls() {
             work = std::move(calls_.front());
             calls_.pop_front();
         }
+        const std::lock_guard lock(cpu_mutex_);
         work(*cpu_);
     }
 }
@@ -211,7 +212,7 @@ awaitable<void> Vcpu::run() {
 awaitable<bool> Vcpu::run_until_cancelled() {
     if (asked_for(rest_requests)) co_await rest();
     for (;;) {
-        co_await answer_each(*this);
+        if (!entered_.exchange(false)) co_await answer_each(*this);
         // What the guest has written before it asks for anything else.
         if (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending()) {
             be_at(posted_place);
@@ -261,6 +262,16 @@ IoBus::DeviceAccess Vcpu::enter() {
     // Made in its place instead of copied. What is there needs no destructor.
     static_assert(std::is_trivially_destructible_v<Exit>);
     ::new (&exit_) Exit(cpu_->run());
+    note_exit<observed>();
+    if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
+    be_at(place_of(*transaction_));
+    return bus_->try_access(*transaction_, index_, bus_ == &surroundings_.ports ? port_hint_ : mmio_hint_);
+}
+
+/// The guest has left with exit_.
+template <bool observed>
+void Vcpu::note_exit() {
+    const Observers& observers = surroundings_.observers;
     const std::uint64_t rip = cpu_->exit_rip();
     history_.exited(index_, exit_, rip);
     ASYNCVM_PROBE3(exit, index_, exit_.index(), rip);
@@ -276,9 +287,23 @@ IoBus::DeviceAccess Vcpu::enter() {
         ASYNCVM_PROBE4(access_begin, index_, transaction_->address, static_cast<int>(transaction_->direction),
                        transaction_->data.size());
     }
-    if (bus_ == nullptr || (surroundings_.coalesced != nullptr && surroundings_.coalesced->pending())) return {};
-    be_at(place_of(*transaction_));
-    return bus_->try_access(*transaction_, index_, bus_ == &surroundings_.ports ? port_hint_ : mmio_hint_);
+}
+
+bool Vcpu::enter_here(std::chrono::nanoseconds limit) {
+    // Observers are called on the vCPU's thread.
+    if (!alive_.load() || !at_rest() || asked_for(stop_request | call_request | cancel_request)) return false;
+    const std::unique_lock lock(cpu_mutex_, std::try_to_lock);
+    if (!lock.owns_lock() || outcome_ || observed_) return false;
+    const auto exit = cpu_->run_within(limit);
+    if (!exit) return false;
+    exit_ = *exit;
+    note_exit<false>();
+    if (std::holds_alternative<Debug>(exit_)) return ask_what_becomes() == StopAction::hold;
+    if (std::holds_alternative<Interrupted>(exit_)) return false;
+    // When it has answered the exit it looks whether it has to rest.
+    cpu_->kick();
+    entered_ = true;
+    return false;
 }
 
 /// The access has been answered, or will not be.
@@ -302,7 +327,7 @@ StopAction Vcpu::ask_what_becomes() {
 awaitable<void> Vcpu::rest() {
     for (bool told = false;;) {
         const auto seen = wake_.generation();
-        if (asked_for(rest_requests)) {
+        if (asked_for(rest_requests) && !entered_.load()) {
             resting_.store(true);
             if (!std::exchange(told, true)) surroundings_.on_rest();
             co_await wake_.wait(seen);
@@ -311,7 +336,7 @@ awaitable<void> Vcpu::rest() {
         resting_.store(false);
         // Whoever has asked for something before that did not kick.
         if (asked_for(call_request)) serve_calls();
-        if (!asked_for(rest_requests)) break;
+        if (!asked_for(rest_requests) || entered_.load()) break;
         told = false;
     }
     requests_.fetch_and(~static_cast<unsigned>(cancel_request));

@@ -87,7 +87,12 @@ public:
     /// Also what on_stop() has held.
     void release() noexcept;
     /// Whether it rests, or has no thread. Any thread.
-    [[nodiscard]] bool at_rest() const noexcept { return !alive_.load() || resting_.load(); }
+    [[nodiscard]] bool at_rest() const noexcept { return !alive_.load() || (!entered_.load() && resting_.load()); }
+
+    /// In a pause, at rest: enters the guest on this thread, for `limit` at most. True: the guest has stopped where
+    /// on_stop() holds it. Otherwise, if it has left its place at all, its own thread goes on from there when it is
+    /// released.
+    [[nodiscard]] bool enter_here(std::chrono::nanoseconds limit);
 
     /// In a pause: cancels the access that keeps the vCPU from its rest. The guest's instruction is lost; registers must be
     /// set before the vCPU goes on. Any thread.
@@ -100,6 +105,7 @@ public:
     /// In a pause, after remember(true): as it was then. On the vCPU's thread. Throws as Cpu::restore_state().
     void reset_state() {
         outcome_.reset();
+        drop_access();
         cpu_->restore_state(started_as_);
     }
 
@@ -149,6 +155,8 @@ private:
     [[nodiscard]] IoBus::DeviceAccess next() override;
     template <bool observed>
     [[nodiscard]] IoBus::DeviceAccess enter();
+    template <bool observed>
+    void note_exit();
     void drop_access() noexcept;
     void suspended() noexcept;
     [[nodiscard]] awaitable<void> rest();
@@ -180,7 +188,9 @@ private:
     std::atomic<bool> alive_ = false;
     std::atomic<bool> halted_ = false;
     std::atomic<bool> resting_ = false;
-    Event wake_;  ///< requests_ has changed while the vCPU rests
+    std::atomic<bool> entered_ = false;  ///< exit_ comes from enter_here(), and nobody has looked at it
+    Event wake_;                         ///< requests_ has changed while the vCPU rests
+    std::mutex cpu_mutex_;               ///< of a vCPU that rests: held by enter_here() and by what runs in call()
     std::mutex calls_mutex_;
     std::deque<std::function<void(Cpu&)>> calls_;
     std::optional<Outcome> outcome_;    ///< vCPU thread

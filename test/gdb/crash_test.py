@@ -1,8 +1,9 @@
 """A guest that has crashed stays for its debugger."""
 import re
 import signal
+import subprocess
 
-from debugger import Case, Machine, main
+from debugger import PROGRAM, Case, Machine, main
 
 # lidt [empty]; ud2
 TRIPLE_FAULT = b"\x0f\x01\x1d\x0a\x00\x01\x00\x0f\x0b\xf4" + b"\x00" * 6
@@ -30,6 +31,26 @@ class Crashes(Case):
             machine.wait_for("the machine stays for gdb")
             text = machine.debug("monitor info report", "detach")
             self.assert_lines(text, "triple fault", "detached")
+            self.assertEqual(80, machine.ended()[0])
+
+    def test_the_control_socket_tells_before_one_comes(self):
+        def status(machine):
+            return subprocess.run([PROGRAM, "ctl", machine.file("control"), "human-monitor-command", "command-line=info status"],
+                                  capture_output=True, text=True, check=True).stdout
+
+        with Machine(TRIPLE_FAULT, "--mode", "32", "--on-crash", "gdb", control="control") as machine:
+            machine.wait_for("the machine stays for gdb")
+            while "running" in status(machine):
+                pass
+            self.assertIn("VM status: debug", status(machine))
+            self.assert_lines(machine.debug("detach"), "detached")
+            self.assertEqual(80, machine.ended()[0])
+        # Whoever lets it go on lets it end.
+        with Machine(TRIPLE_FAULT, "--mode", "32", "--on-crash", "gdb", control="control") as machine:
+            machine.wait_for("the machine stays for gdb")
+            while "running" in status(machine):
+                pass
+            subprocess.run([PROGRAM, "ctl", machine.file("control"), "cont"], check=True)
             self.assertEqual(80, machine.ended()[0])
 
     def test_without_one_it_ends(self):

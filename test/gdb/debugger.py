@@ -44,8 +44,10 @@ def start(code, directory, *options):
 class Machine:
     """A running asyncvm that a debugger can reach."""
 
-    def __init__(self, code, *options, gdb="", place=None):
+    def __init__(self, code, *options, gdb="", place=None, control=None):
         self.directory = tempfile.TemporaryDirectory()
+        if control:
+            options += ("--control", "unix:" + self.file(control))
         self.path = os.path.join(self.directory.name, "gdb")
         place = place or ("tcp:0" if ELSEWHERE else "unix:" + self.path)
         self.process = start(code, self.directory.name, "--gdb", place + gdb, *options)

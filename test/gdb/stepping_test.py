@@ -1,5 +1,7 @@
 """Steps over instructions that load, store or need the trap flag, which is what a processor steps by. Without gdb, so that the
 nested lane runs it."""
+import tempfile
+
 from debugger import ACCELERATOR, Case, Machine, main
 
 TRAP_FLAG = 0x100
@@ -45,6 +47,21 @@ class Stepping(Case):
     def test_an_interrupt_returns(self):
         # pushf; push cs; push 8; iret; nops; at 8: nop
         self.steps(b"\x9c\x0e\x6a\x08\xcf\x90\x90\x90\x90\x90\xf4", "16", [1, 1, 2, 4, 1, 1])
+
+    def test_accesses(self):
+        # inc eax; out 0xe9, al; jmp back to the inc
+        code = b"\x40\xe6\xe9\xeb\xfb"
+        with tempfile.NamedTemporaryFile() as output, \
+                Machine(code, "--mode", "32", "--debugcon", f"file:{output.name}", gdb=",wait") as machine, machine.client() as client:
+            client.ask("?")
+            for turn in range(1, 60):
+                for place in (1, 3, 0):
+                    self.assertTrue(client.ask("vCont;s:1").startswith("T05"))
+                    values = self.registers(client, 8)
+                    self.assertEqual([turn, 0x10000 + place], [int.from_bytes(bytes.fromhex(values[i]), "little") for i in (0, 8)])
+            self.assertEqual("OK", client.ask("vKill;1"))
+            machine.ended()
+            self.assertEqual(bytes(range(1, 60)), output.read())
 
     def test_a_halt(self):
         # nop; hlt; nop; nop: the guest is behind the HLT, or has halted and so ended.

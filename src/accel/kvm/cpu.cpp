@@ -65,6 +65,15 @@ Exit KvmCpu::run() {
     return failure;
 }
 
+std::optional<Exit> KvmCpu::run_within(std::chrono::nanoseconds limit) {
+    kick_target_->enter(kick_target_);
+    if (!kick_timer_ || kick_timer_->thread() != kick_target_->thread()) kick_timer_.emplace(kick_target_->signal());
+    if (!kick_timer_->start(limit)) return std::nullopt;
+    const Exit exit = run();
+    kick_timer_->stop();
+    return exit;
+}
+
 /// Where KVM emulates an instruction that makes an access it does not stop behind it, but one instruction later.
 Exit KvmCpu::finish_step() {
     std::atomic_ref immediate_exit(run_->immediate_exit);

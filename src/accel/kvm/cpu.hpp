@@ -17,6 +17,7 @@
 
 #include "accel/kvm/irqchip.hpp"
 #include "accel/kvm/kick.hpp"
+#include "accel/kvm/kick_timer.hpp"
 #include "accel/kvm/state_io.hpp"
 
 namespace asyncvm::kvm {
@@ -37,6 +38,7 @@ public:
     KvmCpu(Fd fd, unsigned index, const Common& common);
 
     Exit run() override;
+    std::optional<Exit> run_within(std::chrono::nanoseconds limit) override;
     void complete_exit() override;
     void kick() noexcept override;
     Registers registers() override;
@@ -74,6 +76,7 @@ private:
     kvm_guest_debug debug_{};    ///< what KVM was told
     std::atomic<bool> kicked_ = false;
     std::shared_ptr<KickTarget> kick_target_;
+    std::optional<KickTimer> kick_timer_;  ///< of run_within()
 };
 
 }  // namespace asyncvm::kvm

@@ -65,7 +65,10 @@ public:
     [[nodiscard]] pid_t thread() const noexcept { return thread_; }
 
     void add(const std::shared_ptr<KickTarget>& target) {
-        std::erase_if(targets_, [](const auto& known) { return known.expired(); });
+        // A vCPU may go from one thread to another and back.
+        std::erase_if(targets_, [&](const auto& known) {
+            return known.expired() || !(known.owner_before(target) || target.owner_before(known));
+        });
         targets_.push_back(target);
     }
 

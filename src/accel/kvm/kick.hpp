@@ -31,6 +31,8 @@ public:
     /// Any thread. Signals the thread that has run the vCPU last, if it has not ended.
     void kick() noexcept;
 
+    [[nodiscard]] int signal() const noexcept { return signal_; }
+
     /// The thread that a kick would go to; -1: there is none.
     [[nodiscard]] pid_t thread() const noexcept { return thread_.load(); }
 

@@ -199,6 +199,25 @@ BOOST_AUTO_TEST_CASE(a_range_is_left_by_its_end_or_a_breakpoint) {
     BOOST_TEST(eax(guest.ask("g")) == "05000000");
 }
 
+BOOST_AUTO_TEST_CASE(most_steps_are_made_on_the_debugger_s_own_thread) {
+    // inc eax; jmp to it; nop; hlt
+    Debugged guest({0x40, 0xeb, 0xfd, 0x90, 0xf4});
+    for (int turn = 1; turn <= 50; ++turn) {
+        BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10001");
+        BOOST_TEST(eax(guest.ask("g")) == fmt::format("{:02x}000000", turn));
+        BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10000");
+    }
+    BOOST_TEST(guest.seen.executed == 100u);
+    BOOST_TEST(guest.seen.entered_elsewhere > 80u);
+    // Devices get on between them.
+    BOOST_TEST(guest.seen.entered_elsewhere < 100u);
+    BOOST_TEST(guest.ask("P8=03000100") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10004");
+    // What is no stop is for the vCPU's own thread.
+    BOOST_TEST(guest.ask("vCont;s:1") == "W00");
+    guest.end();
+}
+
 BOOST_AUTO_TEST_CASE(hardware_breakpoints) {
     Debugged guest(spin);
     for (const char* const packet : {"Z1,10001,1", "Z1,10002,1"}) BOOST_TEST(guest.ask(packet) == "OK");

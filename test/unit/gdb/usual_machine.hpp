@@ -92,7 +92,8 @@ public:
             if (start != std::string::npos && end != std::string::npos && got_.size() >= end + 3) {
                 const std::string text = unpack(std::string_view(got_).substr(start, end + 3 - start));
                 got_.erase(0, end + 3);
-                static_cast<void>(::write(socket_, "+", 1));
+                // The last packet may have come from a server that has gone since.
+                static_cast<void>(::send(socket_, "+", 1, MSG_NOSIGNAL));
                 return text;
             }
             std::array<char, 4096> bytes{};
