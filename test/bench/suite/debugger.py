@@ -15,16 +15,17 @@ MEBIBYTES = 16
 READ_FROM = 0x100000  # memory that is all zeros ...
 READ_SIZE = 8 << 20   # ... and as much of it
 # inc ax; jmp back to it
-SECTOR = b"\x40\xeb\xfd".ljust(510, b"\0") + b"\x55\xaa"
+LOOP = b"\x49\x75\xfd\xeb\xfe"  # dec cx; jnz back to it; then jmp $
+SPIN = b"\x40\xeb\xfd"
 
 
 class Debugged:
     """A monitor whose guest stands in front of the boot sector's first instruction."""
 
-    def __init__(self, bench, name):
+    def __init__(self, bench, name, code=SPIN):
         self.bench, self.name = bench, name
         image, self.path = bench.work / "sector", bench.work / "gdb"
-        image.write_bytes(SECTOR)
+        image.write_bytes(code.ljust(510, b"\0") + b"\x55\xaa")
         self.path.unlink(missing_ok=True)
         self.errors = open(bench.work / "errors", "w+b")
         self.process = subprocess.Popen(self.command(str(image)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors)
@@ -32,6 +33,8 @@ class Debugged:
     def command(self, image):
         if self.name == "asyncvm":
             return [self.bench.asyncvm, "-m", f"{MEBIBYTES}M", "--format", "boot", "--serial", "null", "--gdb", f"unix:{self.path},wait", image]
+        if self.name == "bare C":
+            return [self.bench.program("bare-steps"), image, str(self.path)]
         if not self.bench.qemu:
             raise Absent("qemu-system-x86_64 is not installed")
         return [self.bench.qemu, "-accel", "tcg", "-m", f"{MEBIBYTES}M", "-nodefaults", "-no-user-config", "-display", "none", "-S",
@@ -69,7 +72,7 @@ class Debugged:
         client.ask("qSupported:swbreak+;hwbreak+")
         client.ask("QStartNoAckMode")
         client.ask("?")
-        if self.name != "asyncvm":  # its BIOS comes first
+        if self.name == "QEMU, TCG":  # its BIOS comes first
             client.ask(f"Z0,{BOOT:x},1")
             client.ask("vCont;c")
             client.ask(f"z0,{BOOT:x},1")
@@ -120,6 +123,19 @@ def steps(bench, name):
         return count / (time.perf_counter() - start)
 
 
+def range_steps(bench, name):
+    """Instructions a second that one packet steps over, as gdb's `step` does where a line of source has many."""
+    count = bench.counts.steps
+    with Debugged(bench, name, LOOP) as machine, machine.client() as client:
+        client.ask(f"P1={(count // 2).to_bytes(4, 'little').hex()}")  # ecx
+        start = time.perf_counter()
+        answer = client.ask(f"vCont;r{BOOT:x},{BOOT + 3:x}:1")
+        taken = time.perf_counter() - start
+        if not answer.startswith(b"T05"):
+            raise Absent(f"the steps ended with {answer[:20]}")
+        return count / taken
+
+
 def reads(bench, name):
     """Bytes of memory a second, in packets as large as the monitor takes them."""
     with Debugged(bench, name) as machine, machine.client() as client:
@@ -158,9 +174,11 @@ def conditions(bench, name):
 
 def debugger(bench):
     rounds = max(3, bench.rounds // 2)
-    for row, function in (
-            (Row(10, "single steps", "/s", True, [Target(3, "QEMU, TCG")]), steps),
-            (Row(10, "a condition of a breakpoint that does not hold, by gdb", "/s", True, [Target(2, "QEMU, TCG")]), conditions),
-            (Row(10, "reads of memory", "B/s", True, [Target(100e6)]), reads)):
-        subjects = {who: lambda who=who, function=function: function(bench, who) for who in ("asyncvm", "QEMU, TCG")}
+    every = ("asyncvm", "QEMU, TCG")
+    for row, function, names in (
+            (Row(10, "single steps", "/s", True, [Target(3, "QEMU, TCG")]), steps, (*every, "bare C")),
+            (Row(10, "single steps within a range", "/s", True), range_steps, ("asyncvm",)),
+            (Row(10, "a condition of a breakpoint that does not hold, by gdb", "/s", True, [Target(2, "QEMU, TCG")]), conditions, every),
+            (Row(10, "reads of memory", "B/s", True, [Target(100e6)]), reads, every)):
+        subjects = {who: lambda who=who, function=function: function(bench, who) for who in names}
         yield measure(bench, row, subjects, rounds)
