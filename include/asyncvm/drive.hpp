@@ -83,6 +83,7 @@ private:
         explicit Image(std::shared_ptr<BlockBackend> of) : disk(std::move(of)) {}
         const std::shared_ptr<BlockBackend> disk;
         unsigned under_way = 0;
+        bool awaited = false;  ///< somebody waits for `idle`
         std::error_code flush_error{};
         Event idle{};  ///< nothing is under way
     };

@@ -46,7 +46,7 @@ public:
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
     ~Hold() {
-        if (--image_->under_way == 0) image_->idle.notify();
+        if (--image_->under_way == 0 && image_->awaited) image_->idle.notify();
     }
     [[nodiscard]] const std::shared_ptr<Image>& image() const noexcept { return image_; }
 
@@ -160,6 +160,7 @@ awaitable<void> Drive::change_to_end() {
 /// Whether what is under way has ended, in time.
 awaitable<bool> Drive::become_idle() const {
     const auto image = image_;
+    image->awaited = true;
     const auto until = std::chrono::steady_clock::now() + patience_;
     for (;;) {
         const auto seen = image->idle.generation();

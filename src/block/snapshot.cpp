@@ -62,13 +62,6 @@ WrittenSectors::Run WrittenSectors::run_at(std::uint64_t offset, std::uint64_t m
     return {(at - first) * sector, written};
 }
 
-void WrittenSectors::forget_from(std::uint64_t offset) {
-    const std::uint64_t first = offset / sector;
-    std::erase_if(words_, [first](const auto& word) { return word.first * sectors_in_word >= first; });
-    const auto last = words_.find(first / sectors_in_word);
-    if (last != words_.end()) last->second &= (std::uint64_t{1} << first % sectors_in_word) - 1;
-}
-
 SnapshotBackend::SnapshotBackend(std::shared_ptr<BlockBackend> base, std::shared_ptr<BlockBackend> over)
     : base_(std::move(base)), over_(std::move(over)), properties_(base_->properties()), from_base_(properties_.size) {
     properties_.read_only = false;
@@ -85,7 +78,7 @@ awaitable<std::error_code> SnapshotBackend::read(std::uint64_t offset, ReadSpans
         const bool of_base = at < from_base_;
         const auto run = written_.run_at(at, of_base ? std::min(size - done, from_base_ - at) : size - done);
         const auto part = part_of(to, done, run.size);
-        // It has zeros where nothing was written.
+        // Behind the base the other one has all that there is, and zeros.
         auto& source = run.written || !of_base ? *over_ : *base_;
         const auto error = co_await source.read(offset + done, part);
         if (error) co_return error;
@@ -116,7 +109,6 @@ awaitable<std::error_code> SnapshotBackend::write_zeroes(std::uint64_t offset, s
 
 awaitable<void> SnapshotBackend::resize(std::uint64_t size) {
     co_await over_->resize(size);
-    written_.forget_from(size);
     from_base_ = std::min(from_base_, size);
     properties_.size = size;
 }

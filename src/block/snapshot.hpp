@@ -25,8 +25,6 @@ public:
     void mark(std::uint64_t offset, std::uint64_t size);
     /// The longest run from `offset` on, `most` bytes at most, that is written as a whole or not at all.
     [[nodiscard]] Run run_at(std::uint64_t offset, std::uint64_t most) const;
-    /// What is behind `offset` has not been written.
-    void forget_from(std::uint64_t offset);
 
 private:
     static constexpr std::uint64_t sectors_in_word = 64;

@@ -27,7 +27,15 @@ struct Range {
 struct BlkFixture : MmioDriver {
     explicit BlkFixture(std::shared_ptr<FakeDisk> of = std::make_shared<FakeDisk>(), unsigned queues = 1)
         : MmioDriver(make_blk(of, "root-1", queues)), disk(std::move(of)) {
-        for (std::size_t i = 0; i < disk->bytes.size(); ++i) disk->bytes[i] = static_cast<std::byte>(i / 512 + i);
+        fill();
+    }
+    /// With what `around` makes of the disk in its place.
+    using Around =
+        std::function<std::shared_ptr<BlockBackend>(const std::shared_ptr<FakeDisk>& of, asio::io_context& device_loop)>;
+    BlkFixture(std::shared_ptr<FakeDisk> of, const Around& around)
+        : MmioDriver([&](asio::io_context& device_loop) { return make_blk(around(of, device_loop), "root-1", 1); }),
+          disk(std::move(of)) {
+        fill();
     }
 
     static constexpr std::uint64_t header_at = 0x8000, table_at = 0x9000, data_at = 0x10000, status_at = 0xf000;
@@ -85,6 +93,11 @@ struct BlkFixture : MmioDriver {
     }
 
     std::shared_ptr<FakeDisk> disk;
+
+private:
+    void fill() {
+        for (std::size_t i = 0; i < disk->bytes.size(); ++i) disk->bytes[i] = static_cast<std::byte>(i / 512 + i);
+    }
 };
 
 struct ReadOnly : BlkFixture {

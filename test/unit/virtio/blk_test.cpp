@@ -1,5 +1,4 @@
 // The block device at its transport, with a disk that does what the test says.
-#define BOOST_TEST_MODULE virtio_blk
 #include <boost/test/unit_test.hpp>
 
 #include "blk_fixture.hpp"
