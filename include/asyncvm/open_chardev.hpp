@@ -77,6 +77,28 @@ struct ChardevEnvironment {
 /// stdio with input or with other options, or a path that is too long for a socket.
 [[nodiscard]] std::shared_ptr<Chardev> open_chardev(const ChardevSpec& spec, ChardevEnvironment environment);
 
+/// Where an open chardev goes from now on.
+struct ChardevChange {
+    ChardevSpec spec;
+    bool input = true;           ///< as ChardevEnvironment::input
+    bool connect_later = false;  ///< client: the change succeeds also while its server does not answer
+};
+
+/// Gives `chardev`, which open_chardev() has made, another end, while its device goes on. Output that nobody has taken goes
+/// to the new end, in order; input that the device has not taken stays for it. A client of the old end gets what is under
+/// way to it and the end of file; one that takes nothing is not waited for longer than two seconds. When this completes the
+/// old end's sockets and files are closed and removed; several changes of one chardev are carried out one after the other. A
+/// log that has the same path goes on. Device loop.
+///
+/// Where a standard stream is shared by several devices, its output stays there, and a change to stdio changes nothing.
+///
+/// Throws what open_chardev() throws, and Error(host) if a server does not answer within 10 s, or if the chardev is closed
+/// meanwhile: the old end is there then, and works.
+[[nodiscard]] awaitable<void> change_chardev(std::shared_ptr<Chardev> chardev, ChardevChange to);
+
+/// With what `chardev`, which open_chardev() has made, was opened, or changed last. Device loop.
+[[nodiscard]] ChardevSpec spec_of(const Chardev& chardev);
+
 /// The same from a text: `open_chardev("tcp:4444", {.loop = loop})`. Also throws what parse_chardev_spec() throws.
 [[nodiscard]] std::shared_ptr<Chardev> open_chardev(std::string_view spec, ChardevEnvironment environment);
 

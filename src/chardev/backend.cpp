@@ -45,44 +45,87 @@ private:
 
 asio::execution_context::id BackendService::id;
 
-OutputLog::Options log_options(const ChardevSpec& spec, bool client) {
+constexpr std::uint64_t pty_keeps = 32 << 10;
+
+OutputLog::Options log_options(const ChardevSpec& spec) {
     OutputLog::Options options;
     options.capacity = spec.backlog;
-    options.history = spec.history;
+    // A pseudo-terminal's kernel holds less: what nobody has read there is sent elsewhere, if it has to be.
+    options.history = spec.kind == ChardevSpec::Kind::pty ? pty_keeps : spec.history;
     options.drop = spec.full == ChardevSpec::Full::drop;
-    options.client = client;
+    options.client = spec.kind != ChardevSpec::Kind::null;
     options.copy = !spec.log.empty();
     return options;
 }
 
 }  // namespace
 
+bool has_clients(ChardevSpec::Kind kind) noexcept {
+    return kind == ChardevSpec::Kind::tcp || kind == ChardevSpec::Kind::unix_socket || kind == ChardevSpec::Kind::pty;
+}
+
 std::string bytes_wait(std::uint64_t bytes) { return bytes == 1 ? "1 byte waits" : fmt::format("{} bytes wait", bytes); }
 
-Backend::Backend(const ChardevSpec& spec, ChardevEnvironment environment, bool client)
-    : spec_(spec), environment_(std::move(environment)), queue_(log_options(spec, client)) {
-    queue_.set_terminal_size(spec_.size);
-    queue_.observe(environment_.observer, environment_.label);
-    if (!spec_.log.empty()) copy_.emplace(spec_.log, spec_.append, Queue::Reader::copy);
+Backend::Backend(const ChardevSpec& spec, ChardevEnvironment environment, Succession from)
+    : spec_(spec), environment_(std::move(environment)), from_(std::move(from)), queue_(from_.queue) {
+    const bool goes_on = from_.before && from_.before->copy_ && from_.before->spec_.log == spec_.log;
+    if (!spec_.log.empty() && !goes_on) copy_ = std::make_shared<FileSink>(spec_.log, spec_.append, Queue::Reader::copy);
+    if (queue_) return;
+    queue_ = std::make_shared<Queue>(log_options(spec_));
+    queue_->set_terminal_size(spec_.size);
+    queue_->observe(environment_.observer, environment_.label);
+}
+
+awaitable<void> Backend::prepare() { co_return; }
+
+void Backend::inherit() {
+    if (!from_.before || copy_ || spec_.log.empty()) return;
+    copy_ = from_.before->copy_;
+    from_.before->copy_goes_on_ = true;
 }
 
 void Backend::start() {
+    if (from_.queue) {
+        queue_->reconfigure(log_options(spec_));
+        if (spec_.size != TerminalSize{}) queue_->set_terminal_size(spec_.size);
+        if (has_clients(spec_.kind)) queue_->set_connected(false);
+        lost_told_ = queue_->lost();
+    }
+    from_ = {};
     asio::use_service<BackendService>(environment_.loop).add(shared_from_this());
-    if (copy_) spawn(feed(shared_from_this(), *copy_));
+    if (copy_) spawn(feed_copy(shared_from_this(), copy_));
     run();
+}
+
+awaitable<void> Backend::leave() { co_return; }
+
+awaitable<void> Backend::retire() {
+    const auto self = shared_from_this();
+    retiring_ = true;
+    push();
+    co_await leave();
+    if (closed_) co_return;
+    end();
+    queue_->wake();
+    state_.notify();
 }
 
 void Backend::release() noexcept {
     if (--handles_ == 0) close();
 }
 
-void Backend::close() noexcept {
-    if (std::exchange(closed_, true)) return;
+void Backend::end() noexcept {
+    closed_ = true;
     // What has been accepted is in the copy even when nobody drained.
-    if (copy_) copy_->close(queue_);
+    if (copy_ && !copy_goes_on_) copy_->close(*queue_);
     shut();
     report_lost(true);
-    queue_.close();
+}
+
+void Backend::close() noexcept {
+    if (closed_) return;
+    end();
+    queue_->close();
     state_.notify();
 }
 
@@ -90,16 +133,16 @@ void Backend::log(std::string_view text) const { environment_.log(fmt::format("{
 
 void Backend::set_connected(bool connected) {
     was_connected_ = was_connected_ || connected;
-    if (environment_.observer && connected != queue_.connected()) {
+    if (environment_.observer && connected != queue_->connected()) {
         environment_.observer->chardev(environment_.label, connected ? ChardevEvent::connected : ChardevEvent::disconnected);
     }
-    queue_.set_connected(connected);
+    queue_->set_connected(connected);
     state_.notify();
 }
 
 void Backend::report_lost(bool now) {
     if (spec_.full != ChardevSpec::Full::drop) return;
-    const auto lost = queue_.lost();
+    const auto lost = queue_->lost();
     if (lost == lost_told_) return;
     const auto time = Clock::now();
     if (!now && time - lost_told_at_ < std::chrono::seconds(1)) return;
@@ -127,7 +170,7 @@ awaitable<void> Backend::yield() {
 
 awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reader, std::uint64_t seen, OutputBurst& burst) {
     if (self->draining_) self->state_.notify();
-    auto& queue = self->queue_;
+    auto& queue = *self->queue_;
     const auto pause = burst.pause(queue.position(reader), queue.heard(), Clock::now());
     if (pause > Clock::duration::zero()) {
         co_await queue.output(reader).wait(seen, pause);
@@ -142,13 +185,13 @@ awaitable<void> Backend::rest(std::shared_ptr<Backend> self, Queue::Reader reade
 awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
     constexpr auto retry = std::chrono::seconds(1);
     constexpr auto retry_full_pipe = std::chrono::milliseconds(10);
-    auto& news = self->queue_.output(sink.reader());
+    auto& news = self->queue_->output(sink.reader());
     bool failing = false;
     OutputBurst burst;
     for (;;) {
         const auto seen = news.generation();
         if (self->closed_) co_return;
-        const int error = sink.flush(self->queue_);
+        const int error = sink.flush(*self->queue_);
         if (error == 0) {
             if (failing) self->log(fmt::format("{} is being written again", sink.path()));
             failing = false;
@@ -170,6 +213,10 @@ awaitable<void> Backend::feed(std::shared_ptr<Backend> self, FileSink& sink) {
     }
 }
 
+awaitable<void> Backend::feed_copy(std::shared_ptr<Backend> self, std::shared_ptr<FileSink> sink) {
+    co_await feed(self, *sink);
+}
+
 awaitable<void> Backend::ready() {
     const auto self = shared_from_this();
     for (;;) {
@@ -180,21 +227,21 @@ awaitable<void> Backend::ready() {
 }
 
 std::uint64_t Backend::undelivered() {
-    return std::max(queue_.undelivered(Queue::Reader::client) + in_kernel(), queue_.undelivered(Queue::Reader::copy));
+    return std::max(queue_->undelivered(Queue::Reader::client) + in_kernel(), queue_->undelivered(Queue::Reader::copy));
 }
 
 std::string Backend::waiting_text() {
-    const auto client = queue_.undelivered(Queue::Reader::client) + in_kernel();
+    const auto client = queue_->undelivered(Queue::Reader::client) + in_kernel();
     auto text = client > 0 ? waiting(client)
                            : fmt::format("{} to be written to {} (Ctrl-C gives up)",
-                                         bytes_wait(queue_.undelivered(Queue::Reader::copy)), copy_->path());
+                                         bytes_wait(queue_->undelivered(Queue::Reader::copy)), copy_->path());
     if (stuck() && !spec_.linger) text += fmt::format("; given up after {} s", patience_with_files.count());
     return text;
 }
 
 bool Backend::stuck() {
-    const bool client = queue_.undelivered(Queue::Reader::client) + in_kernel() > 0;
-    const bool copy = queue_.undelivered(Queue::Reader::copy) > 0;
+    const bool client = queue_->undelivered(Queue::Reader::client) + in_kernel() > 0;
+    const bool copy = queue_->undelivered(Queue::Reader::copy) > 0;
     return (client || copy) && (!client || failing()) && (!copy || copy_->failing());
 }
 
@@ -214,7 +261,7 @@ awaitable<std::uint64_t> Backend::drain() {
     for (;;) {
         const auto seen = state_.generation();
         if (closed_) break;
-        if (copy_) copy_->flush(queue_);
+        if (copy_) copy_->flush(*queue_);
         push();
         if (undelivered() == 0) break;
         const auto now = Clock::now();

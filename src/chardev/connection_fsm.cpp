@@ -86,6 +86,7 @@ void ConnectionFsm::hung_up(Time now) noexcept {
 
 void ConnectionFsm::unacknowledged(std::uint64_t bytes, Time now) noexcept {
     if (local_ && failed_) return;
+    if (keeps_what_was_sent()) bytes = 0;
     unacknowledged_ = bytes;
     // An end of file has a place in TCP's numbers, the last one: if anything is under way, it is.
     if (end_counts_ && bytes > 0) --bytes;
@@ -116,6 +117,11 @@ void ConnectionFsm::abandoned() noexcept {
     guest_ended();
     final_ = true;
     dying_ = true;
+}
+
+void ConnectionFsm::part(Time now) noexcept {
+    parted_ = true;
+    close_from(now);
 }
 
 void ConnectionFsm::output_shut(bool counts) noexcept {

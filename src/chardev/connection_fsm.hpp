@@ -104,6 +104,9 @@ public:
     void finish(std::optional<Time> deadline, Time now) noexcept;
     /// Another client takes the place.
     void put_out() noexcept { put_out_ = true; }
+    /// The output goes elsewhere from now on: the peer gets what is under way and the end of file, and what it does not take
+    /// is for the other place. A unix peer has what was sent: it can be read when this end is closed.
+    void part(Time now) noexcept;
     /// The chardev is closed: no waits any more, and nothing is sent again.
     void abandoned() noexcept;
     /// `counts`: the end of file is under way, as a byte that will be acknowledged.
@@ -139,6 +142,7 @@ public:
 
 private:
     void close_from(Time now) noexcept;
+    [[nodiscard]] bool keeps_what_was_sent() const noexcept { return local_ && parted_ && !hung_up_ && !failed_; }
     [[nodiscard]] bool settled() const noexcept;
     [[nodiscard]] Time limit() const noexcept;
 
@@ -155,6 +159,7 @@ private:
     bool hung_up_ = false;
     bool failed_ = false;
     bool put_out_ = false;
+    bool parted_ = false;
     bool guest_ended_ = false;
     bool final_ = false;  ///< what does not arrive here is not sent again
     bool dying_ = false;  ///< decided: hand over and close

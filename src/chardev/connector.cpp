@@ -1,6 +1,8 @@
 #include <fmt/format.h>
+#include <asyncvm/error.hpp>
 #include <chardev/connector.hpp>
 
+#include <asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
 #include <system_error>
@@ -17,8 +19,24 @@ Dialer dialer_for(const ChardevSpec& spec, asio::io_context& loop) {
 
 }  // namespace
 
-Connector::Connector(const ChardevSpec& spec, ChardevEnvironment environment)
-    : SocketBackend(spec, std::move(environment)), dialer_(dialer_for(spec, loop())) {}
+Connector::Connector(const ChardevSpec& spec, ChardevEnvironment environment, Succession from)
+    : SocketBackend(spec, std::move(environment), std::move(from)), dialer_(dialer_for(spec, loop())) {}
+
+awaitable<void> Connector::prepare() {
+    constexpr auto patience = std::chrono::seconds(10);
+    const auto self = shared();
+    asio::steady_timer limit(loop(), patience);
+    bool late = false;
+    limit.async_wait([&late, &dialer = dialer_](std::error_code cancelled) {
+        if (cancelled) return;
+        late = true;
+        dialer.cancel();
+    });
+    const auto problem = co_await dialer_.dial(first_);
+    if (problem.empty()) co_return;
+    throw Error(ErrorKind::host,
+                fmt::format("cannot connect to {}: {}", dialer_.where(), late ? "it does not answer" : problem));
+}
 
 void Connector::run() { spawn(serve(std::static_pointer_cast<Connector>(shared_from_this()))); }
 
@@ -32,9 +50,10 @@ awaitable<void> Connector::await_end(std::shared_ptr<Connector> self, std::share
 
 /// Connects and starts the connection. Returns an empty text, or why there is none.
 awaitable<std::string> Connector::open(std::shared_ptr<Connector> self, std::shared_ptr<Connection>& server) {
-    UniqueFd fd;
-    auto problem = co_await self->dialer_.dial(fd);
-    if (self->closed() || !problem.empty()) co_return problem;
+    UniqueFd fd = std::move(self->first_);
+    std::string problem;
+    if (!fd.valid()) problem = co_await self->dialer_.dial(fd);
+    if (self->ending() || !problem.empty()) co_return problem;
     self->environment().log(fmt::format("{} is connected to {}", self->environment().label, self->dialer_.where()));
     try {
         // A server that ends its direction is taken to be gone.
@@ -51,13 +70,13 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
     const auto pause = self->spec().reconnect;
     const auto seconds = std::chrono::duration<double>(pause).count();
     for (;;) {
-        if (self->closed()) co_return;
+        if (self->ending()) co_return;
         std::shared_ptr<Connection> server;
         const auto problem = co_await open(self, server);
-        if (self->closed()) co_return;
+        if (self->ending()) co_return;
         if (server) {
             co_await await_end(self, server);
-            if (self->closed()) co_return;
+            if (self->ending()) co_return;
             if (!self->draining())
                 self->log(
                     fmt::format("{} has closed the connection (tried again every {} s)", self->dialer_.where(), seconds));
@@ -71,7 +90,7 @@ awaitable<void> Connector::serve(std::shared_ptr<Connector> self) {
         for (;;) {
             const auto seen = self->state().generation();
             const auto now = Clock::now();
-            if (self->closed() || now >= until) break;
+            if (self->ending() || now >= until) break;
             co_await self->state().wait(seen, until - now);
         }
     }

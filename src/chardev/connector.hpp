@@ -12,8 +12,10 @@ namespace asyncvm {
 class Connector : public SocketBackend {
 public:
     /// Throws Error(usage) if the path is too long.
-    Connector(const ChardevSpec& spec, ChardevEnvironment environment);
+    Connector(const ChardevSpec& spec, ChardevEnvironment environment, Succession from);
 
+    /// Connects.
+    [[nodiscard]] awaitable<void> prepare() override;
     [[nodiscard]] std::string description() const override { return dialer_.where(); }
 
 private:
@@ -26,6 +28,7 @@ private:
     void shut_sockets() noexcept override;
 
     Dialer dialer_;
+    UniqueFd first_;  ///< prepare()'s
 };
 
 }  // namespace asyncvm

@@ -1,25 +1,87 @@
 #include <fmt/format.h>
 #include <chardev/listener.hpp>
 
+#include <asyncvm/error.hpp>
+
+#include <netinet/in.h>
+#include <sys/stat.h>
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
 namespace asyncvm {
 
-Listener::Listener(const ChardevSpec& spec, ChardevEnvironment environment) : SocketBackend(spec, std::move(environment)) {
-    UniqueFd fd;
-    if (spec.kind == ChardevSpec::Kind::tcp) {
-        fd = listen_tcp({spec.host, spec.port}, address_);
+namespace {
+
+std::uint16_t port_of(const SocketAddress& address) {
+    return ntohs(address.family() == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_port
+                                              : reinterpret_cast<const sockaddr_in&>(address.storage).sin_port);
+}
+
+bool equal(const SocketAddress& a, const SocketAddress& b) {
+    return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
+}
+
+}  // namespace
+
+Listener::Listener(const ChardevSpec& spec, ChardevEnvironment environment, Succession from)
+    : SocketBackend(spec, std::move(environment), std::move(from)) {
+    const auto listener = std::dynamic_pointer_cast<Listener>(before());
+    if (listener && listener->is_at(spec)) heir_of_ = listener;
+    if (spec.kind == ChardevSpec::Kind::unix_socket) {
+        where_ = "unix:" + spec.path;
+        if (!heir_of_) watch(listen_unix(spec.path, *file_));
+        struct stat status {};
+        if (::stat(spec.path.c_str(), &status) == 0) socket_file_ = {status.st_dev, status.st_ino};
+    } else if (heir_of_) {
+        address_ = heir_of_->address_;
         where_ = to_string(address_);
     } else {
-        fd = listen_unix(spec.path, file_);
-        where_ = "unix:" + spec.path;
+        watch(listen(listener.get()));
+        where_ = to_string(address_);
     }
+}
+
+bool Listener::is_at(const ChardevSpec& spec) const {
+    if (spec.kind != this->spec().kind || !listener_) return false;
+    if (spec.kind == ChardevSpec::Kind::unix_socket) {
+        struct stat status {};
+        return ::stat(spec.path.c_str(), &status) == 0 && std::pair(status.st_dev, status.st_ino) == socket_file_;
+    }
+    if (spec.port != port_of(address_)) return false;
+    return std::ranges::any_of(resolve_listen({spec.host, spec.port}),
+                               [this](const auto& candidate) { return equal(candidate, address_); });
+}
+
+/// On the port of `before`, but at another address, only one of the two can listen.
+UniqueFd Listener::listen(Listener* before) {
+    const HostPort where{spec().host, spec().port};
+    const bool same_port = before != nullptr && before->listener_ && before->spec().kind == spec().kind &&
+                           where.port == port_of(before->address_);
+    if (same_port) before->listener_.reset();
+    try {
+        return listen_tcp(where, address_);
+    } catch (const Error&) {
+        if (same_port) before->watch(listen_tcp({before->spec().host, where.port}, before->address_));
+        throw;
+    }
+}
+
+void Listener::watch(UniqueFd fd) {
     listener_.emplace(loop(), fd.get());
     (void)fd.release();
+}
+
+void Listener::inherit() {
+    SocketBackend::inherit();
+    const auto before = std::exchange(heir_of_, nullptr);
+    if (!before) return;
+    watch(UniqueFd(before->listener_->release()));
+    before->listener_.reset();
+    file_ = before->file_;
 }
 
 void Listener::run() {
@@ -53,7 +115,7 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
     bool failing = false;
     for (;;) {
         const auto seen = self->state().generation();
-        if (self->closed()) co_return;
+        if (self->ending()) co_return;
         if (self->occupied()) {
             // There is no event if a client ends its output behind input that nobody reads.
             const bool blocked = self->connection()->fsm().input() == ConnectionFsm::Input::wait_room;
@@ -61,7 +123,7 @@ awaitable<void> Listener::serve(std::shared_ptr<Listener> self) {
             continue;
         }
         co_await wait_for(*self->listener_, Watched::wait_read);
-        if (self->closed()) co_return;
+        if (self->ending()) co_return;
         // It may have given a sign of life in the meantime.
         if (self->occupied()) continue;
         std::shared_ptr<Connection> client;

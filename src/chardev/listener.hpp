@@ -13,9 +13,11 @@ namespace asyncvm {
 /// place, unless it may as well be gone (nothing that was sent since has arrived) and another one asks for it.
 class Listener : public SocketBackend {
 public:
+    /// Where the backend before listens at the same address, its socket is inherited: who waits there is not turned away.
     /// Throws Error(host).
-    Listener(const ChardevSpec& spec, ChardevEnvironment environment);
+    Listener(const ChardevSpec& spec, ChardevEnvironment environment, Succession from);
 
+    void inherit() override;
     [[nodiscard]] std::string description() const override { return where_; }
 
 private:
@@ -24,6 +26,10 @@ private:
     [[nodiscard]] bool occupied();
     [[nodiscard]] int accept(std::shared_ptr<Connection>& client);
     [[nodiscard]] std::string command() const;
+    /// Whether it listens at just what `spec` says. Throws Error(host) if that is no host.
+    [[nodiscard]] bool is_at(const ChardevSpec& spec) const;
+    [[nodiscard]] UniqueFd listen(Listener* before);
+    void watch(UniqueFd fd);
 
     void run() override;
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;
@@ -32,7 +38,10 @@ private:
     std::optional<Watched> listener_;
     std::string where_;
     SocketAddress address_;
-    std::optional<PutBack> file_;  ///< of unix:PATH
+    /// Of unix:PATH. Another Listener may have got it, too.
+    std::shared_ptr<std::optional<PutBack>> file_ = std::make_shared<std::optional<PutBack>>();
+    std::pair<dev_t, ino_t> socket_file_{};
+    std::shared_ptr<Listener> heir_of_;
 };
 
 }  // namespace asyncvm

@@ -111,6 +111,49 @@ std::uint64_t OutputLog::rewind() {
     return client_;
 }
 
+/// The next client gets no history.
+void OutputLog::restart() {
+    (void)rewind();
+    client_ = delivered_;
+}
+
+void OutputLog::undeliver(std::uint64_t count) {
+    delivered_ -= std::min(count, delivered_ - std::min(delivered_, start_));
+    client_ = delivered_;
+}
+
+void OutputLog::reconfigure(Options options) {
+    if (options_.client) restart();
+    // What nobody was to get is not for a client that comes later.
+    if (!options_.client || !options.client) client_ = delivered_ = end_;
+    if (!options_.copy) copy_ = end_;
+    options_ = options;
+    abandoned_ = false;
+    stalled_ = low_ = false;
+    settle();
+    const auto free = room();
+    stalled_ = free == 0;
+    low_ = free < reserve();
+}
+
+void OutputLog::adopt(OutputLog& other) {
+    other.restart();
+    Batch batch;
+    for (;;) {
+        other.next(Reader::client, block_size, batch);
+        if (batch.size == 0) break;
+        for (const auto& piece : batch.pieces) {
+            if (options_.client || options_.copy) copy_in(piece.bytes);
+        }
+        other.take(Reader::client, batch.position + batch.size);
+        other.deliver(batch.position + batch.size);
+    }
+    settle();
+    const auto free = room();
+    stalled_ = free == 0;
+    low_ = low_ || free < reserve();
+}
+
 void OutputLog::abandon_client() {
     if (abandoned_) return;
     note_lost();

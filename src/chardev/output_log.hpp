@@ -85,6 +85,17 @@ public:
     /// The client will never take anything again: what it has not got is gone, and so is all that follows.
     void abandon_client();
 
+    /// The client takes the last `count` of the bytes that have been delivered back, as far as they are still kept.
+    void undeliver(std::uint64_t count);
+
+    /// Other options, and another client, which starts with what has not been delivered; a copy that begins now starts with
+    /// the next byte. Less capacity than is in use takes nothing away, unless `drop` does. A log without a client lets go
+    /// what only that would have got.
+    void reconfigure(Options options);
+
+    /// Takes what `other`'s client has not got, also where there is no room for it; `other` has nothing left for it.
+    void adopt(OutputLog& other);
+
     /// Where the reader's next byte is.
     [[nodiscard]] std::uint64_t position(Reader reader) const noexcept { return reader == Reader::client ? client_ : copy_; }
     [[nodiscard]] std::uint64_t end() const noexcept { return end_; }
@@ -108,6 +119,7 @@ private:
     [[nodiscard]] std::uint64_t reserve() const noexcept;
     void copy_in(std::span<const std::byte> data);
     void note_lost();
+    void restart();
     void settle();
 
     Options options_;

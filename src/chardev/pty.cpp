@@ -36,8 +36,9 @@ bool younger(const timespec& a, const timespec& b) {
 
 }  // namespace
 
-PtyLink::PtyLink(std::string path, std::string target) : path_(std::move(path)), target_(std::move(target)) {
-    remove_left_over();
+PtyLink::PtyLink(std::string path, std::string target, std::string_view before)
+    : path_(std::move(path)), target_(std::move(target)) {
+    remove_left_over(before);
     if (::symlink(target_.c_str(), path_.c_str()) != 0) {
         const int error = errno;
         throw Error(ErrorKind::host, fmt::format("cannot make the link {} to {}: {}{}", path_, target_, reason(error),
@@ -53,7 +54,7 @@ PtyLink::~PtyLink() {
     (void)::unlink(path_.c_str());
 }
 
-void PtyLink::remove_left_over() const {
+void PtyLink::remove_left_over(std::string_view before) const {
     struct stat link {};
     if (::lstat(path_.c_str(), &link) != 0) return;
     const auto target = link_target(path_);
@@ -66,8 +67,8 @@ void PtyLink::remove_left_over() const {
     }
     // Numbers are used again: a terminal with the number of one that has gone came after the link.
     struct stat terminal {};
-    const bool in_use =
-        target != target_ && ::stat(target.c_str(), &terminal) == 0 && !younger(terminal.st_ctim, link.st_mtim);
+    const bool in_use = target != target_ && target != before && ::stat(target.c_str(), &terminal) == 0 &&
+                        !younger(terminal.st_ctim, link.st_mtim);
     if (in_use) {
         throw Error(ErrorKind::host,
                     fmt::format("cannot make the link {}: it leads to {}, which is in use (another asyncvm? "
@@ -77,7 +78,8 @@ void PtyLink::remove_left_over() const {
     (void)::unlink(path_.c_str());
 }
 
-Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
+Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment, Succession from)
+    : Backend(spec, std::move(environment), std::move(from)) {
     UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
     if (!master.valid() || ::grantpt(master.get()) != 0 || ::unlockpt(master.get()) != 0)
         fail("open a pseudo-terminal", errno);
@@ -93,7 +95,6 @@ Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec
         ::cfmakeraw(&settings);
         if (::tcsetattr(slave.get(), TCSANOW, &settings) != 0) fail("set up " + path_, errno);
     }
-    if (!spec.path.empty()) link_.emplace(spec.path, path_);
     UniqueFd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!events.valid() || ::inotify_add_watch(events.get(), path_.c_str(), IN_OPEN | IN_CLOSE) < 0)
         fail("watch " + path_, errno);
@@ -101,6 +102,8 @@ Pty::Pty(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec
     (void)master.release();
     events_.emplace(loop(), events.get());
     (void)events.release();
+    const auto other = std::dynamic_pointer_cast<Pty>(before());
+    if (!spec.path.empty()) link_.emplace(spec.path, path_, other ? other->path_ : std::string());
 }
 
 void Pty::run() {
@@ -165,7 +168,7 @@ awaitable<void> Pty::send(std::shared_ptr<Pty> self) {
     OutputBurst burst;
     for (;;) {
         const auto seen = news.generation();
-        if (self->closed()) co_return;
+        if (self->ending()) co_return;
         if (!self->queue().connected() || !self->present()) {
             co_await news.wait(seen);
             continue;
@@ -206,8 +209,66 @@ awaitable<void> Pty::receive(std::shared_ptr<Pty> self) {
     }
 }
 
+/// Whoever has it open may read for a moment; what is left is for the next backend.
+awaitable<void> Pty::leave() {
+    constexpr auto patience = std::chrono::milliseconds(300);
+    constexpr auto pause = std::chrono::milliseconds(5);
+    constexpr int enough = 4;  // a reader may be on its way from one read() to the next
+    const auto until = Clock::now() + patience;
+    const bool attended = present();
+    slave_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    for (int empty = 0; attended && empty < enough && Clock::now() < until;) {
+        empty = unread_by_client() == 0 ? empty + 1 : 0;
+        const auto seen = state().generation();
+        co_await state().wait(seen, pause);
+        if (closed()) co_return;
+    }
+    take_back_output();
+    take_rest_of_input();
+    set_connected(false);
+}
+
+/// Counts what can be read there: the bytes themselves may look different, if the client has set the terminal up so.
+void Pty::take_back_output() {
+    termios settings{};
+    if (!slave_.valid() || ::tcgetattr(slave_.get(), &settings) != 0) return;
+    ::cfmakeraw(&settings);
+    (void)::tcsetattr(slave_.get(), TCSANOW, &settings);
+    std::array<char, 4096> buffer;
+    std::uint64_t unread = 0;
+    for (;;) {
+        (void)unread_by_client();
+        const auto got = ::read(slave_.get(), buffer.data(), buffer.size());
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        unread += static_cast<std::uint64_t>(got);
+    }
+    queue().undeliver(unread);
+}
+
+void Pty::take_rest_of_input() {
+    std::array<std::byte, 4096> buffer;
+    for (;;) {
+        const auto got = ::read(master_->native_handle(), buffer.data(), buffer.size());
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return;
+        (void)queue().push_leftover(std::span(buffer).first(static_cast<std::size_t>(got)));
+    }
+}
+
 void Pty::push() {
     if (queue().connected() && present()) (void)flush();
+}
+
+/// What shows of it at `slave_`.
+std::uint64_t Pty::unread_by_client() const {
+    if (!slave_.valid()) return 0;
+    // The last write to the master may be on its way, and not counted yet: poll() waits for it.
+    pollfd entry{slave_.get(), POLLIN, 0};
+    (void)::poll(&entry, 1, 0);
+    int unread = 0;
+    (void)::ioctl(slave_.get(), FIONREAD, &unread);
+    return static_cast<std::uint64_t>(std::max(unread, 0));
 }
 
 /// Only while draining: with the terminal open here, others that have it open can't be seen any more.
@@ -218,16 +279,10 @@ std::uint64_t Pty::in_kernel() {
     const auto moment = std::chrono::milliseconds(put_since_empty_ > seen_at_once ? 1000 : 20);
     if (!master_ || queue().undelivered(Queue::Reader::client) > 0) return 0;
     if (!slave_.valid()) slave_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
-    int unread = 0;
-    if (slave_.valid()) {
-        // The last write to the master may be on its way, and not counted yet: poll() waits for it.
-        pollfd entry{slave_.get(), POLLIN, 0};
-        (void)::poll(&entry, 1, 0);
-        (void)::ioctl(slave_.get(), FIONREAD, &unread);
-    }
+    const auto unread = unread_by_client();
     const auto now = Clock::now();
     if (unread > 0) {
-        last_unread_ = static_cast<std::uint64_t>(unread);
+        last_unread_ = unread;
         last_unread_at_ = now;
     }
     if (now - last_unread_at_ < moment) return last_unread_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace asyncvm {
 
@@ -14,8 +15,8 @@ namespace asyncvm {
 class PtyLink {
 public:
     /// Replaces a link that a program has left behind: one to a pseudo-terminal that does not exist any more, or that is
-    /// younger than the link. Throws Error(host).
-    PtyLink(std::string path, std::string target);
+    /// younger than the link, or to `before`. Throws Error(host).
+    PtyLink(std::string path, std::string target, std::string_view before);
     /// Removes the link, if it is still the one that was made.
     ~PtyLink();
     PtyLink(const PtyLink&) = delete;
@@ -24,7 +25,7 @@ public:
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
 private:
-    void remove_left_over() const;
+    void remove_left_over(std::string_view before) const;
 
     std::string path_;
     std::string target_;
@@ -38,7 +39,7 @@ private:
 class Pty : public Backend {
 public:
     /// Throws Error(host).
-    Pty(const ChardevSpec& spec, ChardevEnvironment environment);
+    Pty(const ChardevSpec& spec, ChardevEnvironment environment, Succession from);
 
     [[nodiscard]] std::string description() const override { return "pty:" + path_; }
 
@@ -47,18 +48,22 @@ private:
     static awaitable<void> send(std::shared_ptr<Pty> self);
     static awaitable<void> receive(std::shared_ptr<Pty> self);
     [[nodiscard]] bool present();
+    [[nodiscard]] std::uint64_t unread_by_client() const;
+    void take_back_output();
+    void take_rest_of_input();
     /// Writes what goes at once; returns 0 or the errno that stopped it.
     int flush();
 
     void run() override;
     void push() override;
+    [[nodiscard]] awaitable<void> leave() override;
     [[nodiscard]] std::uint64_t in_kernel() override;
     [[nodiscard]] std::string waiting(std::uint64_t bytes) const override;
     void shut() noexcept override;
 
     std::optional<Watched> master_;
     std::optional<Watched> events_;
-    UniqueFd slave_;  ///< only while draining
+    UniqueFd slave_;  ///< only while draining, or leaving
     std::string path_;
     std::optional<PtyLink> link_;
     OutputLog::Batch batch_;

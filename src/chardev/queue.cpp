@@ -37,6 +37,7 @@ std::size_t Queue::write_some(std::span<const std::byte> data) noexcept {
     bool wake_copy = false;
     {
         const std::lock_guard lock(mutex_);
+        if (next_ != nullptr) return next_->write_some(data);
         if (closed_) return data.size();
         taken = log_.append(data);
         const bool full = refresh_writable();
@@ -72,7 +73,8 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
         }
         input_size_ -= taken;
         fill_ring_from_leftover();
-        if (source_state_ == SourceState::ready && taken < data.size()) {
+        // Behind everything that others have sent before.
+        if (source_state_ == SourceState::ready && taken < data.size() && input_size_ == 0) {
             taken += read_source(data.subspan(taken));
             wake = source_state_ != SourceState::ready;
         }
@@ -192,6 +194,62 @@ void Queue::abandon_client() {
         tell = refresh_writable();
     }
     if (tell) changed();
+}
+
+void Queue::undeliver(std::uint64_t count) {
+    const std::lock_guard lock(mutex_);
+    log_.undeliver(count);
+}
+
+void Queue::reconfigure(OutputLog::Options options) {
+    {
+        const std::lock_guard lock(mutex_);
+        next_ = nullptr;
+        log_.reconfigure(options);
+        refresh_writable();
+    }
+    changed();
+    wake();
+}
+
+void Queue::wake() {
+    client_output_.notify();
+    copy_output_.notify();
+    input_.notify();
+}
+
+void Queue::move_output_to(Queue& next) {
+    {
+        const std::scoped_lock lock(mutex_, next.mutex_);
+        next.log_.adopt(log_);
+        next.refresh_writable();
+        refresh_writable();
+        next_ = &next;
+    }
+    next.changed();
+    next.wake();
+}
+
+void Queue::move_input_to(Queue& next) {
+    {
+        const std::scoped_lock lock(mutex_, next.mutex_);
+        const auto behind = next.input_taken_ + next.input_size_ + next.leftover_.size() - next.leftover_first_;
+        for (const auto at : breaks_) next.breaks_.push_back(behind + at - input_taken_);
+        while (input_size_ > 0) {
+            const auto part = std::span(ring_).subspan(input_first_, std::min(input_size_, input_capacity - input_first_));
+            next.leftover_.insert(next.leftover_.end(), part.begin(), part.end());
+            input_first_ = (input_first_ + part.size()) % input_capacity;
+            input_size_ -= part.size();
+            fill_ring_from_leftover();
+        }
+        next.fill_ring_from_leftover();
+        breaks_.clear();
+        ring_ = {};
+        input_first_ = 0;
+        update_readable();
+        next.update_readable();
+    }
+    next.changed();
 }
 
 std::uint64_t Queue::end() const {
@@ -315,9 +373,7 @@ void Queue::close() {
     }
     connected_.store(false, std::memory_order_release);
     changed();
-    client_output_.notify();
-    copy_output_.notify();
-    input_.notify();
+    wake();
 }
 
 }  // namespace asyncvm

@@ -38,11 +38,11 @@ public:
     void add_listener(Event& event);
     void remove_listener(Event& event);
 
-    /// `observer` hears what moves, and when the queue is full; `label` is the chardev's, and stays where it is. Before any
-    /// other thread has the queue.
-    void observe(std::shared_ptr<Observer> observer, std::string_view label) {
+    /// `observer` hears what moves, and when the queue is full; `label` is the chardev's. Before any other thread has the
+    /// queue.
+    void observe(std::shared_ptr<Observer> observer, std::string label) {
         observer_ = std::move(observer);
-        label_ = label;
+        label_ = std::move(label);
     }
 
     // The device's side: any thread.
@@ -71,6 +71,16 @@ public:
     void deliver(std::uint64_t position);
     [[nodiscard]] std::uint64_t rewind();
     void abandon_client();
+    void undeliver(std::uint64_t count);
+    /// The other end is another one: OutputLog::reconfigure(). Whoever waits for something here looks again.
+    void reconfigure(OutputLog::Options options);
+    /// Whoever waits for something here looks again.
+    void wake();
+    /// The device has another queue from now on, which lives as long as this one: output that nobody has taken is behind
+    /// what is there, and what is still written here goes there, too, until reconfigure().
+    void move_output_to(Queue& next);
+    /// In the same way. Nothing more is pushed here.
+    void move_input_to(Queue& next);
     /// Of all output that was accepted, in bytes.
     [[nodiscard]] std::uint64_t end() const;
     /// Bytes of input that read_some() has given.
@@ -122,7 +132,7 @@ private:
     void update_readable();
 
     std::shared_ptr<Observer> observer_;
-    std::string_view label_;
+    std::string label_;
     mutable std::mutex mutex_;
     OutputLog log_;
     std::vector<std::byte> ring_;  ///< made at the first input
@@ -139,6 +149,7 @@ private:
     bool copy_waits_ = false;
     bool input_waits_ = false;
     bool closed_ = false;
+    Queue* next_ = nullptr;  ///< where the device's bytes belong
     std::atomic<bool> writable_ = true;
     std::atomic<bool> readable_ = false;
     std::atomic<bool> connected_ = false;

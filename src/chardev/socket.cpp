@@ -190,6 +190,24 @@ awaitable<void> SocketBackend::finish(Deadline deadline) {
     }
 }
 
+awaitable<void> SocketBackend::leave() {
+    shut_sockets();
+    const auto connection = connection_;
+    if (!connection) co_return;
+    const auto until = Clock::now() + patience_with_clients;
+    connection->fsm().part(Clock::now());
+    settle(connection);
+    wake();
+    for (;;) {
+        const auto seen = state().generation();
+        if (connection->over()) co_return;
+        const auto now = Clock::now();
+        if (now >= until) break;
+        co_await state().wait(seen, until - now);
+    }
+    put_out(connection);
+}
+
 void SocketBackend::shut() noexcept {
     if (const auto connection = connection_) {
         connection->fsm().abandoned();

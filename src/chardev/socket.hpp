@@ -30,6 +30,7 @@ protected:
     [[nodiscard]] bool attended() override { return connection_ != nullptr; }
     void guest_ended() override;
     [[nodiscard]] awaitable<void> finish(Deadline deadline) override;
+    [[nodiscard]] awaitable<void> leave() override;
     /// Closes the sockets that are no connection.
     virtual void shut_sockets() noexcept = 0;
 

@@ -51,17 +51,17 @@ std::optional<std::byte> Escape::take(std::byte byte, Action& action) {
     return std::nullopt;
 }
 
-StdioBackend::StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment) : Backend(spec, std::move(environment)) {
+StdioBackend::StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment, Succession from)
+    : Backend(spec, std::move(environment), std::move(from)) {
     out_.emplace(loop(), STDOUT_FILENO, true);
-    queue().set_connected(true);
 }
 
-std::shared_ptr<StdioBackend> StdioBackend::get(const ChardevSpec& spec, const ChardevEnvironment& environment) {
+std::shared_ptr<StdioBackend> StdioBackend::get(const ChardevSpec& spec, const ChardevEnvironment& environment,
+                                                const Succession& from) {
     const std::lock_guard lock(registry_mutex);
     auto backend = registry.lock();
-    if (!backend || backend->closed()) {
-        backend = std::make_shared<StdioBackend>(spec, environment);
-        backend->start();
+    if (!backend || backend->closed() || backend == from.before) {
+        backend = std::make_shared<StdioBackend>(spec, environment, from);
         registry = backend;
     } else if (&backend->loop() != &environment.loop) {
         throw Error(ErrorKind::host, "stdio is in use on another device loop (machines that share stdio share a loop)");
@@ -74,26 +74,38 @@ std::shared_ptr<StdioBackend> StdioBackend::get(const ChardevSpec& spec, const C
                                 "options)",
                                 environment.label, backend->environment().label));
     }
-    if (environment.input) backend->start_input(environment);
+    if (environment.input) backend->reserve_input(environment);
     return backend;
 }
 
-void StdioBackend::run() { spawn(send(std::static_pointer_cast<StdioBackend>(shared_from_this()))); }
+void StdioBackend::run() {
+    queue().set_connected(true);
+    spawn(send(std::static_pointer_cast<StdioBackend>(shared_from_this())));
+}
 
-void StdioBackend::start_input(const ChardevEnvironment& environment) {
-    if (in_) {
+void StdioBackend::reserve_input(const ChardevEnvironment& environment) {
+    if (in_ || reserved_) {
         throw Error(ErrorKind::usage,
                     fmt::format("{}: stdio: {} reads standard input already (one device can; give this one "
                                 "tcp:PORT, pty or null)",
                                 environment.label, input_label_));
     }
     input_label_ = environment.label;
+    reserved_ = true;
+}
+
+void StdioBackend::start_input(const ChardevEnvironment& environment) {
+    reserved_ = false;
     on_quit_ = environment.on_quit;
     escape_ = Escape();
     in_.emplace(loop(), STDIN_FILENO, false);
     const auto self = std::static_pointer_cast<StdioBackend>(shared_from_this());
     if (!in_->descriptor().terminal()) {
-        queue().set_source([&input = in_->descriptor()](std::span<std::byte> data) { return input.read(data); });
+        queue().set_source([&input = in_->descriptor(), this](std::span<std::byte> data) {
+            const auto got = input.read(data);
+            if (got > 0) read_ += static_cast<std::uint64_t>(got);
+            return got;
+        });
         spawn(watch_input(self));
         return;
     }
@@ -117,6 +129,8 @@ void StdioBackend::stop_input() noexcept {
 
 void StdioBackend::give_back(std::size_t count) noexcept {
     struct stat status {};
+    // What came before, from elsewhere, is not of this file.
+    count = std::min<std::uint64_t>(count, read_);
     if (count == 0 || ::fstat(STDIN_FILENO, &status) != 0 || !S_ISREG(status.st_mode)) return;
     (void)::lseek(STDIN_FILENO, -static_cast<off_t>(count), SEEK_CUR);
 }

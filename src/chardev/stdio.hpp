@@ -7,7 +7,9 @@
 
 #include <asio/signal_set.hpp>
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,11 +33,18 @@ private:
 /// One for each process, shared by all devices that write to it.
 class StdioBackend : public Backend {
 public:
-    StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment);
+    StdioBackend(const ChardevSpec& spec, ChardevEnvironment environment, Succession from);
 
-    /// The process's one backend, made and started at the first call. `environment.input` lets it read standard input, raw
-    /// where that is a terminal. Throws Error(usage) where another device reads it already.
-    [[nodiscard]] static std::shared_ptr<StdioBackend> get(const ChardevSpec& spec, const ChardevEnvironment& environment);
+    /// The process's one backend, made at the first call, or where all that used it until now is `from`. With
+    /// `environment.input` its standard input is kept for start_input(). Throws Error(usage) where another device reads it
+    /// already.
+    [[nodiscard]] static std::shared_ptr<StdioBackend> get(const ChardevSpec& spec, const ChardevEnvironment& environment,
+                                                           const Succession& from);
+
+    /// After start(): reads standard input, raw where that is a terminal, for the device of `environment`.
+    void start_input(const ChardevEnvironment& environment);
+    /// Nobody will call start_input().
+    void give_up_input() noexcept { reserved_ = false; }
 
     [[nodiscard]] std::string description() const override { return "stdio"; }
     void give_back(std::size_t count) noexcept override;
@@ -46,7 +55,7 @@ private:
     static awaitable<void> watch_input(std::shared_ptr<StdioBackend> self);
     static awaitable<void> receive(std::shared_ptr<StdioBackend> self);
     static awaitable<void> watch_size(std::shared_ptr<StdioBackend> self);
-    void start_input(const ChardevEnvironment& environment);
+    void reserve_input(const ChardevEnvironment& environment);
     void take_input(std::span<const std::byte> data);
     void help() const;
     /// Writes what goes at once; returns 0 or the errno that stopped it.
@@ -69,6 +78,8 @@ private:
     std::string input_label_;
     std::function<void()> on_quit_;
     OutputLog::Batch batch_;
+    bool reserved_ = false;                ///< start_input() is about to come
+    std::atomic<std::uint64_t> read_ = 0;  ///< from a standard input that is not read ahead
     bool given_up_ = false;
     bool failing_ = false;  ///< the last write found a full disk
 };

@@ -44,7 +44,7 @@ void print_outcome(const Outcome& outcome, Machine& machine, const Options& opti
 }
 
 void print_undelivered(const Streams& all_streams) {
-    for (const auto& [label, spec, standard, chardev] : all_streams.all()) {
+    for (const auto& [label, spec, standard, chardev, reads] : all_streams.all()) {
         const auto bytes = chardev->undelivered();
         if (bytes == 0) continue;
         print(fmt::format("{}: {} {} not delivered", chardev->description(), bytes, bytes == 1 ? "byte was" : "bytes were"));

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <string>
@@ -57,14 +58,23 @@ Json parse_value(std::string_view text) {
     return value.is_discarded() || value.is_string() ? Json(text) : value;
 }
 
-Json parse_arguments(std::span<const char* const> words) {
+/// What the command takes as text is text, whatever it looks like.
+Json parse_arguments(std::string_view command, std::span<const char* const> words) {
+    const auto* const known = control::find_command(command);
+    const auto is_text = [known](std::string_view name) {
+        return known != nullptr && std::ranges::any_of(known->arguments, [name](const control::Member& member) {
+                   return member.name == name && member.type == control::Type::text;
+               });
+    };
     Json arguments = Json::object();
     for (const std::string_view word : words) {
         const auto equals = word.find('=');
         if (equals == std::string_view::npos || equals == 0) {
             throw Error(ErrorKind::usage, fmt::format("asyncvm ctl: '{}' is not NAME=VALUE", word));
         }
-        arguments[std::string(word.substr(0, equals))] = parse_value(word.substr(equals + 1));
+        const auto name = word.substr(0, equals);
+        const auto value = word.substr(equals + 1);
+        arguments[std::string(name)] = is_text(name) ? Json(value) : parse_value(value);
     }
     return arguments;
 }
@@ -100,7 +110,7 @@ int run_ctl(std::span<const char* const> arguments) {
                     "asyncvm ctl: a socket and a command are missing (example: asyncvm ctl /tmp/vm.sock query-status)");
     }
     const std::string_view command = arguments[1];
-    const auto values = parse_arguments(arguments.subspan(2));
+    const auto values = parse_arguments(arguments[1], arguments.subspan(2));
     control::Client client(arguments[0]);
     if (command == "events") {
         while (const auto event = client.next_event()) print_out(control::to_text(*event) + "\n");

@@ -218,7 +218,7 @@ void Session::steer() {
                       .held = options_.held,
                       .statistics = options_.statistics,
                       .statistics_text = [this] { return statistics_text(machine_, streams_); },
-                      .groups = {stream_commands(streams_)},
+                      .groups = {stream_commands(streams_, options_)},
                       .tell_debugger = [this] { return gdb::Server::interrupt(gdb_); },
                       .debugger_go_on = [this] { return gdb::Server::let_go(gdb_); },
                       .quit = [this] { asio::post(loop_, [this] { quit("quit (control socket)", exit_code::success); }); }});
@@ -275,7 +275,7 @@ awaitable<void> Session::deliver(const Outcome& outcome) {
             if (!error) cancel_waits();
         });
     }
-    for (const auto& [label, spec, standard, chardev] : streams_.all()) {
+    for (const auto& [label, spec, standard, chardev, reads] : streams_.all()) {
         if (interruption_ && !chardev->connected()) continue;
         (standard ? terminal_ : others_).start(drain(chardev));
     }

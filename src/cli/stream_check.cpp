@@ -20,8 +20,10 @@ std::string where(const StreamRequest& request) {
     return fmt::format("device {}, chardev ", request.label);
 }
 
+/// A request without a text is a change of a stream that is there.
 [[noreturn]] void refuse(const StreamRequest& request, const std::string& why) {
-    throw Error(ErrorKind::usage, fmt::format("{}'{}': {}", where(request), request.spec, why));
+    throw Error(ErrorKind::usage, request.spec.empty() ? fmt::format("{}: {}", request.label, why)
+                                                       : fmt::format("{}'{}': {}", where(request), request.spec, why));
 }
 
 }  // namespace
@@ -48,12 +50,16 @@ void StreamCheck::check(const StreamRequest& request) {
     } catch (const Error& error) {
         throw Error(error.kind(), where(request) + error.what());
     }
+    check(request, spec);
+    if (spec.kind == ChardevSpec::Kind::stdio) check_stdio(request, spec);
+}
+
+void StreamCheck::check(const StreamRequest& request, const ChardevSpec& spec) const {
     if (spec.kind == ChardevSpec::Kind::file) check_output(request, spec.path);
     if (!spec.log.empty()) check_output(request, spec.log);
     if (spec.size != TerminalSize{} && !is_console(request)) {
         refuse(request, "only a virtio console can tell its guest a size (drop cols= and rows=, or take --console)");
     }
-    if (spec.kind == ChardevSpec::Kind::stdio) check_stdio(request, spec);
 }
 
 /// By device and inode: a file has many paths.
@@ -77,6 +83,12 @@ void StreamCheck::check_stdio(const StreamRequest& request, const ChardevSpec& s
                                     "stdio here)",
                                     stdio_label_, stdio_label_));
     }
+}
+
+void check_change(const Options& options, const StreamRequest& request, const ChardevSpec& spec) {
+    StreamCheck(options).check(request, spec);
+    if (spec.kind == ChardevSpec::Kind::stdio && options.gdb && options.gdb->kind == gdb::Spec::Kind::stdio)
+        refuse(request, "the standard streams are the debugger's (--gdb stdio)");
 }
 
 }  // namespace asyncvm::cli

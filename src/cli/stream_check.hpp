@@ -24,6 +24,9 @@ public:
     /// Throws Error(usage): a spec that is none, a file that the program also reads, options of a second stdio.
     void check(const StreamRequest& request);
 
+    /// The same for a stream that goes elsewhere while the guest runs.
+    void check(const StreamRequest& request, const ChardevSpec& spec) const;
+
 private:
     struct Input {
         dev_t device;
@@ -39,5 +42,8 @@ private:
     std::optional<ChardevSpec> stdio_;  ///< the first one
     std::string stdio_label_;
 };
+
+/// Whether a stream may go there while the guest runs. Throws Error(usage).
+void check_change(const Options& options, const StreamRequest& request, const ChardevSpec& spec);
 
 }  // namespace asyncvm::cli

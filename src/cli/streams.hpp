@@ -8,6 +8,7 @@
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/log.hpp>
 #include <asyncvm/observer.hpp>
+#include <asyncvm/open_chardev.hpp>
 
 #include <functional>
 #include <memory>
@@ -32,10 +33,11 @@ public:
     [[nodiscard]] std::shared_ptr<Chardev> open(const StreamRequest& request);
 
     struct Stream {
-        std::string label;  ///< whose it is: "serial0", "serial0+debugcon"
-        std::string spec;
+        std::string label;      ///< whose it is: "serial0", "serial0+debugcon"
+        std::string spec;       ///< with what it was opened
         bool standard = false;  ///< on the standard streams
         std::shared_ptr<Chardev> chardev;
+        bool reads = false;  ///< StreamRequest::reads
     };
 
     /// In the order in which they were opened.
@@ -45,7 +47,11 @@ public:
     [[nodiscard]] std::vector<Stream> distinct() const;
 
     /// By its label, or the first part of it. Null: there is none.
-    [[nodiscard]] std::shared_ptr<Chardev> find(std::string_view label) const;
+    [[nodiscard]] const Stream* find(std::string_view label) const;
+
+    /// Gives the stream another end. Standard input goes to one that reads, if no other has it. On standard streams that
+    /// another one is on, too, the options of that hold. Throws what change_chardev() throws.
+    [[nodiscard]] awaitable<void> change(const Stream& stream, ChardevSpec spec, bool connect_later);
 
     /// Closes sockets, removes socket files, restores the terminal.
     void close() noexcept;
@@ -55,11 +61,11 @@ private:
     Log log_;
     std::function<void()> on_quit_;
     std::shared_ptr<Observer> observer_;
-    bool input_taken_ = false;
+    const Chardev* reader_ = nullptr;  ///< of standard input
     std::vector<Stream> all_;
 };
 
-/// The control socket's commands about them. `streams` outlive them.
-[[nodiscard]] std::shared_ptr<control::CommandGroup> stream_commands(Streams& streams);
+/// The control socket's commands about them. `streams` and `options` outlive them.
+[[nodiscard]] std::shared_ptr<control::CommandGroup> stream_commands(Streams& streams, const Options& options);
 
 }  // namespace asyncvm::cli

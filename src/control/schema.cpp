@@ -22,6 +22,7 @@ constexpr Member core_file[] = {{"paging", Type::boolean},           {"protocol"
                                 {"length", Type::integer, optional}, {"format", Type::text, optional}};
 
 constexpr Member chardev_id[] = {{"id", Type::text}};
+constexpr Member chardev_place[] = {{"id", Type::text}, {"backend", Type::object, optional}, {"spec", Type::text, optional}};
 
 constexpr Member new_size[] = {
     {"device", Type::text, optional}, {"node-name", Type::text, optional}, {"size", Type::integer}};
@@ -45,6 +46,10 @@ constexpr Command all_commands[] = {
     {"query-cpus-fast", {}, "the vCPUs, and the threads that run them"},
     {"query-devices", {}, "each device's ports or addresses"},
     {"query-chardev", {}, "the streams: their labels, where they go, whether somebody is connected"},
+    {"query-chardev-backends", {}, "the types of `backend` that `chardev-change` takes"},
+    {"chardev-change", chardev_place,
+     "sends the stream with this label [elsewhere](#where-a-stream-goes): `backend` is QEMU's, `spec` is what `--serial` "
+     "takes, for example `tcp:5555`; one of the two"},
     {"chardev-send-break", chardev_id,
      "sends a BREAK to the serial port whose stream has this label: `serial0`. Linux takes the next character as "
      "SysRq"},
@@ -78,7 +83,8 @@ constexpr Command all_commands[] = {
     {"query-dump-guest-memory-capability", {}, "the formats of core files: `elf`"},
     {"human-monitor-command", command_line,
      "`info status`, `version`, `registers` (the report of a stuck vCPU), `devices`, `chardev`, `block [-v] [DEVICE]`, "
-     "`blockstats`, `stats`; `block_resize DEVICE SIZE` (in MiB without a unit), `change DEVICE [-f] FILE`, `stop`, `cont`, "
+     "`blockstats`, `stats`; `chardev-change ID SPEC`, `block_resize DEVICE SIZE` (in MiB without a unit), `change DEVICE "
+     "[-f] FILE`, `stop`, `cont`, "
      "`system_reset`, `nmi`, `dump-guest-memory [-p] FILE`, `quit`, `help`; answered with text"},
 };
 

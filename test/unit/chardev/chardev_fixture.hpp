@@ -120,6 +120,10 @@ public:
     void close(const std::shared_ptr<Chardev>& chardev) {
         on_loop([&] { chardev->close(); });
     }
+    /// Completes with the words of the refusal, or with none.
+    std::future<std::string> change(const std::shared_ptr<Chardev>& chardev, const std::string& words, bool input = true) {
+        return asio::co_spawn(loop_, carry_out_change(chardev, parse_chardev_spec(words), input), asio::use_future);
+    }
     std::future<std::uint64_t> drain(const std::shared_ptr<Chardev>& chardev) {
         return asio::co_spawn(loop_, chardev->drain(), asio::use_future);
     }
@@ -136,6 +140,17 @@ public:
     }
 
 private:
+    static awaitable<std::string> carry_out_change(std::shared_ptr<Chardev> chardev, ChardevSpec spec, bool input) {
+        const ChardevChange to{.spec = std::move(spec), .input = input};
+        std::string refusal;
+        try {
+            co_await change_chardev(chardev, to);
+        } catch (const Error& error) {
+            refusal = error.what();
+        }
+        co_return refusal;
+    }
+
     asio::io_context loop_{1};
     asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(loop_);
     std::vector<std::shared_ptr<Chardev>> chardevs_;

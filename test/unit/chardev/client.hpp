@@ -28,6 +28,13 @@ inline std::string block(unsigned number, std::size_t size = 100) {
     return text + "\n";
 }
 
+/// `size` bytes of such pieces.
+inline std::string text_of(std::size_t size) {
+    std::string text;
+    for (unsigned number = 0; text.size() < size; ++number) text += block(number, 32);
+    return text.substr(0, size);
+}
+
 class Client {
 public:
     /// From "tcp:127.0.0.1:PORT" or "unix:PATH". `receive_buffer` 0: the system's.

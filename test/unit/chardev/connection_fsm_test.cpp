@@ -187,3 +187,55 @@ BOOST_DATA_TEST_CASE(a_closing_connection_ends_though_its_peer_is_silent, boost:
     }
     BOOST_TEST_REQUIRE(run.ends_when_finished(2s), "seed " << seed);
 }
+
+BOOST_AUTO_TEST_CASE(a_client_that_is_parted_with_gets_what_is_under_way_and_the_end_of_file) {
+    Open open;
+    open.fsm.part(start);
+    BOOST_CHECK(open.fsm.output() == Fsm::Output::stop);
+    BOOST_CHECK(open.fsm.input() == Fsm::Input::read);
+    BOOST_CHECK(open.fsm.ending(start) == Fsm::Ending::shut_output);
+    open.fsm.output_shut(true);
+    BOOST_CHECK(open.fsm.ending(start) == Fsm::Ending::wait);
+    open.fsm.unacknowledged(0, start);
+    BOOST_CHECK(open.fsm.ending(start) == Fsm::Ending::hand_over);
+    open.fsm.handed_over();
+    // It is not waited for: what it has not read is in its kernel.
+    BOOST_CHECK(open.fsm.ending(start) == Fsm::Ending::close);
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_takes_nothing_is_parted_with_by_a_reset_after_a_second) {
+    Open open;
+    open.fsm.part(start);
+    open.fsm.output_shut(true);
+    open.fsm.unacknowledged(5, start + 500ms);
+    BOOST_CHECK(open.fsm.ending(start + 1400ms) == Fsm::Ending::wait);
+    BOOST_CHECK(open.fsm.ending(start + 1500ms) == Fsm::Ending::hand_over);
+    open.fsm.handed_over();
+    BOOST_CHECK(open.fsm.ending(start + 1500ms) == Fsm::Ending::reset);
+    BOOST_TEST(open.fsm.arrived() == 6u);
+}
+
+BOOST_AUTO_TEST_CASE(a_unix_client_that_is_parted_with_has_what_was_sent_unless_it_has_gone) {
+    Open there(true);
+    there.fsm.part(start);
+    BOOST_CHECK(there.fsm.ending(start) == Fsm::Ending::shut_output);
+    there.fsm.output_shut(false);
+    there.fsm.unacknowledged(10, start);
+    BOOST_TEST(there.fsm.arrived() == 10u);
+    BOOST_CHECK(there.fsm.ending(start) == Fsm::Ending::hand_over);
+    there.fsm.handed_over();
+    BOOST_CHECK(there.fsm.ending(start) == Fsm::Ending::close);
+
+    Open gone(true);
+    gone.fsm.hung_up(start);
+    gone.fsm.part(start);
+    gone.fsm.unacknowledged(10, start);
+    BOOST_TEST(gone.fsm.arrived() == 0u);
+
+    Open dead(true);
+    dead.fsm.failed();
+    dead.fsm.part(start);
+    dead.fsm.unacknowledged(10, start);
+    BOOST_TEST(dead.fsm.arrived() == 0u);
+    BOOST_CHECK(dead.fsm.ending(start) == Fsm::Ending::hand_over);
+}

@@ -287,3 +287,102 @@ BOOST_AUTO_TEST_CASE(clients_that_come_and_go_get_every_byte_once) {
     }
     BOOST_TEST(got.size() > 1'000'000u);
 }
+
+BOOST_AUTO_TEST_CASE(another_client_with_other_options_gets_what_has_not_been_delivered) {
+    OutputLog log({.capacity = 100});
+    put(log, pattern(80));
+    BOOST_TEST(take(log, 50) == pattern(50));
+    log.deliver(20);
+    log.reconfigure({.capacity = 40, .copy = true});
+    // More than there is room for now: nothing is taken away, and nothing taken.
+    BOOST_TEST(put(log, "x") == 0u);
+    BOOST_TEST(!log.writable());
+    BOOST_TEST(log.room() == 0u);
+    BOOST_TEST(look(log) == pattern(60, 20));
+    BOOST_TEST(look(log, Reader::copy).empty());
+    log.deliver(80);
+    BOOST_TEST(log.writable());
+    BOOST_TEST(put(log, "x") == 1u);
+    BOOST_TEST(take(log, 10, Reader::copy) == "x");
+    log.reconfigure({.capacity = 100});
+    BOOST_TEST(take(log) == "x");
+}
+
+BOOST_AUTO_TEST_CASE(without_a_client_nothing_is_kept_for_the_next_one) {
+    OutputLog log({});
+    put(log, "gone");
+    log.reconfigure({.client = false});
+    BOOST_TEST(log.undelivered(Reader::client) == 0u);
+    BOOST_TEST(put(log, "gone too") == 8u);
+    log.reconfigure({});
+    BOOST_TEST(look(log).empty());
+    BOOST_TEST(put(log, "here") == 4u);
+    BOOST_TEST(take(log) == "here");
+    // After a client that will never take anything again, too.
+    log.abandon_client();
+    put(log, "lost");
+    log.reconfigure({});
+    put(log, "found");
+    BOOST_TEST(take(log) == "found");
+    BOOST_TEST(log.lost() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_delivered_is_taken_back_as_far_as_it_is_kept) {
+    OutputLog log({.history = 10'000});
+    put(log, pattern(30'000));
+    take(log);
+    log.deliver(30'000);
+    log.undeliver(100);
+    BOOST_TEST(look(log) == pattern(100, 29'900));
+    log.undeliver(1 << 20);
+    log.reconfigure({});
+    BOOST_TEST(look(log).size() >= 10'000u);
+    BOOST_TEST((look(log) == pattern(30'000).substr(30'000 - look(log).size())));
+}
+
+BOOST_AUTO_TEST_CASE(one_log_takes_what_another_ones_client_has_not_got) {
+    OutputLog from({.history = 1000});
+    OutputLog to({.capacity = 100});
+    put(from, pattern(10'000));
+    take(from, 6000);
+    from.deliver(5000);
+    put(to, "before,");
+    to.adopt(from);
+    BOOST_TEST(from.undelivered(Reader::client) == 0u);
+    BOOST_TEST(look(from).empty());
+    BOOST_TEST(!to.writable());
+    BOOST_TEST(put(to, "x") == 0u);
+    BOOST_TEST((look(to) == "before," + pattern(5000, 5000)));
+}
+
+BOOST_AUTO_TEST_CASE(whatever_the_options_become_a_client_that_is_there_gets_every_byte_once) {
+    std::mt19937 random(7);
+    const auto text = pattern(400'000);
+    OutputLog log({.capacity = 5000});
+    std::string got;       // by all clients until now
+    std::size_t sent = 0;  // appended
+    for (int step = 0; step < 4000; ++step) {
+        switch (random() % 4) {
+            case 0:
+                sent += put(log, std::string_view(text).substr(sent, random() % 2000));
+                break;
+            case 1:
+                got += take(log, random() % 3000);
+                break;
+            case 2:
+                log.deliver(log.delivered() + random() % (got.size() - log.delivered() + 1));
+                break;
+            default:
+                if (random() % 8 != 0) break;
+                log.reconfigure({.capacity = 1 + random() % 9000, .history = random() % 3000, .copy = random() % 2 == 0});
+                got.resize(log.delivered());
+                // A copy that nobody reads would stop everything.
+                log.take(Reader::copy, log.end());
+        }
+        log.take(Reader::copy, log.end());
+        BOOST_TEST_REQUIRE(log.position(Reader::client) == got.size());
+    }
+    BOOST_TEST(sent > 100'000u);
+    got += take(log);
+    BOOST_TEST((got == text.substr(0, sent)));
+}

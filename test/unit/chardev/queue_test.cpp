@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -178,4 +179,43 @@ BOOST_AUTO_TEST_CASE(a_closed_queue_takes_everything_and_gives_nothing) {
     BOOST_TEST(put(queue, "abc") == 3u);
     queue.push_input(std::as_bytes(std::span("x")));
     BOOST_TEST(!queue.readable());
+}
+
+BOOST_AUTO_TEST_CASE(a_source_comes_behind_the_input_that_was_there_before) {
+    Queue queue({});
+    const std::string text(Queue::input_capacity + 10, 'a');
+    queue.push_leftover(std::as_bytes(std::span(text)));
+    std::string source = "bcd";
+    queue.set_source([&source](std::span<std::byte> data) -> long {
+        const auto part = std::min(data.size(), source.size());
+        std::memcpy(data.data(), source.data(), part);
+        source.erase(0, part);
+        return static_cast<long>(part);
+    });
+    std::string got;
+    for (int i = 0; i < 10 && got.size() < text.size() + 3; ++i) got += get(queue, Queue::input_capacity + 100);
+    BOOST_TEST((got == text + "bcd"));
+}
+
+BOOST_AUTO_TEST_CASE(another_queue_gets_what_nobody_has_taken_and_what_comes_late) {
+    Queue from({});
+    Queue to({.capacity = 4});
+    put(to, "1");
+    put(from, "23");
+    from.push_input(std::as_bytes(std::span(std::string_view("ab"))));
+    from.push_break();
+    from.push_input(std::as_bytes(std::span(std::string_view("c"))));
+    to.push_input(std::as_bytes(std::span(std::string_view("x"))));
+    from.move_output_to(to);
+    from.move_input_to(to);
+    BOOST_TEST(put(from, "45") == 1u);  // by a device that has not seen it yet
+    BOOST_TEST(get(from, 10).empty());
+    BOOST_TEST(get(to, 10) == "xab");
+    BOOST_TEST(to.take_break());
+    BOOST_TEST(get(to, 10) == "c");
+    BOOST_TEST(to.end() == 4u);
+    // Back again.
+    from.reconfigure({});
+    BOOST_TEST(put(from, "6") == 1u);
+    BOOST_TEST(to.end() == 4u);
 }
