@@ -63,6 +63,24 @@ class Stepping(Case):
             machine.ended()
             self.assertEqual(bytes(range(1, 60)), output.read())
 
+    def test_a_handler_in_which_a_step_has_been_lost(self):
+        # ds = ss = 0; sp = 0x8000; the vector 0x40 leads to 0x10020; int 0x40; at 0x10020: inc ax; jmp to it
+        start = (b"\x31\xc0\x8e\xd8\x8e\xd0\xbc\x00\x80" b"\xc7\x06\x00\x01\x20\x00"
+                 b"\xc7\x06\x02\x01\x00\x10" b"\xcd\x40")
+        code = start + b"\x90" * (0x20 - len(start)) + b"\x40\xeb\xfd"
+        with Machine(code, gdb=",wait") as machine, machine.client() as client:
+            place = 0
+            client.ask("?")
+            while place < 0x10020:
+                # The step into the handler may end there, or not before Ctrl-C.
+                client.send("vCont;s:1")
+                client.socket.sendall(b"\x03")
+                self.assertIn(client.receive()[:3], ("T05", "T02"))
+                place = int.from_bytes(bytes.fromhex(client.ask("p8")), "little")
+            for _ in range(3):
+                self.assertTrue(client.ask("vCont;s:1").startswith("T05"))
+            client.ask("D")
+
     def test_a_halt(self):
         # nop; hlt; nop; nop: the guest is behind the HLT, or has halted and so ended.
         with Machine(b"\x90\xf4\x90\x90\xf4", gdb=",wait") as machine, machine.client() as client:

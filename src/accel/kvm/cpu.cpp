@@ -38,7 +38,7 @@ KvmCpu::KvmCpu(Fd fd, unsigned index, const Common& common)
 Exit KvmCpu::run() {
     if (steps_) [[unlikely]] {
         if (access_pending()) return finish_step();
-        // The instruction may have loaded the flags, and with them the trap flag.
+        // The instruction may have loaded the flags, and with them the trap flag. Interrupts and SYSCALL clear it.
         if (std::exchange(step_again_, false)) static_cast<void>(fd_.control(KVM_SET_GUEST_DEBUG, &debug_));
     }
     kick_target_->enter(kick_target_);
@@ -47,11 +47,12 @@ Exit KvmCpu::run() {
     if (result == 0) [[likely]] {
         exit_pending_ = true;
         const bool stopped = run_->exit_reason == KVM_EXIT_DEBUG;
-        step_again_ = steps_ && stopped;
+        step_again_ = steps_;
         in_page_ = stopped && (run_->kvm_valid_regs & KVM_SYNC_X86_SREGS) != 0;
         return decode_exit(*run_);
     }
     exit_pending_ = false;
+    step_again_ = steps_;
     // EAGAIN: an application processor that has not been started yet, or a retry that the kernel asks for.
     if (errno == EINTR || errno == EAGAIN) {
         // In this order: a kick() in between is answered by this very return.
