@@ -150,7 +150,12 @@ BOOST_AUTO_TEST_CASE(what_is_refused_changes_nothing) {
                Watched::refusal("Parameter 'size' is missing"));
     BOOST_TEST(vm.ask(R"({"execute":"block_resize","arguments":{"device":"disk0","size":-1}})") ==
                Watched::refusal("Parameter 'size' expects a >0 size"));
-    BOOST_TEST(vm.ask(Watched::resize(std::uint64_t{1} << 62)) == Watched::refusal("Could not resize file: File too large"));
+    rlimit before{};
+    BOOST_TEST_REQUIRE(::prlimit(vm.child->pid(), RLIMIT_FSIZE, nullptr, &before) == 0);
+    const rlimit limit{.rlim_cur = 4 * mebi, .rlim_max = before.rlim_max};
+    BOOST_TEST_REQUIRE(::prlimit(vm.child->pid(), RLIMIT_FSIZE, &limit, nullptr) == 0);
+    BOOST_TEST(vm.ask(Watched::resize(8 * mebi)) == Watched::refusal("Could not resize file: File too large"));
+    BOOST_TEST_REQUIRE(::prlimit(vm.child->pid(), RLIMIT_FSIZE, &before, nullptr) == 0);
     BOOST_TEST(vm.ask(Watched::change(absent)) ==
                Watched::refusal("Could not open '" + absent + "': No such file or directory"));
     BOOST_TEST(has(vm.ask(Watched::change(vm.file("qcow2"))), "It is a qcow2 image"));

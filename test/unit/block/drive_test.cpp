@@ -68,7 +68,14 @@ BOOST_FIXTURE_TEST_CASE(sizes_that_can_not_be_are_refused_and_nothing_changes, I
     const auto drive = open();
     BOOST_TEST(has(resize(*drive, 0), "0 bytes are no size"));
     BOOST_TEST(has(resize(*drive, 1000), "1000 bytes are no size of a disk with blocks of 512 bytes"));
-    BOOST_TEST(has(resize(*drive, std::uint64_t{1} << 62), "Could not resize file: File too large"));
+    rlimit before{};
+    BOOST_TEST_REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit limit{.rlim_cur = 4 * image_size, .rlim_max = before.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    BOOST_TEST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    BOOST_TEST(resize(*drive, 8 * image_size) == "Could not resize file: File too large");
+    BOOST_TEST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    std::signal(SIGXFSZ, handler);
     BOOST_TEST(has(resize(*drive, ~std::uint64_t{511}), "Could not resize file: "));
     BOOST_TEST(resize(*open(",ro", "other.img"), image_size) == "Image is read-only");
     BOOST_TEST(drive->properties().size == image_size);
