@@ -6,6 +6,7 @@
 #include <asyncvm/devices.hpp>
 #include <asyncvm/loader.hpp>
 #include <asyncvm/machine.hpp>
+#include <asyncvm/remote.hpp>
 
 #include <cstdio>
 #include <exception>
@@ -111,6 +112,16 @@ Timing time_device_loop(const ExitsGuest& guest, const std::string& wait) {
     auto timing = on.run(guest, first_port);
     timing.accesses = device->accesses();
     return timing;
+}
+
+Timing time_remote(const ExitsGuest& guest, const std::string& command) {
+    MarkedMachine on(make_kvm_accelerator());
+    RemoteSpec spec;
+    spec.how = RemoteSpec::How::exec;
+    spec.place = command;
+    spec.ports = {{.first = first_port}};
+    on.machine().ports().attach(spec.ports.front(), make_remote_device(spec, {}));
+    return on.run(guest, first_port);
 }
 
 Timing time_writes(const ExitsGuest& guest, const std::string& device) {

@@ -31,6 +31,9 @@ struct ExitsGuest {
 /// OUT to a device on the device loop. `wait`: "nothing", "timer", "asio-timer" or "socket".
 [[nodiscard]] Timing time_device_loop(const ExitsGuest& guest, const std::string& wait);
 
+/// OUT to a device in another process, which `command` starts.
+[[nodiscard]] Timing time_remote(const ExitsGuest& guest, const std::string& command);
+
 /// OUT to a device of the catalogue ("counter", "debugcon", "uart16550", "post") whose output goes nowhere.
 [[nodiscard]] Timing time_writes(const ExitsGuest& guest, const std::string& device);
 

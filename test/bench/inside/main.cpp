@@ -3,6 +3,7 @@
 //   inside exits IMAGE KIND COUNT [CPUS [shared|own]]     machines with exits.S
 //   inside fake IMAGE KIND COUNT                          the same without KVM
 //   inside wait IMAGE COUNT nothing|timer|asio-timer|socket  a device on the device loop
+//   inside remote IMAGE COUNT COMMAND                    a device in another process
 //   inside writes IMAGE COUNT DEVICE                      a device of the catalogue
 //   inside many IMAGE COUNT PERIOD_US WINDOW_MS           many machines with now-and-then.S
 //
@@ -45,6 +46,7 @@ int run(const std::vector<std::string>& words) {
         return print(time_exits(guest, words.size() > 4 ? number(words[4]) : 1, words.size() > 5 && words[5] == "shared"));
     }
     if (what == "wait") return print(time_device_loop({image, Kind::out, number(words.at(2))}, words.at(3)));
+    if (what == "remote") return print(time_remote({image, Kind::out, number(words.at(2))}, words.at(3)));
     if (what == "writes") return print(time_writes({image, Kind::out, number(words.at(2))}, words.at(3)));
     if (what == "many") {
         return print(run_many(image, number(words.at(2)), std::chrono::microseconds(number(words.at(3))),

@@ -19,7 +19,7 @@ import image  # noqa: E402
 import kernel  # noqa: E402
 import machine  # noqa: E402
 
-PROGRAMS = ["asyncvm", *(f"test/bench/{name}" for name in ("inside", "bare-exits", "bare-hand_over", "bare-serial", "bare-many"))]
+PROGRAMS = ["asyncvm", *(f"test/bench/{name}" for name in ("inside", "bare-exits", "bare-hand_over", "bare-remote", "bare-serial", "bare-many"))]
 LIMIT = 2400  # seconds for everything; an idle host needs a fifth of it
 MEMORY = 2048  # MiB
 SILENCE = 900  # seconds: a row of case 7 boots Linux nine times before it says anything

@@ -93,6 +93,22 @@ def hand_overs(bench):
                 "futex": lambda: each(json_of(bench.program("bare-hand_over"), bench.guest("exits"), count, PORT, *extra,
                                               cpus=cpus), count),
             })
+    yield from other_process(bench)
+
+
+def other_process(bench):
+    count = bench.counts.hand_overs
+    processors = os.sched_getaffinity(0)
+    for cpus, where in ((None, ""), ({min(processors)}, ", one core")):
+        if cpus == processors:
+            yield left_out(2, "another process" + where, "ns", "there is no other core")
+            continue
+        yield measure(bench, Row(2, "another process" + where, "ns", targets=[Target(1.5, "bare C, socket")]), {
+            "asyncvm": lambda: each(json_of(bench.program("inside"), "remote", bench.guest("exits"), count,
+                                            f"exec {bench.program('bare-remote')} device", cpus=cpus), count),
+            "bare C, socket": lambda: each(json_of(bench.program("bare-remote"), bench.guest("exits"), count, PORT, cpus=cpus),
+                                           count),
+        })
 
 
 def posted_writes(bench):
