@@ -240,16 +240,21 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_FIXTURE_TEST_CASE(the_memory_of_a_paused_machine_stands, RemoteFixture) {
     spec.memory = RemoteSpec::Memory::read_write;
     attach("conduct=scribbles caps=3");
+    // In a pause, and on the thread that may have served the device last.
     const auto byte = [this] {
         std::byte value{};
-        (void)test.machine.memory().read(0x8000, {&value, 1});
+        await(test.machine.call(0, [&](Cpu&) { (void)test.machine.memory().read(0x8000, {&value, 1}); }));
         return std::to_integer<int>(value);
+    };
+    const auto byte_now = [&] {
+        const Pause held = pause();
+        return byte();
     };
     test.load(guest_that_polls(), Mode::real16);
     test.start();
     const auto changes = [&] {
-        const int before = byte();
-        until([&] { return byte() != before; });
+        const int before = byte_now();
+        until([&] { return byte_now() != before; });
     };
     changes();
     {

@@ -64,6 +64,15 @@ struct Watched : TemporaryDirectory {
     std::unique_ptr<Peer> peer;
 };
 
+/// Empty: guests run on it here, or it is the host's own choice.
+std::string why_not(const std::string& accelerator) {
+    if (accelerator.empty()) return {};
+    const TemporaryDirectory directory;
+    write_file(directory.file("halt"), "\xf4");
+    const auto tried = run_asyncvm({"--accel", accelerator, directory.file("halt")});
+    return tried.code == 0 ? std::string() : tried.err;
+}
+
 const std::string last_of_a(512, static_cast<char>(~'a'));
 const std::string last_of_b(512, static_cast<char>(~'b'));
 
@@ -72,6 +81,10 @@ const std::string last_of_b(512, static_cast<char>(~'b'));
 // On this host's KVM, and on the processor that is emulated.
 BOOST_DATA_TEST_CASE(a_guest_sees_its_disk_grow_shrink_and_become_another,
                      boost::unit_test::data::make({std::string(), std::string("unicorn")}), accelerator) {
+    if (const auto why = why_not(accelerator); !why.empty()) {
+        BOOST_TEST_MESSAGE("not tested: " << why);
+        return;
+    }
     Watched vm(accelerator);
     BOOST_TEST(vm.ask(Watched::resize(2 * mebi)) == Watched::done);
     vm.child->wait_for_output("00001000 61\n.");
