@@ -105,7 +105,7 @@ class LeftOut(unittest.TestCase):
 
     def test_other_cores(self):
         left = self.rows(exits.hand_overs)
-        self.assertEqual(4, len(left))
+        self.assertEqual(5, len(left))
         self.assertTrue(all(row.optional and "no other core" in row.absent[Row.OURS] for row in left))
         self.assertEqual([], self.rows(exits.hand_overs, of_one_core=False))
 

@@ -292,16 +292,19 @@ private:
         UniqueFd fd;
         const bool inflight = static_cast<Request>(request) == Request::get_inflight_fd;
         if (inflight || mischief == Mischief::gift) fd = UniqueFd(::memfd_create("inflight", MFD_CLOEXEC));
-        for (int times = mischief == Mischief::two_answers ? 2 : 1; times > 0; --times) send(head, answer, fd.get());
+        send(head, answer, fd.get(), mischief == Mischief::two_answers ? 2 : 1);
         return true;
     }
 
-    void send(std::array<std::uint32_t, 3> head, std::vector<std::byte>& answer, int fd) {
-        std::array<iovec, 2> pieces{iovec{head.data(), sizeof head}, iovec{answer.data(), answer.size()}};
+    /// Once or twice, at the same moment.
+    void send(std::array<std::uint32_t, 3> head, std::vector<std::byte>& answer, int fd, std::size_t times) {
+        const iovec first{head.data(), sizeof head};
+        const iovec second{answer.data(), answer.size()};
+        std::array<iovec, 4> pieces{first, second, first, second};
         alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
         msghdr header{};
         header.msg_iov = pieces.data();
-        header.msg_iovlen = pieces.size();
+        header.msg_iovlen = 2 * times;
         if (fd >= 0) {
             header.msg_control = control.data();
             header.msg_controllen = control.size();
