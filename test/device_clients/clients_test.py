@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 import unittest
 
 CHECKER, *DEVICE = sys.argv[1:]
@@ -72,31 +72,48 @@ class Running:
     """The device's program, with an address."""
 
     def __init__(self, address):
-        self.errors = tempfile.TemporaryFile()  # not a pipe, which would fill up
-        self.process = subprocess.Popen([*DEVICE, address], stdin=subprocess.DEVNULL, stderr=self.errors)
+        self.process = subprocess.Popen([*DEVICE, address], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        text=True, errors="replace")
+        self.lines = []
+        self.heard = threading.Condition()
+        self.reader = threading.Thread(target=self.listen)
+        self.reader.start()
+
+    def listen(self):
+        """All that it says, so that the pipe does not fill up."""
+        for line in self.process.stderr:
+            with self.heard:
+                self.lines.append(line)
+                self.heard.notify_all()
+        with self.heard:
+            self.lines.append(None)
+            self.heard.notify_all()
 
     def __enter__(self):
         return self
 
     def said(self):
-        return os.pread(self.errors.fileno(), 1 << 20, 0).decode()
+        with self.heard:
+            return "".join(line for line in self.lines if line is not None)
 
     def place(self):
         """Where it listens, once it does."""
-        while not (found := re.search(r"listens on (\S+).*\n", self.said())):
-            if self.process.poll() is not None:
-                raise AssertionError(self.said())
-            time.sleep(0.02)
+        with self.heard:
+            self.heard.wait_for(lambda: None in self.lines or any("listens on" in line for line in self.lines))
+        found = re.search(r"listens on (\S+)", self.said())
+        if found is None:
+            raise AssertionError(self.said())
         return found[1]
 
     def stop(self):
         self.process.kill()
         self.process.wait()
+        self.reader.join()
         return self.said()
 
     def __exit__(self, *_):
         self.stop()
-        self.errors.close()
+        self.process.stderr.close()
 
 
 if __name__ == "__main__":

@@ -189,47 +189,41 @@ BOOST_AUTO_TEST_CASE(input_that_the_guest_has_not_read_comes_before_the_new_clie
 }
 
 BOOST_AUTO_TEST_CASE(a_standard_input_comes_behind_what_a_client_has_sent) {
-    Pipe in;
-    Pipe out;
-    const Redirect stdout_is(1, out.writer());
-    const Redirect stdin_is(0, in.reader());
+    StandardStreams standard;
     Fixture fixture;
     const auto serial = fixture.open("tcp:0");
     const auto text = text_of(100'000);
     Client client(serial->description());
     client.send(text);
     BOOST_TEST(get(*serial, 10) == text.substr(0, 10));
-    write_text(in.writer(), "stdin");
+    write_text(standard.in.writer(), "stdin");
     put(*serial, "out");
     BOOST_TEST(client.receive(3) == "out");
     BOOST_TEST(fixture.change(serial, "stdio").get() == "");
     put(*serial, "put");
-    BOOST_TEST(read_text(out.reader(), 3) == "put");
+    BOOST_TEST(read_text(standard.out.reader(), 3) == "put");
     BOOST_TEST((get(*serial, text.size() - 5) == text.substr(10) + "stdin"));
     // And away again: it is read no more.
     BOOST_TEST(fixture.change(serial, "null").get() == "");
-    write_text(in.writer(), "x");
+    write_text(standard.in.writer(), "x");
     fixture.poll(20);
     std::byte byte{};
     BOOST_TEST(serial->read_some(std::span(&byte, 1)) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(one_of_two_devices_leaves_the_standard_streams_and_comes_back) {
-    Pipe in;
-    Pipe out;
-    const Redirect stdout_is(1, out.writer());
-    const Redirect stdin_is(0, in.reader());
+    StandardStreams standard;
     Fixture fixture;
     const auto first = fixture.open("stdio");
     const auto second = fixture.open("stdio", false);
     put(*first, "a");
     put(*second, "b");
-    BOOST_TEST(read_text(out.reader(), 2) == "ab");
+    BOOST_TEST(read_text(standard.out.reader(), 2) == "ab");
     for (int round = 0; round < 3; ++round) {
         BOOST_TEST(fixture.change(first, "tcp:0").get() == "");
         put(*first, "to tcp");
         put(*second, "c");
-        BOOST_TEST(read_text(out.reader(), 1) == "c");
+        BOOST_TEST(read_text(standard.out.reader(), 1) == "c");
         Client client(first->description());
         BOOST_TEST(client.receive(6) == "to tcp");
         client.send("typed there");
@@ -238,8 +232,8 @@ BOOST_AUTO_TEST_CASE(one_of_two_devices_leaves_the_standard_streams_and_comes_ba
         put(*first, "kept");
         BOOST_TEST(fixture.change(first, "stdio").get() == "");
         put(*first, "d");
-        BOOST_TEST(read_text(out.reader(), 5) == "keptd");
-        write_text(in.writer(), "here");
+        BOOST_TEST(read_text(standard.out.reader(), 5) == "keptd");
+        write_text(standard.in.writer(), "here");
         BOOST_TEST(get(*first, 10) == " therehere");
         BOOST_TEST(!second->readable());
     }
@@ -247,7 +241,7 @@ BOOST_AUTO_TEST_CASE(one_of_two_devices_leaves_the_standard_streams_and_comes_ba
     BOOST_TEST(fixture.change(first, "null").get() == "");
     BOOST_TEST(fixture.change(second, "null").get() == "");
     BOOST_TEST(fixture.change(second, "stdio").get() == "");
-    write_text(in.writer(), "second");
+    write_text(standard.in.writer(), "second");
     BOOST_TEST(get(*second, 6) == "second");
     const auto refusal = fixture.change(first, "stdio").get();
     BOOST_TEST(refusal.find("serial1 reads standard input already") != refusal.npos);

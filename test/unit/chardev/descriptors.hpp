@@ -52,6 +52,14 @@ struct Pipe : Pair {
     int& writer() { return fd[1]; }
 };
 
+/// The process's standard input and output are pipes: what is written to `in` is read there.
+struct StandardStreams {
+    Pipe in;
+    Pipe out;
+    const Redirect output{1, out.writer()};
+    const Redirect input{0, in.reader()};
+};
+
 /// A terminal: what a person types goes into person(), the program has program().
 struct Terminal : Pair {
     Terminal() {

@@ -26,24 +26,21 @@ int unread(int fd) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(pipes_carry_output_and_input) {
-    Pipe out;
-    Pipe in;
-    const Redirect stdout_is(1, out.writer());
-    const Redirect stdin_is(0, in.reader());
+    StandardStreams standard;
     Fixture fixture;
     const auto serial = fixture.open("stdio");
     put(*serial, "hello\x01x");
-    BOOST_TEST(read_text(out.reader(), 7) == "hello\x01x");
+    BOOST_TEST(read_text(standard.out.reader(), 7) == "hello\x01x");
     // Ctrl-A means something at a terminal only.
-    write_text(in.writer(), "in\x01x");
+    write_text(standard.in.writer(), "in\x01x");
     BOOST_TEST(get(*serial, 4) == "in\x01x");
-    Pair::close(in.writer());
+    Pair::close(standard.in.writer());
     put(*serial, "still here");
-    BOOST_TEST(read_text(out.reader(), 10) == "still here");
+    BOOST_TEST(read_text(standard.out.reader(), 10) == "still here");
     BOOST_TEST(serial->connected());
     // What this process shares with others stays blocking.
-    BOOST_TEST((::fcntl(out.writer(), F_GETFL) & O_NONBLOCK) == 0);
-    BOOST_TEST((::fcntl(in.reader(), F_GETFL) & O_NONBLOCK) == 0);
+    BOOST_TEST((::fcntl(standard.out.writer(), F_GETFL) & O_NONBLOCK) == 0);
+    BOOST_TEST((::fcntl(standard.in.reader(), F_GETFL) & O_NONBLOCK) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(of_standard_input_only_what_the_device_takes_is_read) {
@@ -177,10 +174,7 @@ BOOST_AUTO_TEST_CASE(files_sockets_dev_null_and_nothing_work_as_standard_streams
 }
 
 BOOST_AUTO_TEST_CASE(several_devices_share_standard_output_in_order) {
-    Pipe out;
-    Pipe in;
-    const Redirect stdout_is(1, out.writer());
-    const Redirect stdin_is(0, in.reader());
+    StandardStreams standard;
     Fixture fixture;
     const auto counter = fixture.open("stdio", false);
     const auto serial = fixture.open("stdio", true);
@@ -197,15 +191,15 @@ BOOST_AUTO_TEST_CASE(several_devices_share_standard_output_in_order) {
         put(i % 2 == 0 ? *counter : *serial, std::to_string(i));
         expected += std::to_string(i);
     }
-    BOOST_TEST(read_text(out.reader(), expected.size()) == expected);
-    write_text(in.writer(), "k");
+    BOOST_TEST(read_text(standard.out.reader(), expected.size()) == expected);
+    write_text(standard.in.writer(), "k");
     BOOST_TEST(get(*serial, 1) == "k");
-    write_text(in.writer(), "k");
+    write_text(standard.in.writer(), "k");
     BOOST_TEST(eventually([&] { return serial->readable(); }));
     BOOST_TEST(!counter->readable());
     fixture.close(serial);
     put(*counter, "on");
-    BOOST_TEST(read_text(out.reader(), 2) == "on");
+    BOOST_TEST(read_text(standard.out.reader(), 2) == "on");
     // Its place as the reader is free again.
     const auto next = fixture.open("stdio", true);
     BOOST_TEST(next->description() == "stdio");
