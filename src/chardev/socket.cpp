@@ -161,7 +161,7 @@ void SocketBackend::guest_ended() {
     wake();
 }
 
-/// Half-closes and lets the peer close first, so that no reset takes from it what it has not read.
+/// Half-closes and lets the peer close first, so that no reset takes what is on its way to it.
 awaitable<void> SocketBackend::finish(Deadline deadline) {
     constexpr auto patience = std::chrono::milliseconds(100);  // no line for what takes no time
     const auto connection = connection_;
