@@ -86,18 +86,21 @@ BOOST_AUTO_TEST_CASE(code_that_a_device_changes_runs_in_its_new_form) {
 }
 
 BOOST_AUTO_TEST_CASE(code_that_a_debugger_changes_runs_in_its_new_form) {
-    // again: mov $1, %al; out %al, $0x60; jmp again
-    AcceleratorFixture fixture(Mode::real16, {0xb0, 1, 0xe6, 0x60, 0xeb, 0xfa});
-    for (std::uint8_t value = 1; value < 4; ++value) {
-        fixture.host_writes(load_at + 1, value);
-        BOOST_TEST(fixture.next_out() == value);
-        fixture.cpu().complete_exit();  // and rests in front of an instruction
+    for (const Mode mode : {Mode::real16, Mode::protected32, Mode::long64}) {
+        BOOST_TEST_INFO_SCOPE("mode " << static_cast<int>(mode));
+        // again: mov $1, %al; out %al, $0x60; jmp again
+        AcceleratorFixture fixture(mode, {0xb0, 1, 0xe6, 0x60, 0xeb, 0xfa});
+        for (std::uint8_t value = 1; value < 4; ++value) {
+            fixture.host_writes(load_at + 1, value);
+            BOOST_TEST(fixture.next_out() == value);
+            fixture.cpu().complete_exit();  // and rests in front of an instruction
+        }
+        // More places than are kept apart.
+        for (unsigned i = 0; i < 1000; ++i) fixture.host_writes(0x20000 + 2 * i, 0);
+        fixture.host_writes(load_at + 1, 9);
+        for (unsigned i = 0; i < 1000; ++i) fixture.host_writes(0x30000 + 2 * i, 0);
+        BOOST_TEST(fixture.next_out() == 9u);
     }
-    // More places than are kept apart.
-    for (unsigned i = 0; i < 1000; ++i) fixture.host_writes(0x20000 + 2 * i, 0);
-    fixture.host_writes(load_at + 1, 9);
-    for (unsigned i = 0; i < 1000; ++i) fixture.host_writes(0x30000 + 2 * i, 0);
-    BOOST_TEST(fixture.next_out() == 9u);
 }
 
 BOOST_AUTO_TEST_CASE(each_vcpu_hears_of_changed_code) {
