@@ -151,8 +151,8 @@ public:
 
     /// In a pause, on the device loop: has vCPU `cpu` enter the guest on this thread, for `limit` at most, as its debugger
     /// steps. True: it has stopped where MachineConfig::on_stop holds it. False: it goes on from wherever it is when it is
-    /// released and the pause ends; also where it could not be entered so: with observers, without KVM, while a device holds
-    /// its access. Throws std::out_of_range if `cpu >= cpus()`.
+    /// released and the pause ends; also where it could not be entered so: with observers, before its first run on Unicorn,
+    /// while a device holds its access. Throws std::out_of_range if `cpu >= cpus()`.
     [[nodiscard]] bool enter_here(unsigned cpu, std::chrono::nanoseconds limit);
 
     /// Runs `work` on the thread of vCPU `cpu`, between two instructions or while a device holds its access open; here and

@@ -88,6 +88,18 @@ Exit UnicornCpu::run() {
     }
 }
 
+std::optional<Exit> UnicornCpu::run_within(std::chrono::nanoseconds limit) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    // No other vCPU runs; one that is only about to rest has it for a moment.
+    if (!emulation_ || !shared_->vcpu_lock.try_lock()) return std::nullopt;
+    const HeldVcpuLock held(shared_->vcpu_lock);
+    for (;;) {
+        const Emulation::Stop stop = emulation_->run();
+        if (stop != Emulation::Stop::attention) return exit_of(stop);
+        if (kicked_.exchange(false) || std::chrono::steady_clock::now() >= end) return Interrupted{};
+    }
+}
+
 void UnicornCpu::complete_exit() {
     if (!emulation_) return;
     const std::atomic<bool> not_cancelled = false;  // it is short: a kick does not matter

@@ -4,6 +4,7 @@
 #include <asyncvm/accelerator.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -31,6 +32,8 @@ public:
 
     /// The first call sets the engine up. Throws Error(host) if it does not take the state or the memory.
     Exit run() override;
+    /// Not before the first run(), which sets the engine up.
+    std::optional<Exit> run_within(std::chrono::nanoseconds limit) override;
     void complete_exit() override;
     void kick() noexcept override;
     Registers registers() override;

@@ -2,6 +2,13 @@
 
 namespace asyncvm::unicorn {
 
+bool VcpuLock::try_lock() {
+    const std::lock_guard guard(mutex_);
+    if (held_ || !waiting_.empty()) return false;
+    held_ = true;
+    return true;
+}
+
 bool VcpuLock::lock(const std::atomic<bool>& cancelled) {
     std::unique_lock guard(mutex_);
     if (!held_ && waiting_.empty()) {

@@ -15,6 +15,9 @@ public:
     /// `cancelled` also names the one that waits: one wait for each at a time.
     [[nodiscard]] bool lock(const std::atomic<bool>& cancelled);
 
+    /// Returns false where somebody has the lock, or waits for it.
+    [[nodiscard]] bool try_lock();
+
     void unlock() noexcept;
 
     /// Whether somebody waits, and how many do.

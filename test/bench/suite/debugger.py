@@ -22,8 +22,8 @@ SPIN = b"\x40\xeb\xfd"
 class Debugged:
     """A monitor whose guest stands in front of the boot sector's first instruction."""
 
-    def __init__(self, bench, name, code=SPIN):
-        self.bench, self.name = bench, name
+    def __init__(self, bench, name, code=SPIN, accelerator="kvm"):
+        self.bench, self.name, self.accelerator = bench, name, accelerator
         image, self.path = bench.work / "sector", bench.work / "gdb"
         image.write_bytes(code.ljust(510, b"\0") + b"\x55\xaa")
         self.path.unlink(missing_ok=True)
@@ -32,7 +32,7 @@ class Debugged:
 
     def command(self, image):
         if self.name == "asyncvm":
-            return [self.bench.asyncvm, "-m", f"{MEBIBYTES}M", "--format", "boot", "--serial", "null", "--gdb", f"unix:{self.path},wait", image]
+            return [self.bench.asyncvm, "--accel", self.accelerator, "-m", f"{MEBIBYTES}M", "--format", "boot", "--serial", "null", "--gdb", f"unix:{self.path},wait", image]
         if self.name == "bare C":
             return [self.bench.program("bare-steps"), image, str(self.path)]
         if not self.bench.qemu:
@@ -110,10 +110,10 @@ class Client:
             self.got += more
 
 
-def steps(bench, name):
+def steps(bench, name, accelerator="kvm"):
     """Single steps a second, each with its answer."""
     count = bench.counts.steps
-    with Debugged(bench, name) as machine, machine.client() as client:
+    with Debugged(bench, name, accelerator=accelerator) as machine, machine.client() as client:
         for _ in range(20):
             client.ask("vCont;s:1")
         start = time.perf_counter()
@@ -121,6 +121,11 @@ def steps(bench, name):
             if not (answer := client.ask("vCont;s:1")).startswith(b"T05"):
                 raise Absent(f"a step ended with {answer[:20]}")
         return count / (time.perf_counter() - start)
+
+
+def emulated_steps(bench, name):
+    """The same where neither uses KVM."""
+    return steps(bench, name, "unicorn")
 
 
 def range_steps(bench, name):
@@ -177,6 +182,7 @@ def debugger(bench):
     every = ("asyncvm", "QEMU, TCG")
     for row, function, names in (
             (Row(10, "single steps", "/s", True, [Target(3, "QEMU, TCG")]), steps, (*every, "bare C")),
+            (Row(10, "single steps, without KVM", "/s", True, [Target(3, "QEMU, TCG")]), emulated_steps, every),
             (Row(10, "single steps within a range", "/s", True), range_steps, ("asyncvm",)),
             (Row(10, "a condition of a breakpoint that does not hold, by gdb", "/s", True, [Target(2, "QEMU, TCG")]), conditions, every),
             (Row(10, "reads of memory", "B/s", True, [Target(100e6)]), reads, every)):

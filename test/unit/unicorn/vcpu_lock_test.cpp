@@ -128,4 +128,55 @@ BOOST_AUTO_TEST_CASE(the_lock_is_given_in_the_order_of_waiting) {
     BOOST_TEST(order == "abc");
 }
 
+BOOST_AUTO_TEST_CASE(a_vcpu_runs_for_a_while_on_a_thread_that_has_other_work) {
+    constexpr std::chrono::milliseconds limit{1};
+    // out %al, $0x20; inc %eax; jmp to the inc
+    AcceleratorFixture fixture(Mode::protected32, {0xe6, 0x20, 0x40, 0xeb, 0xfd}, 2);
+    // Whoever debugs it must not wait until an engine is set up.
+    BOOST_TEST(!fixture.cpu().run_within(limit).has_value());
+    BOOST_TEST(fixture.cpu().registers().rip == fixture.start.rip);
+    std::thread([&] { fixture.next_out(); }).join();
+
+    const auto begin = std::chrono::steady_clock::now();
+    auto exit = fixture.cpu().run_within(limit);
+    BOOST_TEST_REQUIRE(exit.has_value());
+    BOOST_TEST(std::holds_alternative<Interrupted>(*exit));
+    BOOST_TEST((std::chrono::steady_clock::now() - begin >= limit));
+    const std::uint64_t counted = fixture.cpu().registers().rax;
+    // More than one time slice: it is no end.
+    BOOST_TEST(counted > 0u);
+
+    fixture.cpu().kick();
+    exit = fixture.cpu().run_within(std::chrono::hours{1});
+    BOOST_TEST_REQUIRE(exit.has_value());
+    BOOST_TEST(std::holds_alternative<Interrupted>(*exit));
+
+    BOOST_TEST(fixture.cpu().set_debug({.single_step = true}));
+    for (unsigned step = 0; step < 10; ++step) {
+        const std::uint64_t from = fixture.cpu().registers().rip;
+        exit = fixture.cpu().run_within(std::chrono::hours{1});
+        BOOST_TEST_REQUIRE(exit.has_value());
+        BOOST_TEST(std::holds_alternative<Debug>(*exit));
+        BOOST_TEST(fixture.cpu().registers().rip != from);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_vcpu_is_not_entered_while_another_one_runs) {
+    // out %al, $0x20; jmp .
+    AcceleratorFixture fixture(Mode::protected32, {0xe6, 0x20, 0xeb, 0xfe}, 2);
+    fixture.next_out();
+    Cpu& other = *fixture.cpus[1];
+    BOOST_TEST(std::holds_alternative<PortAccess>(other.run()));
+    std::atomic<bool> enters = false;
+    std::thread spins([&] {
+        enters = true;
+        static_cast<void>(other.run());
+    });
+    // The other one has the lock until it is kicked, but between two of its time slices.
+    while (!enters || fixture.cpu().run_within(std::chrono::nanoseconds{0}).has_value()) std::this_thread::yield();
+    other.kick();
+    spins.join();
+    BOOST_TEST(fixture.cpu().run_within(std::chrono::nanoseconds{0}).has_value());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
