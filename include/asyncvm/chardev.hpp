@@ -44,8 +44,8 @@ public:
     /// Takes up to `data.size()` bytes of input. Any thread.
     virtual std::size_t read_some(std::span<std::byte> data) noexcept = 0;
 
-    /// Whether a BREAK is the next thing in the input; takes it. read_some() stops before a BREAK. A device that does not
-    /// ask for it loses it with its next read_some(), and nothing else. Any thread.
+    /// Whether a BREAK is the next thing in the input; takes it. read_some() stops before a BREAK. A device that has never
+    /// asked for one loses it with its next read_some(), and nothing else. Any thread.
     virtual bool take_break() noexcept { return false; }
 
     /// A BREAK for the device, behind the input that is there, as a telnet client sends one. Nothing where no input comes.

@@ -62,7 +62,8 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
     bool wake = false;
     {
         const std::lock_guard lock(mutex_);
-        if (!breaks_.empty() && breaks_.front() == input_taken_) breaks_.pop_front();
+        // One that comes between a device's take_break() and this stays.
+        if (!knows_breaks_ && !breaks_.empty() && breaks_.front() == input_taken_) breaks_.pop_front();
         if (!breaks_.empty()) data = data.first(std::min<std::uint64_t>(data.size(), breaks_.front() - input_taken_));
         taken = std::min(data.size(), input_size_);
         for (std::size_t done = 0; done < taken;) {
@@ -90,6 +91,7 @@ std::size_t Queue::read_some(std::span<std::byte> data) noexcept {
 
 bool Queue::take_break() noexcept {
     const std::lock_guard lock(mutex_);
+    knows_breaks_ = true;
     if (breaks_.empty() || breaks_.front() != input_taken_) return false;
     breaks_.pop_front();
     update_readable();
@@ -244,6 +246,7 @@ void Queue::move_input_to(Queue& next) {
         }
         next.fill_ring_from_leftover();
         breaks_.clear();
+        next.knows_breaks_ = knows_breaks_;
         ring_ = {};
         input_first_ = 0;
         update_readable();

@@ -141,6 +141,7 @@ private:
     std::vector<std::byte> leftover_;  ///< behind a full ring
     std::size_t leftover_first_ = 0;
     std::deque<std::uint64_t> breaks_;  ///< the number of the byte before which each of them came
+    bool knows_breaks_ = false;         ///< the device has asked for one
     Source source_;
     SourceState source_state_ = SourceState::none;
     std::uint64_t input_taken_ = 0;

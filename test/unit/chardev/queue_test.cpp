@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(input_is_bounded_and_the_loop_is_woken_when_half_of_it_is_r
     BOOST_TEST(!queue.readable());
 }
 
-BOOST_AUTO_TEST_CASE(a_break_has_its_place_in_the_input_and_is_lost_if_nobody_asks) {
+BOOST_AUTO_TEST_CASE(a_break_has_its_place_in_the_input) {
     Queue queue({});
     Event changed;
     queue.add_listener(changed);
@@ -124,7 +124,27 @@ BOOST_AUTO_TEST_CASE(a_break_has_its_place_in_the_input_and_is_lost_if_nobody_as
     BOOST_TEST(queue.take_break());
     BOOST_TEST(queue.take_break());
     BOOST_TEST(get(queue, 10) == "c");
-    // For a device that knows no BREAK.
+    BOOST_TEST(!queue.readable());
+}
+
+BOOST_AUTO_TEST_CASE(a_break_that_comes_right_after_the_device_has_asked_for_one_is_not_lost_with_its_read) {
+    Queue queue({});
+    BOOST_TEST(!queue.take_break());
+    queue.push_break();
+    queue.push_input(std::as_bytes(std::span(std::string_view("a"))));
+    BOOST_TEST(get(queue, 10).empty());
+    BOOST_TEST(queue.readable());
+    // Nor if the device's bytes come from another queue by then.
+    Queue next({});
+    queue.move_input_to(next);
+    BOOST_TEST(get(next, 10).empty());
+    BOOST_TEST(next.take_break());
+    BOOST_TEST(get(next, 10) == "a");
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_never_asks_for_a_break_loses_it) {
+    Queue queue({});
+    const auto type = [&](std::string_view text) { queue.push_input(std::as_bytes(std::span(text))); };
     type("d");
     queue.push_break();
     type("e");

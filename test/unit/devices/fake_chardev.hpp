@@ -42,7 +42,7 @@ public:
 
     std::size_t read_some(std::span<std::byte> data) noexcept override {
         const std::lock_guard lock(mutex_);
-        if (!breaks_.empty() && breaks_.front() == taken_) breaks_.pop_front();
+        if (!knows_breaks_ && !breaks_.empty() && breaks_.front() == taken_) breaks_.pop_front();
         std::size_t limit = input_.size();
         if (!breaks_.empty()) limit = breaks_.front() - taken_;
         const std::size_t taken = std::min(data.size(), limit);
@@ -59,6 +59,7 @@ public:
 
     bool take_break() noexcept override {
         const std::lock_guard lock(mutex_);
+        knows_breaks_ = true;
         if (breaks_.empty() || breaks_.front() != taken_) return false;
         breaks_.pop_front();
         return true;
@@ -169,6 +170,7 @@ private:
     std::size_t taken_ = 0;
     std::size_t given_back_ = 0;
     std::deque<std::size_t> breaks_;  ///< where in the input, by taken_
+    bool knows_breaks_ = false;
     std::size_t write_calls_ = 0;
 };
 
