@@ -20,6 +20,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 namespace program_test {
 
@@ -284,8 +285,10 @@ void Child::send_signal(int number) const {
 }
 
 const Ended& Child::wait() {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
-    while (pump(std::chrono::milliseconds(100))) {
+    auto deadline = std::chrono::steady_clock::now() + patience;
+    for (std::size_t before = 0; pump(std::chrono::milliseconds(100));) {
+        const auto printed = ended_.out.size() + ended_.err.size();
+        if (std::exchange(before, printed) != printed) deadline = std::chrono::steady_clock::now() + patience;
         if (std::chrono::steady_clock::now() > deadline) give_up("the end");
     }
     return ended_;

@@ -98,7 +98,7 @@ public:
 
     void send_signal(int number) const;
 
-    /// Waits for the end, and returns what there is to know.
+    /// Waits for the end, and returns what there is to know. As long as it prints, a busy host may take its time.
     const Ended& wait();
 
     [[nodiscard]] const std::string& out() const noexcept { return ended_.out; }

@@ -24,8 +24,7 @@ bool is_over_at_once(awaitable<void> sleep) {
     bool at_once = false;
     asio::co_spawn(loop, note_after(std::move(sleep), over), [](std::exception_ptr e) { BOOST_TEST(!e); });
     asio::post(loop, [&] { at_once = over; });
-    loop.run();
-    BOOST_TEST(over);
+    loop.poll();
     return at_once;
 }
 
@@ -55,7 +54,7 @@ BOOST_AUTO_TEST_CASE(a_duration_counts_from_the_call) {
 BOOST_AUTO_TEST_CASE(a_time_that_has_passed_does_not_suspend) {
     BOOST_TEST(is_over_at_once(sleep_until(Clock::time_point::min())));
     BOOST_TEST(is_over_at_once(sleep_for(-1h)));
-    BOOST_TEST(!is_over_at_once(sleep_for(1ms)));
+    BOOST_TEST(!is_over_at_once(sleep_for(1h)));
 }
 
 BOOST_AUTO_TEST_CASE(the_longest_duration_does_not_end_at_once) {
