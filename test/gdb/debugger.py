@@ -25,8 +25,9 @@ SPIN_64 = NOPS * 3 + b"\xb8\x34\x12\x00\x00" + b"\xff\xc0" + b"\xeb\xfc"
 def debug(target, *commands):
     """What gdb prints for these commands, on this target."""
     words = [word for command in ("set confirm off", f"target remote {target}", *commands) for word in ("-ex", command)]
-    done = subprocess.run([GDB, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=PATIENCE)
+    # With `set debug remote` a newer gdb shows packets of bytes as they are.
+    done = subprocess.run([GDB, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, text=True, errors="backslashreplace",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
     return done.stdout
 
 
