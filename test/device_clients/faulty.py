@@ -109,6 +109,32 @@ def outlives():
     around(Conformance, "reset", reset)
 
 
+@fault("carries out what waited", "none of them is carried out any more")
+def carries_out():
+    def take(was, link, frame):
+        waited = [command for command in link._commands if not command.no_reply] if frame.command == library.DEVICE_RESET else []
+        was(link, frame)
+        link._commands.extend(command._replace(no_reply=True) for command in waited)
+    around(library.Link, "_take", take)
+
+
+def goes_on(was, *arguments):
+    """Not cancelled with the access that waits for it."""
+    return library.asyncio.shield(library.asyncio.ensure_future(was(*arguments)))
+
+
+fault("goes on with a string", "in the middle of a string")(lambda: around(library.Device, "write_string", goes_on))
+
+
+@fault("goes on at the memory", "nothing touches that after")
+def goes_on_at_the_memory():
+    async def write(was, *arguments):
+        await library.asyncio.sleep(0.02)
+        await was(*arguments)
+    around(library.Memory, "write", write)
+    around(Conformance, "increment", goes_on)
+
+
 @fault("answers posted writes", "posted writes are not answered")
 def answers_posted():
     around(library.Link, "_answer", lambda was, link, frame, payload=b"", error=0:
@@ -134,6 +160,14 @@ def knows_all():
 @fault("takes each width", "malformed and impossible")
 def each_width():
     in_answers(lambda frame, payload, error: (payload, 0 if error == 22 else error))
+
+
+@fault("looks at half of an access", "malformed and impossible")
+def half_an_access():
+    def access(was, link, frame):
+        payload = frame.payload
+        return was(link, frame._replace(payload=payload[:11] + bytes(len(payload[11:12])) + payload[12:]))
+    around(library.Link, "_access", access)
 
 
 @fault("bears anything", "frames that are none")

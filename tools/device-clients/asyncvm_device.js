@@ -12,6 +12,7 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
+const { AsyncLocalStorage } = require('node:async_hooks');
 const { once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
 
@@ -23,6 +24,12 @@ const LEVELS = { error: 0, warning: 1, info: 2 };
 const QUEUE_LIMIT = 4096; // commands that wait here before no more are read
 const USAGE = 64, UNAVAILABLE = 72, BROKEN = 76; // exit codes; 0: the monitor has left
 const { EINVAL, EIO, EBUSY, ECANCELED, EOPNOTSUPP } = os.constants.errno;
+
+/** The command for which a method of the device runs, and whatever it awaits. */
+const underWay = new AsyncLocalStorage();
+
+/** Whether a reset has ended that command: it is answered, and what is left of it reaches neither memory nor lines. */
+function isOver() { return underWay.getStore()?.over === true; }
 
 /** The monitor has sent what the protocol does not have: the connection ends. */
 class ProtocolError extends Error {}
@@ -89,6 +96,7 @@ class Irq {
 
     /** Level 1 asks for the interrupt, 0 takes that back. In effect before any answer that is given later. */
     set(level) {
+        if (isOver()) return;
         this.level = level ? 1 : 0;
         const payload = Buffer.alloc(8);
         payload.writeUInt32LE(this.#line);
@@ -157,13 +165,13 @@ class Device {
     /** REP INS: count elements of width bytes, as a Buffer. */
     async readString(offset, width, count, region) {
         const data = Buffer.alloc(count * width);
-        for (let at = 0; at < data.length; at += width) put(data, at, width, await this.read(offset, width, region));
+        for (let at = 0; at < data.length && !isOver(); at += width) put(data, at, width, await this.read(offset, width, region));
         return data;
     }
 
     /** REP OUTS: data are elements of width bytes. */
     async writeString(offset, width, data, region) {
-        for (let at = 0; at < data.length; at += width) await this.write(offset, width, get(data, at, width), region);
+        for (let at = 0; at < data.length && !isOver(); at += width) await this.write(offset, width, get(data, at, width), region);
     }
 
     /** A line in the monitor's log: error, warning or info; 1024 bytes at most. */
@@ -254,12 +262,17 @@ class Link {
     }
 
     /** A command of the device: a promise of its answer's payload. */
-    ask(command, payload) {
-        const number = this.#next();
-        const answer = new Promise((resolve, reject) => this.#asked.set(number, { command, resolve, reject }));
-        this.send(command, payload, 0, number);
-        this.#readOn();
-        return answer;
+    async ask(command, payload) {
+        let answer;
+        if (!isOver()) {
+            const number = this.#next(), coming = new Promise((resolve) => this.#asked.set(number, { command, resolve }));
+            this.send(command, payload, 0, number);
+            this.#readOn();
+            answer = await coming;
+        }
+        if (isOver()) await new Promise(() => {}); // it goes no further
+        if (answer.error) throw new Refused(answer.error);
+        return answer.payload;
     }
 
     // More commands than a device takes stay in the socket, unless the device waits for an answer behind them.
@@ -280,14 +293,13 @@ class Link {
             const asked = this.#asked.get(frame.number);
             if (asked?.command !== frame.command) throw new ProtocolError(`an answer to command ${frame.command} that was not asked for`);
             this.#asked.delete(frame.number);
-            if (frame.error) asked.reject(new Refused(frame.error));
-            else asked.resolve(frame.payload);
+            asked.resolve(frame);
         } else if (!this.#greeted) {
             this.#greet(frame);
         } else {
             if (frame.command === DEVICE_RESET) {
-                // What was under way is answered; what it still does finds nobody.
                 for (const open of this.#open) {
+                    open.over = true;
                     this.#answer(open, undefined, ECANCELED);
                     open.abandon?.();
                 }
@@ -354,7 +366,7 @@ class Link {
 
     async #perform(frame) {
         try {
-            this.#answer(frame, await this.#access(frame));
+            this.#answer(frame, await underWay.run(frame, () => this.#access(frame)));
         } catch (error) {
             if (error instanceof ProtocolError) this.close(error);
             else if (!(error instanceof Refused)) console.error(error);

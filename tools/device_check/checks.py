@@ -2,8 +2,8 @@
 import struct
 import time
 
-from .monitor import (ACCESS, ENOTSUP, HEADER, MEMORY_READ, MEMORY_WRITE, NO_REPLY, POSTED, REGION_READ, REGION_WRITE, VERSION,
-                      Connection, Failed, Skipped, expect, expect_equal)
+from .monitor import (ACCESS, DEVICE_RESET, DMA_READ, ENOTSUP, HEADER, MEMORY_READ, MEMORY_WRITE, NO_REPLY, POSTED,
+                      REGION_READ, REGION_WRITE, VERSION, Connection, Failed, Skipped, expect, expect_equal, name_of)
 
 CHECKS = []
 SCRATCH, FIFO, FILL, LEVEL, DELAY, ADDRESS, INCREMENT, SAY, RESETS, DROP = 0, 4, 5, 6, 7, 8, 12, 13, 14, 15
@@ -211,6 +211,58 @@ def reset_under_way(target):
         device.reset()
         device.answer(slow, REGION_WRITE)
         fresh(device, 1)
+
+
+@check("DEVICE_RESET while accesses wait behind a slow one: none of them is carried out any more")
+def reset_of_waiting(target):
+    with target.connect() as device:
+        version = device.greet(offered=MEMORY_READ | MEMORY_WRITE | POSTED)[0]
+        if version[2] & POSTED:
+            device.post(DELAY, 100)
+        waiting = [device.ask_write(FIFO, b"w") for _ in range(version[4])]
+        device.reset()
+        for number in waiting:
+            device.answer(number, REGION_WRITE)
+        fresh(device, 1)
+
+
+@check("DEVICE_RESET in the middle of a string: the rest of it is not carried out")
+def reset_in_a_string(target):
+    with target.connect() as device:
+        device.greet()
+        slow = device.ask_write(DELAY, b"\x64" * 3)
+        time.sleep(0.05)  # it is under way
+        device.reset()
+        device.answer(slow, REGION_WRITE)
+        time.sleep(0.1)
+        fresh(device, 1)
+
+
+@check("DEVICE_RESET while an access is at the memory: nothing touches that after the reset's reply")
+def reset_and_memory(target):
+    with target.connect() as device:
+        device.greet()
+        device.write(ADDRESS, device.base, 4)
+        access = device.ask_write(INCREMENT, b"\x08")
+        frame = device.receive("DMA_READ was due")
+        expect_equal(frame.command, DMA_READ, "the command of the device")
+        whole, pieces = device.send_bytes, []
+        device.send_bytes = pieces.append
+        device.obey(frame)
+        reset_ = device.send(DEVICE_RESET)
+        device.send_bytes = whole
+        device.send_bytes(b"".join(pieces))  # both at once
+        device.granted = 0  # the memory is refused until the reply
+        device.answer(reset_, DEVICE_RESET)
+        device.obey = late
+        device.answer(access, REGION_WRITE)
+        fresh(device, 1)
+        time.sleep(0.05)
+        fresh(device, 1)
+
+
+def late(frame):
+    raise Failed(f"{name_of(frame.command)} came after the reset's reply")
 
 
 @check("as many accesses at once as the device says it takes, in any order of the replies")

@@ -21,6 +21,7 @@ def malformed(target):
             "no bytes": (REGION_READ, ACCESS.pack(0, 0, 1, 0, 0)),
             "half an element": (REGION_READ, ACCESS.pack(0, 0, 4, 0, 6)),
             "more than max_data": (REGION_READ, ACCESS.pack(4, 0, 1, 0, 65)),
+            "a byte that has to be 0": (REGION_READ, ACCESS.pack(0, 0, 4, 1, 4)),
             "a region that is not there": (REGION_READ, ACCESS.pack(0, 1, 1, 0, 1)),
             "an offset behind the region": (REGION_READ, ACCESS.pack(16, 0, 1, 0, 1)),
             "an access across the region's end": (REGION_READ, ACCESS.pack(15, 0, 4, 0, 4)),
@@ -31,6 +32,7 @@ def malformed(target):
             "a write of fewer bytes than it says": (REGION_WRITE, ACCESS.pack(0, 0, 4, 0, 4) + b"xyz"),
             "a write of more bytes than it says": (REGION_WRITE, ACCESS.pack(0, 0, 1, 0, 1) + b"xyz"),
             "a write without payload": (REGION_WRITE, b""),
+            "a write with a byte that has to be 0": (REGION_WRITE, ACCESS.pack(0, 0, 4, 0x80, 4) + b"abcd"),
             "a write across the region's end": (REGION_WRITE, ACCESS.pack(13, 0, 4, 0, 4) + b"abcd"),
         }
         for what, (command, payload) in cases.items():
