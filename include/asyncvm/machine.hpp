@@ -127,8 +127,8 @@ public:
     /// delivered, background work of devices stands at its gate, the machine's clock stands. An access that a device holds
     /// open longer than cancellation_patience stays open. Several pauses may be held; the guest runs when none is. A pause
     /// before run() holds the guest before its first instruction; after the end it has no effect. Any executor, while the
-    /// device loop runs. Throws Error(host) for a vCPU that does not leave the accelerator within stop_limit, and
-    /// std::system_error(operation_aborted) when cancelled; the guest goes on then.
+    /// device loop runs. Throws Error(host) for a vCPU that does not leave the accelerator, or code of a device that does
+    /// not suspend, within stop_limit, and std::system_error(operation_aborted) when cancelled; the guest goes on then.
     [[nodiscard]] awaitable<Pause> pause();
 
     /// In a pause of its own: cancels the accesses that devices hold open, resets each device (Device::reset()) and calls

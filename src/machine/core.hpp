@@ -105,6 +105,8 @@ private:
     [[nodiscard]] static awaitable<void> end_device_work(std::shared_ptr<MachineCore> self);
     static awaitable<void> reset_at_rest(std::shared_ptr<MachineCore> self);
     static awaitable<void> restore_start(std::shared_ptr<MachineCore> self);
+    [[nodiscard]] Error no_rest(const Vcpu& vcpu) const;
+    static awaitable<void> end_device_code(std::shared_ptr<MachineCore> self);
     static awaitable<void> drain_posted(std::shared_ptr<MachineCore> self);
 
     // The order of destruction: vCPUs (with abandoned accesses, which still hold device slots of a bus), interrupt pins,

@@ -81,8 +81,7 @@ awaitable<void> MachineCore::come_to_rest(std::shared_ptr<MachineCore> self, boo
         const auto now = std::chrono::steady_clock::now();
         const bool late = now >= limit;
         if (late && !patient) {
-            throw Error(ErrorKind::host, fmt::format("vCPU {} does not come to rest: it is still in {}",
-                                                     awake.front()->index(), self->describe(awake.front()->place())));
+            throw self->no_rest(*awake.front());
         }
         if (late) {
             patient = false;
@@ -90,6 +89,24 @@ awaitable<void> MachineCore::come_to_rest(std::shared_ptr<MachineCore> self, boo
             continue;
         }
         co_await self->change_->wait(seen, limit - now);
+    }
+}
+
+Error MachineCore::no_rest(const Vcpu& vcpu) const {
+    return {ErrorKind::host,
+            fmt::format("vCPU {} does not come to rest: it is still in {}", vcpu.index(), describe(vcpu.place()))};
+}
+
+/// A device that holds an access open may still run code on the vCPU's thread, which gets to its next suspension. Throws
+/// Error(host) if it does not.
+awaitable<void> MachineCore::end_device_code(std::shared_ptr<MachineCore> self) {
+    for (const auto& vcpu : self->vcpus_) {
+        if (vcpu->at_rest() || self->has_outcome()) continue;
+        const auto done = std::make_shared<Event>();
+        const auto seen = done->generation();
+        if (!vcpu->call([done](Cpu&) { done->notify(); })) continue;
+        const bool ended = co_await done->wait(seen, self->config_.stop_limit);
+        if (!ended && !self->has_outcome()) throw self->no_rest(*vcpu);
     }
 }
 
@@ -118,6 +135,7 @@ awaitable<Pause> MachineCore::pause(std::shared_ptr<MachineCore> self) {
         if (self->state() == Lifecycle::State::pausing) {
             // A pause that joins does the same: the one that began may be cancelled.
             co_await come_to_rest(self, false);
+            co_await end_device_code(self);
             co_await drain_posted(self);
             // Device code that is running on the device loop gets to its next suspension.
             co_await asio::post(self->device_loop_, use_awaitable);

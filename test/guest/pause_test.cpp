@@ -1,5 +1,7 @@
 // Pausing, and work on a vCPU's thread, with real guests.
 #define BOOST_TEST_MODULE pause
+#include <array>
+#include <semaphore>
 #include <thread>
 
 #include "../unit/bus/devices.hpp"
@@ -110,6 +112,51 @@ BOOST_FIXTURE_TEST_CASE(an_access_that_a_device_holds_open_does_not_hold_the_pau
     held.release();
     until([&] { return device->writes == 1; });
     stop();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_device_that_works_for_longer_than_the_patience_ends_that_before_the_pause, Impatient) {
+    std::binary_semaphore paused{0};
+    std::atomic<bool> inside = false;
+    device->on_write = [&](std::uint64_t) {
+        inside = true;
+        static_cast<void>(paused.try_acquire_for(200ms));
+        device->context().memory.write(0x5000, std::array{std::byte{7}});
+    };
+    test.load({0xe6, 0x10, 0xeb, 0xfe});
+    test.start();
+    until([&] { return inside.load(); });
+    const auto held = pause();
+    std::array<std::byte, 1> now{};
+    static_cast<void>(test.machine.memory().read(0x5000, now));
+    paused.release();
+    BOOST_TEST(std::to_integer<int>(now[0]) == 7);
+    stop();
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_never_suspends_ends_the_pause) {
+    TestMachine own(loop, 1, make_accelerator_under_test(), [](MachineConfig& config) {
+        config.cancellation_patience = 5ms;
+        config.stop_limit = 20ms;
+    });
+    std::binary_semaphore go{0};
+    std::atomic<bool> inside = false;
+    const auto busy = std::make_shared<Counting>();
+    busy->on_write = [&](std::uint64_t) {
+        inside = true;
+        go.acquire();
+    };
+    own.machine.ports().attach({0x10, 1}, busy);
+    own.load({0xe6, 0x10, 0xf4});
+    own.start();
+    until([&] { return inside.load(); });
+    const auto work = [](Machine& machine) -> awaitable<void> { const Pause held = co_await machine.pause(); };
+    BOOST_CHECK_EXCEPTION(await(work(own.machine)), Error, [](const Error& error) {
+        return std::string_view(error.what()).find("vCPU 0 does not come to rest: it is still in device counting") !=
+               std::string::npos;
+    });
+    go.release();
+    until([&] { return own.outcome.has_value(); });
+    BOOST_TEST(busy->writes == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(a_machine_can_be_stopped_in_a_pause) {

@@ -1,5 +1,10 @@
 // Interrupts of devices in other processes: when they are in effect, and that none stays.
+#include <asyncvm/observer.hpp>
+
 #include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <semaphore>
 
 #include "interrupt_code.hpp"
 #include "remote_fixture.hpp"
@@ -52,4 +57,37 @@ BOOST_AUTO_TEST_CASE(an_interrupt_is_there_when_the_guest_has_the_reply, REQUIRE
     for (int i = 0; i < 20; ++i) expected.insert(expected.end(), {0x20, 0});
     expected.push_back(0x99);
     one.expect(expected);
+}
+
+namespace {
+
+/// Where an interrupt line changes it takes its time, on whichever thread that is.
+struct Stalling final : Observer {
+    void interrupt(unsigned, bool) noexcept override {
+        inside = true;
+        static_cast<void>(paused.try_acquire_for(200ms));
+        ended = true;
+    }
+    std::binary_semaphore paused{0};
+    std::atomic<bool> inside = false;
+    std::atomic<bool> ended = false;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(an_interrupt_that_a_vcpu_is_raising_is_there_before_the_pause, REQUIRES("irq-wake")) {
+    const auto stalling = std::make_shared<Stalling>();
+    RemoteFixture one(1, make_kvm_accelerator({.irqchip = true}), [&](MachineConfig& config) {
+        config.observers = {stalling};
+        config.cancellation_patience = 20ms;
+    });
+    one.spec.irqs = {5};
+    one.attach();
+    one.test.load({0xba, 0x06, 0x03, 0xb0, 0x01, 0xee, 0xeb, 0xfe});  // mov $0x306, %dx; mov $1, %al; out %al, %dx; jmp .
+    one.test.start();
+    one.until([&] { return stalling->inside.load(); });
+    const auto held = one.pause();
+    BOOST_TEST(stalling->ended.load());
+    stalling->paused.release();
+    one.stop();
 }
