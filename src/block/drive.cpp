@@ -221,7 +221,7 @@ void Drive::check_fits(const DiskSpec& spec) const {
 
 void Drive::check_fits(const DiskSpec& spec, const BlockProperties& fresh) const {
     const auto told = properties_.block_size;
-    if (fresh.block_size > told || told % fresh.block_size != 0 || fresh.size % told != 0) {
+    if (told % fresh.block_size != 0 || fresh.size % told != 0) {
         throw block::ImageError(spec.source,
                                 fmt::format("it has {} bytes in blocks of {}, and the guest was told that blocks have {}",
                                             fresh.size, fresh.block_size, told));

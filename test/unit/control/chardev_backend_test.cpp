@@ -52,8 +52,12 @@ BOOST_AUTO_TEST_CASE(each_kind_is_what_our_own_words_say) {
         {inet(R"(,"server":false,"reconnect":5)"), "tcp:127.0.0.1:4444,client,reconnect=5"},
         {R"({"type":"socket","data":{"addr":{"type":"inet","data":{"host":"","port":"0"}}}})", "tcp:0.0.0.0:0"},
         {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/tmp/s"}}}})", "unix:/tmp/s"},
-        {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/tmp/s"}},"server":false}})",
+        {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/tmp/s","tight":true,"abstract":false}},"server":false}})",
          "unix:/tmp/s,client"},
+        {R"({"type":"file","data":{"out":"/tmp/a","logfile":"/tmp/b","logappend":true}})", "file:/tmp/a,append,log=/tmp/b"},
+        {R"({"type":"socket","data":{"addr":{"type":"inet","data":{"host":"h","port":"1","numeric":true,"keep-alive":true,
+             "to":false,"ipv4":false,"ipv6":false,"mptcp":false}}}})",
+         "tcp:h:1"},
     };
     for (const auto& [qemus, ours] : same) BOOST_TEST((parse(qemus) == parse_chardev_spec(ours)), qemus);
 }
@@ -66,6 +70,16 @@ BOOST_AUTO_TEST_CASE(what_qemu_has_no_word_for_stays) {
     expected.log = "/tmp/other";
     BOOST_TEST((parse(R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/tmp/s"}},"logfile":"/tmp/other"}})",
                       present) == expected));
+}
+
+BOOST_AUTO_TEST_CASE(of_the_place_that_it_had_nothing_stays) {
+    const auto client = parse_chardev_spec("tcp:1.2.3.4:5,client,reconnect=77");
+    const auto file = parse_chardev_spec("file:/tmp/a,append");
+    const auto server = parse_chardev_spec("telnet:1.2.3.4:5,wait");
+    for (const auto& present : {client, file, server}) {
+        BOOST_TEST((parse(R"({"type":"null","data":{}})", present) == parse_chardev_spec("null")));
+        BOOST_TEST((parse(inet(""), present) == parse_chardev_spec("tcp:127.0.0.1:4444")));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_server_has_to_be_there_unless_it_may_come_later) {
@@ -96,7 +110,26 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_in_qemus_words) {
         {inet(R"(,"reconnect":1)"), "'reconnect' option is incompatible with socket in server listen mode"},
         {inet(R"(,"server":false,"wait":true)"), "'wait' option is incompatible with socket in client connect mode"},
         {inet(R"(,"server":1)"), "Invalid parameter type for 'backend.data.server', expected: boolean"},
+        {inet(R"(,"server":null)"), "Invalid parameter type for 'backend.data.server', expected: boolean"},
+        {inet(R"(,"server":false,"reconnect":1.5)"),
+         "Invalid parameter type for 'backend.data.reconnect', expected: integer"},
+        {R"({"type":"socket","data":{"addr":"unix:x"}})",
+         "Invalid parameter type for 'backend.data.addr', expected: object"},
+        {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/tmp/s"},"x":1}}})",
+         "Parameter 'backend.data.addr.x' is unexpected"},
+        {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/tmp/s","x":1}}}})",
+         "Parameter 'backend.data.addr.data.x' is unexpected"},
         // Ours.
+        {R"({"type":"file","data":{"out":"/tmp/a","in":"/tmp/b"}})", "Parameter 'backend.data.in' is not supported"},
+        {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"s","abstract":true}}}})",
+         "Parameter 'backend.data.addr.data.abstract' is not supported"},
+        {R"({"type":"socket","data":{"addr":{"type":"inet","data":{"host":"h","port":"1","ipv6":true}}}})",
+         "Parameter 'backend.data.addr.data.ipv6' is not supported"},
+        {R"({"type":"socket","data":{"addr":{"type":"unix","data":{"path":"s"}},"telnet":true}})",
+         "Parameter 'backend.data.telnet' is for inet sockets"},
+        {inet("", "12x"), "address resolution failed for 127.0.0.1:12x: the port is not a number from 0 to 65535"},
+        {inet(R"(,"server":false,"reconnect":1000000001)"),
+         "Parameter 'backend.data.reconnect' expects a number of seconds from 0 to 1000000000"},
         {inet(R"(,"tls-creds":"tls0")"), "Parameter 'backend.data.tls-creds' is not supported"},
         {inet("", "nope"), "address resolution failed for 127.0.0.1:nope: the port is not a number from 0 to 65535"},
         {inet("", "65536"), "address resolution failed for 127.0.0.1:65536: the port is not a number from 0 to 65535"},

@@ -81,6 +81,7 @@ BOOST_AUTO_TEST_CASE(what_has_no_value) {
     BOOST_TEST(expression({0x21, 0, 0}).sound());
     BOOST_TEST(!value_of({0x21, 0, 0}));  // for ever
     BOOST_TEST(!value_of({0x22, 1, 0x20, 0, 0, 0x22, 1, 0x27}));
+    BOOST_TEST(!value_of({0x22, 2, 0x20, 0, 0, 0x22, 1, 0x27}));  // 2 is as true as 1
 }
 
 BOOST_AUTO_TEST_CASE(arithmetic) {
@@ -97,6 +98,7 @@ BOOST_AUTO_TEST_CASE(arithmetic) {
     BOOST_TEST(binary(3, 4, 0x09).value() == 48u);
     BOOST_TEST(binary(3, 64, 0x09).value() == 0u);
     BOOST_TEST(binary(minus(16), 2, 0x0a).value() == minus(4));
+    BOOST_TEST(binary(minus(16), 64, 0x0a).value() == minus(1));
     BOOST_TEST(binary(minus(16), 1000, 0x0a).value() == minus(1));
     BOOST_TEST(binary(minus(16), 60, 0x0b).value() == 15u);
     BOOST_TEST(binary(minus(16), 64, 0x0b).value() == 0u);
@@ -117,6 +119,8 @@ BOOST_AUTO_TEST_CASE(widths) {
     BOOST_TEST(value_of({0x22, 0x7f, 0x16, 8, 0x27}).value() == 127u);
     BOOST_TEST(value_of({0x22, 1, 0x16, 1, 0x27}).value() == minus(1));
     BOOST_TEST(value_of({0x26, 0, 2, 0x16, 64, 0x27}).value() == minus(1));
+    BOOST_TEST(value_of({0x22, 0x80, 0x16, 200, 0x27}).value() == 0x80u);
+    BOOST_TEST(value_of({0x26, 0, 2, 0x2a, 63, 0x27}).value() == ~std::uint64_t{0} >> 1);
     BOOST_TEST(value_of({0x26, 0, 2, 0x2a, 12, 0x27}).value() == 0xfffu);
     BOOST_TEST(value_of({0x26, 0, 2, 0x2a, 200, 0x27}).value() == minus(1));
     BOOST_TEST(!expression({0x22, 1, 0x16, 0, 0x27}).sound());

@@ -121,6 +121,32 @@ BOOST_AUTO_TEST_CASE(with_several_vcpus_conditions_want_a_register) {
     BOOST_TEST((without.add(Type::software, 0x1000, 1, 0x1000, {condition}) == Means::int3));
 }
 
+BOOST_AUTO_TEST_CASE(what_is_watched_is_no_breakpoint_of_that_address) {
+    struct Nothing final : AgentContext {
+        std::optional<std::uint64_t> reg(unsigned) override { return std::nullopt; }
+        bool read(std::uint64_t, std::span<std::byte>) override { return false; }
+    } nothing;
+    const AgentExpression does_not(std::string("\x22\x00\x27", 3));
+    Breakpoints points({.debug_registers = true, .watchpoints = true});
+    BOOST_TEST((points.add(Type::write, 0x1000, 4, {}) == Means::debug_register));
+    BOOST_TEST((points.at(0x1000, Means::debug_register) == nullptr));
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, {}, {does_not}) == Means::debug_register));
+    BOOST_TEST((points.at(0x1000, Means::debug_register)->type == Type::hardware));
+    BOOST_TEST(!points.stops_at(0x1000, nothing));
+}
+
+// For gdb it is the kind of the instruction, which a stub need not know.
+BOOST_AUTO_TEST_CASE(a_breakpoint_has_no_length) {
+    Breakpoints points({.debug_registers = true, .int3 = true});
+    for (const Type type : {Type::software, Type::hardware}) {
+        BOOST_TEST(points.add(type, 0x1000, 4, 0x1000).has_value());
+        BOOST_TEST(points.add(type, 0x1000, 0, 0x1000).has_value());
+        BOOST_TEST(points.all().size() == 1u);
+        points.remove(type, 0x1000, 2);
+        BOOST_TEST(points.all().empty());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_step_over_an_address) {
     Breakpoints points({.debug_registers = true, .watchpoints = true});
     BOOST_TEST((points.add(Type::software, 0x1000, 1, {}) == Means::debug_register));

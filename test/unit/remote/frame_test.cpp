@@ -81,6 +81,7 @@ BOOST_AUTO_TEST_CASE(a_text_of_a_stranger_does_nothing_to_a_terminal) {
     BOOST_TEST(harmless("\xe2\x82\xac \xf0\x9f\x98\x80") == "\xe2\x82\xac \xf0\x9f\x98\x80");
     BOOST_TEST(harmless("\xe2\x82") == "??");                 // cut off
     BOOST_TEST(harmless("\xc0\xaf\xe0\x80\xaf") == "?????");  // overlong
+    BOOST_TEST(harmless("\xf0\x80\x80\xaf") == "????");
     BOOST_TEST(harmless("\xed\xa0\x80\xf4\x90\x80\x80") == "???????");
 }
 

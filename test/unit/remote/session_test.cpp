@@ -68,6 +68,7 @@ BOOST_AUTO_TEST_CASE(a_device_that_does_not_fit_is_told_why) {
     BOOST_TEST(end_with({.major = 2}) == "it speaks version 2.0 of the protocol, and 1.0 is there");
     BOOST_TEST(end_with({.minor = 1}) == "it speaks version 1.1 of the protocol, and 1.0 is there");
     BOOST_TEST(end_with({.capabilities = 2}) == "it takes capabilities 0x2, and 0x1 are offered");
+    BOOST_TEST(end_with({.max_data = 16}) == "");
     BOOST_TEST(end_with({.max_data = 15}) == "it says max_data 15, and 16 to 4096 are allowed");
     BOOST_TEST(end_with({.max_data = 4097}) == "it says max_data 4097, and 16 to 4096 are allowed");
     BOOST_TEST(end_with({.max_requests = 0}) == "it says max_requests 0, and 1 to 256 are allowed");
@@ -121,6 +122,11 @@ BOOST_AUTO_TEST_CASE(a_reply_that_is_none_ends_the_connection) {
                    other.offset = 4;
                    return access_reply(id, Command::region_read, other, "A");
                }) == "its reply to REGION_READ is for another access: its first 16 bytes differ from the command's");
+    for (const RegionAccess& other : {RegionAccess{.offset = 3, .region = 1, .width = 1, .count = 1},
+                                      RegionAccess{.offset = 3, .region = 0, .width = 2, .count = 1},
+                                      RegionAccess{.offset = 3, .region = 0, .width = 1, .count = 2}}) {
+        BOOST_TEST(end_after([&](auto id) { return access_reply(id, Command::region_read, other, "A"); }) != "");
+    }
     Monitor twice;
     twice.agree();
     const auto id = twice.session.write(twice.out, byte_access, Bytes(1), false);
@@ -138,6 +144,10 @@ BOOST_AUTO_TEST_CASE(an_access_may_be_refused_and_what_keeps_the_connection_not)
     monitor.give(refusal);
     BOOST_TEST((monitor.next().kind == Said::Kind::reply));
     BOOST_TEST(monitor.last.error == static_cast<unsigned>(EINVAL));
+    // An error that has no number is one all the same.
+    const auto nameless = monitor.session.read(monitor.out, byte_access);
+    monitor.give(frame(nameless, Command::region_read, type_reply | flag_error));
+    BOOST_TEST(monitor.next().error == static_cast<unsigned>(EIO));
     const auto reset = monitor.session.reset(monitor.out);
     BOOST_TEST(monitor.end_after(frame(reset, Command::device_reset, type_reply | flag_error)) ==
                "it refuses DEVICE_RESET with error 0");
@@ -167,6 +177,38 @@ BOOST_AUTO_TEST_CASE(a_late_reply_is_dropped_and_a_mute_device_is_given_up) {
         generous.session.forget(generous.session.read(generous.out, byte_access), false);
     }
     BOOST_TEST(generous.session.broken() == "it has not answered 64 accesses");
+
+    Monitor late_ones;
+    late_ones.agree({.max_requests = 256});
+    for (unsigned i = 0; i < Session::most_late; ++i) {
+        BOOST_TEST(late_ones.session.broken() == "");
+        late_ones.session.forget(late_ones.session.read(late_ones.out, byte_access), true);
+    }
+    // The first reason stays.
+    late_ones.session.forget(late_ones.session.read(late_ones.out, byte_access), false);
+    BOOST_TEST(late_ones.session.broken() == "64 accesses in a row got no answer");
+}
+
+BOOST_AUTO_TEST_CASE(a_frame_is_as_long_as_its_data_or_a_line_of_text) {
+    const auto line = [](std::size_t length) {
+        return frame(5, Command::log, type_command, [length](Bytes& to) {
+            append(to, std::uint32_t{0});
+            to.resize(to.size() + length, std::byte{'x'});
+        });
+    };
+    Monitor little;
+    little.agree({.max_data = 16});
+    BOOST_TEST(little.end_after(line(1024)) == "");
+    BOOST_TEST((little.last.kind == Said::Kind::log));
+    BOOST_TEST(little.end_after(line(1025)) == "it sends a frame of 1045 bytes, and 16 to 1044 are allowed");
+    Monitor much;
+    much.agree();
+    BOOST_TEST(much.answer_to(line(1025)) != "");
+    BOOST_TEST((much.last.kind == Said::Kind::nothing));
+    const RegionAccess string{.offset = 4, .region = 0, .width = 1, .count = 4096};
+    const auto id = much.session.read(much.out, string);
+    BOOST_TEST(much.end_after(access_reply(id, Command::region_read, string, std::string(4096, 's'))) == "");
+    BOOST_TEST(much.last.data.size() == 4096u);
 }
 
 BOOST_AUTO_TEST_CASE(what_a_device_asks_is_looked_at_before_it_is_done) {
@@ -209,6 +251,11 @@ BOOST_AUTO_TEST_CASE(what_would_change_the_guest_waits_and_nothing_overtakes_it)
     BOOST_TEST((monitor.next(true).kind == Said::Kind::held));
     BOOST_TEST((monitor.next(false).kind == Said::Kind::interrupt));
     BOOST_TEST((monitor.next(true).kind == Said::Kind::reply));
+    for (const auto command : {Command::dma_read, Command::dma_write}) {
+        monitor.give(dma(9, command, 0x1000, 4, command == Command::dma_write ? 4 : 0));
+        BOOST_TEST((monitor.next(true).kind == Said::Kind::held));
+        BOOST_TEST((monitor.next(false).kind != Said::Kind::held));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(until_a_reset_is_answered_the_device_changes_nothing) {
