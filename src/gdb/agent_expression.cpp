@@ -1,7 +1,11 @@
 #include "gdb/agent_expression.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -47,6 +51,7 @@ enum Operation : std::uint8_t {
     op_swap = 0x2b,
     op_pick = 0x32,
     op_rot = 0x33,
+    op_printf = 0x34,
 };
 
 struct Shape {
@@ -56,7 +61,7 @@ struct Shape {
     std::uint8_t pushes = 0;
 };
 
-/// Floating point, collecting for tracepoints and their variables are not among them.
+/// Floating point, collecting for tracepoints and their variables are not among them, and printf has no fixed shape.
 constexpr Shape shape_of(std::uint8_t operation) {
     switch (operation) {
         case op_add:
@@ -181,7 +186,7 @@ std::optional<std::uint64_t> reference(AgentContext& context, std::uint64_t addr
 
 }  // namespace
 
-AgentExpression::AgentExpression(std::string code) : code_(std::move(code)) { sound_ = verify(); }
+AgentExpression::AgentExpression(std::string code, Use use) : code_(std::move(code)), use_(use) { flaw_ = find_flaw(); }
 
 std::uint64_t AgentExpression::operand(std::size_t at, std::size_t size) const noexcept {
     std::uint64_t value = 0;
@@ -189,8 +194,28 @@ std::uint64_t AgentExpression::operand(std::size_t at, std::size_t size) const n
     return value;
 }
 
+/// The number of values, two bytes for the length of the format, the format with a NUL behind it. On the stack are the
+/// values, the first one on top, then the place where to print and a function that prints.
+std::string AgentExpression::read_print(std::size_t place) {
+    constexpr std::size_t front = 4;
+    if (code_.size() - place < front) return "a printf is cut off";
+    const auto values = static_cast<std::size_t>(operand(place + 1, 1));
+    const auto length = static_cast<std::size_t>(operand(place + 2, 2));
+    const std::size_t next = place + front + length;
+    if (next > code_.size()) return "a printf is cut off";
+    if (length == 0 || code_[next - 1] != '\0') return "the format has no end";
+    const std::string_view typed = std::string_view(code_).substr(place + front, length - 1);
+    Print print{.values = values, .next = next, .format = AgentFormat(typed)};
+    if (!print.format.flaw().empty()) return "the format: " + print.format.flaw();
+    if (print.format.count() != values)
+        return fmt::format("the format wants {} values, and there are {}", print.format.count(), values);
+    prints_.insert_or_assign(place, std::move(print));
+    return {};
+}
+
 /// Each place is reached with one depth of the stack, whichever way leads there.
-bool AgentExpression::verify() const {
+std::string AgentExpression::find_flaw() {
+    static const std::string wrong_stack = "the bytecode uses its stack wrongly";
     constexpr std::size_t unseen = deepest + 1;
     std::vector<std::size_t> depths(code_.size(), unseen);
     std::vector<std::size_t> open;
@@ -203,42 +228,92 @@ bool AgentExpression::verify() const {
         depths[place] = depth;
         return true;
     };
-    if (!reach(0, 0)) return false;
+    if (!reach(0, 0)) return "there is no bytecode";
     while (!open.empty()) {
         const std::size_t place = open.back();
         open.pop_back();
         const auto operation = static_cast<std::uint8_t>(code_[place]);
-        const Shape shape = shape_of(operation);
         const std::size_t depth = depths[place];
+        if (operation == op_printf && use_ == Use::command) {
+            if (auto flaw = read_print(place); !flaw.empty()) return flaw;
+            const Print& print = prints_.at(place);
+            if (depth < print.values + 2 || !reach(print.next, depth - print.values - 2)) return wrong_stack;
+            continue;
+        }
+        const Shape shape = shape_of(operation);
         const std::size_t next = place + 1 + shape.operand;
-        if (!shape.known || next > code_.size() || depth < shape.pops) return false;
+        if (!shape.known) return fmt::format("the bytecode has the operation {:#04x}", operation);
+        if (next > code_.size()) return "the bytecode is cut off";
+        if (operation == op_end && use_ == Use::command) continue;
+        if (depth < shape.pops) return wrong_stack;
         if (operation == op_end) continue;
         const std::uint64_t number = operand(place + 1, shape.operand);
-        if ((operation == op_ext || operation == op_zero_ext) && number == 0) return false;
-        if ((operation == op_dup || operation == op_pick) && number >= depth) return false;
+        if ((operation == op_ext || operation == op_zero_ext) && number == 0) return "a value has no bits";
+        if ((operation == op_dup || operation == op_pick) && number >= depth) return wrong_stack;
         const std::size_t after = depth - shape.pops + shape.pushes;
-        if ((operation == op_goto || operation == op_if_goto) && !reach(number, after)) return false;
-        if (operation != op_goto && !reach(next, after)) return false;
+        if ((operation == op_goto || operation == op_if_goto) && !reach(number, after)) return wrong_stack;
+        if (operation != op_goto && !reach(next, after)) return wrong_stack;
     }
-    return true;
+    return {};
 }
 
 std::optional<std::uint64_t> AgentExpression::evaluate(AgentContext& context) const {
-    if (!sound_) return std::nullopt;
+    std::string nothing;
+    if (!sound()) return std::nullopt;
+    const Outcome outcome = execute(context, nothing);
+    return outcome.why == Outcome::Why::ended ? std::optional(outcome.value) : std::nullopt;
+}
+
+std::string AgentExpression::run(AgentContext& context, std::string& to) const {
+    if (!sound()) return flaw_;
+    const Outcome outcome = execute(context, to);
+    switch (outcome.why) {
+        case Outcome::Why::ended:
+            break;
+        case Outcome::Why::no_register:
+            return fmt::format("register {} has no value here, only for gdb", outcome.value);
+        case Outcome::Why::no_memory:
+            return fmt::format("Cannot access memory at address {:#x}", outcome.value);
+        case Outcome::Why::division:
+            return "Division by zero";
+        case Outcome::Why::prints_elsewhere:
+            return "it is to be printed by a function of the guest";
+        case Outcome::Why::too_long:
+            return fmt::format("it is longer than {} bytes", longest_output);
+        case Outcome::Why::endless:
+            return fmt::format("it takes more than {} operations", most_steps);
+    }
+    return {};
+}
+
+AgentExpression::Outcome AgentExpression::execute(AgentContext& context, std::string& to) const {
     std::array<std::uint64_t, deepest> stack{};
     std::size_t depth = 0;
     std::size_t place = 0;
+    const std::size_t before = to.size();
     for (unsigned step = 0; step < most_steps; ++step) {
         const auto operation = static_cast<std::uint8_t>(code_[place]);
         const Shape shape = shape_of(operation);
         const std::uint64_t number = operand(place + 1, shape.operand);
-        place += 1 + shape.operand;
-        // What is read here without a look at the depth is there: verify() has seen to that.
+        const std::size_t here = std::exchange(place, place + 1 + shape.operand);
+        // What is read here without a look at the depth is there: find_flaw() has seen to that.
         const auto top = [&]() -> std::uint64_t& { return stack[depth - 1]; };
         std::optional<std::uint64_t> value;
+        Outcome without{.why = Outcome::Why::division};
         switch (operation) {
             case op_end:
-                return top();
+                return {.value = depth > 0 ? top() : 0};
+            case op_printf: {
+                const Print& print = prints_.at(here);
+                if (stack[depth - 1] != 0 || stack[depth - 2] != 0) return {.why = Outcome::Why::prints_elsewhere};
+                if (to.size() - before > longest_output) return {.why = Outcome::Why::too_long};
+                depth -= 2 + print.values;
+                const auto values = std::span(stack).subspan(depth, print.values);
+                std::ranges::reverse(values);
+                print.format.print(values, context, to);
+                place = print.next;
+                continue;
+            }
             case op_goto:
                 place = number;
                 continue;
@@ -263,6 +338,7 @@ std::optional<std::uint64_t> AgentExpression::evaluate(AgentContext& context) co
                 break;
             case op_reg:
                 value = context.reg(static_cast<unsigned>(number));
+                without = {.why = Outcome::Why::no_register, .value = number};
                 break;
             case op_dup:
                 value = top();
@@ -287,15 +363,16 @@ std::optional<std::uint64_t> AgentExpression::evaluate(AgentContext& context) co
             case op_ref32:
             case op_ref64:
                 value = reference(context, top(), std::size_t{1} << (operation - op_ref8));
+                without = {.why = Outcome::Why::no_memory, .value = zero_extended(top(), context.word_bits())};
                 break;
             default:
                 value = binary(operation, stack[depth - 2], top());
         }
-        if (!value) return std::nullopt;
+        if (!value) return without;
         depth -= shape.pops;
         stack[depth++] = *value;
     }
-    return std::nullopt;
+    return {.why = Outcome::Why::endless};
 }
 
 }  // namespace asyncvm::gdb

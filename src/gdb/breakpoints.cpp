@@ -1,5 +1,7 @@
 #include "gdb/breakpoints.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -23,6 +25,25 @@ std::uint64_t dr7_bits(const Breakpoints::Point& point) {
         kind = length << 2 | (point.type == Breakpoints::Type::write ? dr7_write : dr7_access);
     }
     return std::uint64_t{2} << (2 * point.slot) | kind << (16 + 4 * point.slot);
+}
+
+/// What is wrong stands where its output would be: gdb, if it were told of a stop here, would go on and say nothing.
+void run_commands(const Breakpoints::Point& point, AgentContext& context, std::string& printed) {
+    const auto say = [&](const std::string& problem) {
+        if (!problem.empty()) printed += fmt::format("<dprintf at {:#x}: {}>\n", point.address, problem);
+    };
+    const auto& conditions = point.conditions;
+    const auto& commands = point.commands.list;
+    const auto holds = [&](const AgentExpression& condition) {
+        const auto value = condition.evaluate(context);
+        if (!value) say("its condition: " + condition.run(context, printed));
+        return value.value_or(0) != 0;
+    };
+    const bool in_pairs = conditions.size() == commands.size();
+    if (!in_pairs && !conditions.empty() && std::ranges::none_of(conditions, holds)) return;
+    for (std::size_t i = 0; i < commands.size(); ++i) {
+        if (!in_pairs || holds(conditions[i])) say(commands[i].run(context, printed));
+    }
 }
 
 bool fits_register(std::uint64_t address, std::uint64_t length) {
@@ -51,22 +72,29 @@ const Breakpoints::Point* Breakpoints::at(std::uint64_t address, Means means) co
     return found == points_.end() ? nullptr : &*found;
 }
 
-bool Breakpoints::stops_at(std::uint64_t address, AgentContext& context) const {
-    const auto holds = [&context](const AgentExpression& condition) { return condition.evaluate(context).value_or(1) != 0; };
-    return std::ranges::any_of(points_, [&](const Point& point) {
-        if (point.address != address || of_data(point.type)) return false;
-        return point.conditions.empty() || std::ranges::any_of(point.conditions, holds);
-    });
+bool Breakpoints::come_to(std::uint64_t address, AgentContext& context, std::string& printed) const {
+    bool stops = false;
+    for (const Point& point : points_) {
+        if (point.address != address || of_data(point.type)) continue;
+        if (!point.commands.list.empty())
+            run_commands(point, context, printed);
+        else
+            stops = stops || point.conditions.empty() || std::ranges::any_of(point.conditions, [&](const auto& condition) {
+                        return condition.evaluate(context).value_or(1) != 0;
+                    });
+    }
+    return stops;
 }
 
 std::optional<Breakpoints::Means> Breakpoints::means_for(Type type, std::uint64_t address, std::uint64_t length, bool mapped,
-                                                         bool conditional) const noexcept {
+                                                         bool passes, bool always) const noexcept {
     const bool slot = free_slot().has_value();
     const auto by_steps = features_.steps ? std::optional(Means::steps) : std::nullopt;
     switch (type) {
         case Type::software:
-            // Who goes on because no condition holds has to leave the INT3 where the other vCPUs find it.
-            if (features_.int3 && mapped && !(conditional && several_ && features_.debug_registers && slot))
+            // Who goes on has to leave the INT3 where the other vCPUs find it. gdb can help where conditions are, and only
+            // there.
+            if (features_.int3 && mapped && !(passes && several_ && (always || (features_.debug_registers && slot))))
                 return Means::int3;
             [[fallthrough]];
         case Type::hardware:
@@ -85,21 +113,37 @@ std::optional<Breakpoints::Means> Breakpoints::means_for(Type type, std::uint64_
 }
 
 std::optional<Breakpoints::Means> Breakpoints::add(Type type, std::uint64_t address, std::uint64_t length,
-                                                   std::optional<std::uint64_t> physical, Conditions conditions) {
+                                                   std::optional<std::uint64_t> physical, Conditions conditions,
+                                                   Commands commands) {
     if (!of_data(type)) length = 1;
+    if (length == 0) return std::nullopt;
     const auto same = [&](const Point& point) {
         return point.type == type && point.address == address && point.length == length;
     };
-    const auto found = std::ranges::find_if(points_, same);
-    const auto means = found == points_.end() ? means_for(type, address, length, physical.has_value(), !conditions.empty())
-                                              : std::optional(found->means);
-    if (!means || length == 0) return std::nullopt;
+    const bool always = !commands.list.empty();
+    const bool passes = always || !conditions.empty();
+    auto found = std::ranges::find_if(points_, same);
+    // It did not have to let anybody pass before.
+    if (found != points_.end() && found->means == Means::int3 && passes && several_) {
+        points_.erase(found);
+        found = points_.end();
+    }
     if (found != points_.end()) {
         found->conditions = std::move(conditions);
-        return means;
+        found->commands = std::move(commands);
+        return found->means;
     }
-    points_.push_back({type, address, length, *means, *means == Means::debug_register ? *free_slot() : 0,
-                       physical.value_or(0), std::move(conditions)});
+    const auto means = means_for(type, address, length, physical.has_value(), passes, always);
+    if (!means) return std::nullopt;
+    const unsigned slot = *means == Means::debug_register ? *free_slot() : 0;
+    points_.push_back({.type = type,
+                       .address = address,
+                       .length = length,
+                       .means = *means,
+                       .slot = slot,
+                       .physical = physical.value_or(0),
+                       .conditions = std::move(conditions),
+                       .commands = std::move(commands)});
     return means;
 }
 
@@ -108,6 +152,16 @@ void Breakpoints::remove(Type type, std::uint64_t address, std::uint64_t length)
     std::erase_if(points_, [&](const Point& point) {
         return point.type == type && point.address == address && point.length == length;
     });
+}
+
+bool Breakpoints::prints_at(std::uint64_t address) const noexcept {
+    return std::ranges::any_of(points_, [address](const Point& point) {
+        return point.address == address && !of_data(point.type) && !point.commands.list.empty();
+    });
+}
+
+void Breakpoints::remove_transient() {
+    std::erase_if(points_, [](const Point& point) { return !point.commands.persist; });
 }
 
 bool Breakpoints::need_steps() const noexcept {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "gdb/agent_expression.hpp"
@@ -19,6 +20,13 @@ struct DebugFeatures {
     bool watchpoints = false;      ///< debug registers, behind writes and reads of data
     bool int3 = false;
     bool trap_flag = false;  ///< a step sets RFLAGS.TF, which the guest may see
+};
+
+/// Where there are some the guest does not stop. As many as conditions: each is for the condition at its place, because gdb
+/// makes both lists of the same dprintfs. Otherwise all of them are for each condition.
+struct BreakpointCommands {
+    std::vector<AgentExpression> list{};  ///< AgentExpression::Use::command
+    bool persist = false;                 ///< they stay when the debugger is gone
 };
 
 class Breakpoints {
@@ -37,6 +45,8 @@ public:
     /// One that holds is enough; so is one that can't be evaluated, because gdb evaluates it again. None: the guest stops.
     using Conditions = std::vector<AgentExpression>;
 
+    using Commands = BreakpointCommands;
+
     struct Point {
         Type type = Type::software;
         std::uint64_t address = 0;  ///< linear
@@ -45,6 +55,7 @@ public:
         unsigned slot = 0;           ///< of Means::debug_register
         std::uint64_t physical = 0;  ///< of Means::int3, and of data with Means::steps
         Conditions conditions{};
+        Commands commands{};
     };
 
     /// `several`: there is more than one vCPU.
@@ -54,10 +65,13 @@ public:
     void set_features(DebugFeatures features) noexcept { features_ = features; }
 
     /// `physical`: where the address is mapped to, if it is. Nothing: this host has no means. One that is there already
-    /// gets these conditions, and otherwise stays as it is.
+    /// gets these conditions and commands, and otherwise stays as it is, if it can.
     [[nodiscard]] std::optional<Means> add(Type type, std::uint64_t address, std::uint64_t length,
-                                           std::optional<std::uint64_t> physical, Conditions conditions = {});
+                                           std::optional<std::uint64_t> physical, Conditions conditions = {},
+                                           Commands commands = {});
     void remove(Type type, std::uint64_t address, std::uint64_t length);
+    /// All whose commands do not persist.
+    void remove_transient();
     void clear() noexcept { points_.clear(); }
 
     [[nodiscard]] const std::vector<Point>& all() const noexcept { return points_; }
@@ -66,8 +80,12 @@ public:
     /// A breakpoint, of data or not; null: none.
     [[nodiscard]] const Point* at(std::uint64_t address, Means means) const noexcept;
 
-    /// Whether a vCPU that has come to the breakpoints at this address, whose registers and memory `context` has, stops.
-    [[nodiscard]] bool stops_at(std::uint64_t address, AgentContext& context) const;
+    /// A vCPU, whose registers and memory `context` has, has come to the breakpoints at this address: appends to `printed`
+    /// what their commands print, and returns whether it stops.
+    [[nodiscard]] bool come_to(std::uint64_t address, AgentContext& context, std::string& printed) const;
+
+    /// Whether there are commands at this address.
+    [[nodiscard]] bool prints_at(std::uint64_t address) const noexcept;
 
     /// Whether the guest has to go step by step.
     [[nodiscard]] bool need_steps() const noexcept;
@@ -80,8 +98,9 @@ public:
 
 private:
     [[nodiscard]] std::optional<unsigned> free_slot() const noexcept;
+    /// `passes`: a vCPU may go on there without gdb; `always`: it does.
     [[nodiscard]] std::optional<Means> means_for(Type type, std::uint64_t address, std::uint64_t length, bool mapped,
-                                                 bool conditional) const noexcept;
+                                                 bool passes, bool always) const noexcept;
 
     DebugFeatures features_;
     bool several_;

@@ -19,6 +19,10 @@ namespace {
 
 constexpr std::size_t most_waiting = 64;  ///< packets; more stay in the kernel
 constexpr int signal_int = 2;
+constexpr std::size_t most_printed = 0x1000;  ///< bytes in a packet of two digits each
+
+/// What dprintfs have printed, for gdb to show: it takes such packets while it waits for a stop.
+std::string console_packet(const std::string& text) { return "O" + to_hex(text); }
 
 }  // namespace
 
@@ -69,6 +73,13 @@ awaitable<void> Client::converse() {
         }
         if (running_ && (interrupted_ || machine_.stop())) {
             co_await tell_stop();
+            continue;
+        }
+        if (running_ && !machine_.printed().empty()) {
+            co_await tell_printed();
+            // A guest that prints all the time leaves the loop to others, and lets Ctrl-C come.
+            const auto executor = co_await asio::this_coro::executor;
+            co_await asio::post(executor, use_awaitable);
             continue;
         }
         if (!running_ && std::exchange(let_go_, false)) {
@@ -183,11 +194,19 @@ awaitable<void> Client::resume(std::vector<ThreadAction> actions) {
 /// The guest has stopped by itself, or has to.
 awaitable<void> Client::tell_stop() {
     co_await machine_.halt();
+    // What came before the stop is shown before it.
+    while (!over_ && !machine_.printed().empty()) co_await tell_printed();
+    if (over_) co_return;
     running_ = false;
     if (const auto stop = machine_.stop()) cpu_ = stop->cpu;
     std::string reply = co_await stop_reply();
     interrupted_ = false;
     co_await send(std::move(reply));
+}
+
+awaitable<void> Client::tell_printed() {
+    std::string packet = console_packet(machine_.printed().take(most_printed));
+    co_await send(std::move(packet));
 }
 
 awaitable<std::string> Client::stop_reply() {
@@ -235,7 +254,9 @@ awaitable<void> Client::send(std::string text) {
 
 void Client::guest_ended(int code) noexcept {
     try {
-        if (attached_) connection_->write_now(frame(fmt::format("W{:02x}", code & 0xff)));
+        std::string last;
+        while (running_ && !machine_.printed().empty()) last += frame(console_packet(machine_.printed().take(most_printed)));
+        if (attached_) connection_->write_now(last + frame(fmt::format("W{:02x}", code & 0xff)));
     } catch (const std::exception&) {
         // Without memory it hears nothing but the end of the connection.
     }

@@ -69,6 +69,7 @@ private:
     [[nodiscard]] awaitable<std::string> thread_words(unsigned cpu);
     [[nodiscard]] awaitable<void> resume(std::vector<ThreadAction> actions);
     [[nodiscard]] awaitable<void> tell_stop();
+    [[nodiscard]] awaitable<void> tell_printed();
     [[nodiscard]] awaitable<std::string> stop_reply();
     [[nodiscard]] awaitable<void> choose_width();
     [[nodiscard]] awaitable<void> send(std::string text);

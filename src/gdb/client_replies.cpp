@@ -51,7 +51,7 @@ std::string Client::reply_at_once(const Command& command) {
         case Kind::features:
             return fmt::format(
                 "PacketSize={:x};qXfer:features:read+;qXfer:threads:read+;vContSupported+;swbreak+;hwbreak+;"
-                "ConditionalBreakpoints+;QStartNoAckMode+;binary-upload+",
+                "ConditionalBreakpoints+;BreakpointCommands+;QStartNoAckMode+;binary-upload+",
                 PacketReader::longest);
         case Kind::first_threads:
         case Kind::more_threads:
@@ -151,8 +151,11 @@ awaitable<std::string> Client::reply_about_breakpoint(Command command) {
     }
     Breakpoints::Conditions conditions(std::make_move_iterator(command.conditions.begin()),
                                        std::make_move_iterator(command.conditions.end()));
-    if (!conditions.empty()) co_await choose_width();
-    const bool possible = co_await machine_.insert(cpu_, type, command.address, command.length, std::move(conditions));
+    Breakpoints::Commands commands{.persist = command.persist};
+    for (auto& code : command.commands) commands.list.emplace_back(std::move(code), AgentExpression::Use::command);
+    if (!conditions.empty() || !commands.list.empty()) co_await choose_width();
+    const bool possible =
+        co_await machine_.insert(cpu_, type, command.address, command.length, std::move(conditions), std::move(commands));
     // An empty reply: no breakpoints of this type.
     co_return possible ? "OK" : "";
 }

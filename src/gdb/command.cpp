@@ -79,7 +79,7 @@ Command one_register(Kind kind, std::string_view text) {
 }
 
 /// X and the number of bytes, a comma, the bytes; one after the other.
-bool take_conditions(std::string_view& text, std::vector<std::string>& into) {
+bool take_bytecodes(std::string_view& text, std::vector<std::string>& into) {
     while (take(text, "X")) {
         const auto size = take_number(text);
         if (!size || !take(text, ",") || *size > text.size() / 2) return false;
@@ -91,16 +91,24 @@ bool take_conditions(std::string_view& text, std::vector<std::string>& into) {
     return !into.empty();
 }
 
-/// TYPE,ADDRESS,LENGTH[;CONDITIONS]; commands behind it are of stubs that say that they know them.
+/// TYPE,ADDRESS,LENGTH[;CONDITIONS][;cmds:PERSIST,COMMANDS]
 Command breakpoint(Kind kind, std::string_view text) {
     Command command = simple(kind);
     if (text.empty() || text[0] < '0' || text[0] > '4') return malformed();
     command.number = static_cast<unsigned>(text[0] - '0');
     text.remove_prefix(1);
     if (!take(text, ",") || !take_range(text, command)) return malformed();
-    if (!text.starts_with(";X")) return command;
-    text.remove_prefix(1);
-    return take_conditions(text, command.conditions) && (text.empty() || text[0] == ';') ? command : malformed();
+    if (text.starts_with(";X")) {
+        text.remove_prefix(1);
+        if (!take_bytecodes(text, command.conditions)) return malformed();
+    }
+    if (take(text, ";cmds:")) {
+        const auto persist = take_number(text);
+        if (!persist || *persist > 1 || !take(text, ",") || !take_bytecodes(text, command.commands)) return malformed();
+        command.persist = *persist == 1;
+    }
+    // What else may be behind them is of stubs that say that they know it.
+    return text.empty() || text[0] == ';' ? command : malformed();
 }
 
 /// c, s, C and S, which may name an address to go on from; gdb writes the register itself.

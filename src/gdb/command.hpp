@@ -30,7 +30,7 @@ struct Command {
         read_memory,      ///< `address`, `length`; the reply is in hexadecimal
         read_bytes,       ///< the same, the reply is binary
         write_memory,     ///< `address`, `data`
-        insert,           ///< a breakpoint: `number` is its type, `address`, `length`, `conditions`
+        insert,           ///< a breakpoint: `number` is its type, `address`, `length`, `conditions`, `commands`
         remove,
         resume,     ///< `actions`
         can_vcont,  ///< which actions there are
@@ -62,6 +62,8 @@ struct Command {
     std::string data;  ///< bytes
     std::vector<ThreadAction> actions;
     std::vector<std::string> conditions;  ///< bytecode; one that holds is enough
+    std::vector<std::string> commands;    ///< bytecode; of dprintfs
+    bool persist = false;                 ///< `commands` stay when gdb is gone
 };
 
 /// Any bytes.

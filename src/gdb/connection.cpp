@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 namespace asyncvm::gdb {
@@ -43,11 +44,12 @@ long Connection::put(std::string_view bytes) noexcept {
 }
 
 awaitable<bool> Connection::write(std::string_view bytes) {
-    while (!bytes.empty()) {
+    rest_ = bytes;
+    while (!rest_.empty()) {
         if (!in_) co_return false;
-        const auto count = put(bytes);
+        const auto count = put(rest_);
         if (count >= 0) {
-            bytes.remove_prefix(static_cast<std::size_t>(count));
+            rest_.remove_prefix(static_cast<std::size_t>(count));
             continue;
         }
         const int error = errno;
@@ -60,7 +62,23 @@ awaitable<bool> Connection::write(std::string_view bytes) {
 }
 
 void Connection::write_now(std::string_view bytes) noexcept {
-    if (in_) static_cast<void>(put(bytes));
+    if (!in_) return;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    for (std::string_view part : {std::exchange(rest_, {}), bytes}) {
+        while (!part.empty()) {
+            const auto count = put(part);
+            if (count >= 0) {
+                part.remove_prefix(static_cast<std::size_t>(count));
+                continue;
+            }
+            if (errno == EINTR) continue;
+            const auto left =
+                std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+            if (errno != EAGAIN || left.count() <= 0) return;
+            pollfd look{.fd = out_ ? out_->native_handle() : in_->native_handle(), .events = POLLOUT, .revents = 0};
+            static_cast<void>(::poll(&look, 1, static_cast<int>(left.count())));
+        }
+    }
 }
 
 bool Connection::left() const noexcept {

@@ -25,7 +25,7 @@ public:
     [[nodiscard]] awaitable<std::size_t> read(std::span<std::byte> to);
     /// Writes all; false: the other side is gone. One call at a time.
     [[nodiscard]] awaitable<bool> write(std::string_view bytes);
-    /// What goes at once.
+    /// What goes within a second, behind the rest of what write() is at; waits for that on this thread.
     void write_now(std::string_view bytes) noexcept;
     /// Whether the other side of a socket has left, though it may have said something before that is not read yet.
     [[nodiscard]] bool left() const noexcept;
@@ -39,6 +39,7 @@ private:
     mutable std::optional<Watched> in_;  ///< asking for its handle changes it
     std::optional<Watched> out_;         ///< nothing where `in_` is both
     bool socket_ = false;
+    std::string_view rest_;  ///< of write()
 };
 
 }  // namespace asyncvm::gdb

@@ -64,6 +64,10 @@ void Debuggee::has_stopped() {
 }
 
 void Debuggee::attach(bool attached) {
+    if (attached) {
+        points_.clear();
+        physical_ = false;
+    }
     const std::lock_guard lock(mutex_);
     armed_.attached = attached;
 }
@@ -74,7 +78,22 @@ awaitable<void> Debuggee::halt() {
     pause_.emplace(std::move(pause));
     take_int3s();
     adopt_registers();
+    co_await print_where_they_stand();
     has_stopped();
+}
+
+/// Of the vCPUs that have not come to their breakpoints because the machine was stopped.
+awaitable<void> Debuggee::print_where_they_stand() {
+    const auto& points = armed_.points.all();
+    if (std::ranges::all_of(points, [](const auto& point) { return point.commands.list.empty(); })) co_return;
+    for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
+        const bool stopped = registers_[cpu].known;
+        const bool ran = armed_.cpus[cpu].runs;
+        if (stopped || !ran) continue;
+        const Registers now = co_await registers(cpu);
+        const std::lock_guard lock(mutex_);
+        print_once(armed_.cpus[cpu], false, linear_pc(now), now);
+    }
 }
 
 /// Of the vCPUs that have stopped; the others' are not known.
@@ -82,7 +101,6 @@ void Debuggee::adopt_registers() {
     for (auto& cached : registers_) cached = {};
     const std::lock_guard lock(mutex_);
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
-        armed_.cpus[cpu].over.reset();
         if (!at_stop_[cpu]) continue;
         registers_[cpu].values.core = *at_stop_[cpu];
         registers_[cpu].known = true;
@@ -112,19 +130,21 @@ awaitable<std::size_t> Debuggee::write(unsigned cpu, std::uint64_t address, std:
 }
 
 awaitable<bool> Debuggee::insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length,
-                                 Breakpoints::Conditions conditions) {
+                                 Breakpoints::Conditions conditions, Breakpoints::Commands commands) {
     const Registers now = co_await registers(cpu);
     const PageWalk page = translate(machine_.memory(), now, address);
     std::optional<std::uint64_t> physical;
     if (page.status == PageWalk::Status::mapped && !machine_.memory().try_at(page.physical, 1).empty())
         physical = page.physical;
-    const auto means = points_.add(type, address, length, physical, std::move(conditions));
+    touched_ = true;
+    const auto means = points_.add(type, address, length, physical, std::move(conditions), std::move(commands));
     if (!means) co_return false;
     say_fallback(type, *means);
     co_return true;
 }
 
 void Debuggee::remove(Breakpoints::Type type, std::uint64_t address, std::uint64_t length) {
+    touched_ = true;
     points_.remove(type, address, length);
 }
 
@@ -174,8 +194,20 @@ bool Debuggee::keep_other_stops(const std::vector<ThreadAction>& actions) {
     return !stops_.empty();
 }
 
+/// The machine stood while this vCPU went over breakpoints, and it may not have moved: it would come to them again. `alone`:
+/// no other one needs an INT3 there.
+void Debuggee::keep_over(unsigned cpu, bool alone, ArmedCpu& next) const {
+    const ArmedCpu& before = armed_.cpus[cpu];
+    const CachedRegisters& cached = registers_[cpu];
+    if (!before.over || (cached.changed && linear_pc(cached.values.core) != before.over_from)) return;
+    if (!alone && points_.at(*before.over, Breakpoints::Means::int3) != nullptr) return;
+    next.over = before.over;
+    next.over_from = before.over_from;
+}
+
 awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
     if (!halted()) co_return;
+    const auto told = std::exchange(touched_, false) ? std::nullopt : stop();
     if (keep_other_stops(actions)) {
         changed_.notify();
         co_return;
@@ -193,25 +225,30 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
             continue;
         }
         running.push_back(cpu);
+        armed[cpu].runs = true;
         one_step = action->step && action->until == 0;
         if (action->step) armed[cpu].step = *action;
         armed[cpu].wanted.single_step = common.single_step || action->step;
+        const bool at_breakpoint =
+            told && told->cpu == cpu && (told->why == Stop::Why::breakpoint || told->why == Stop::Why::hardware_breakpoint);
+        if (at_breakpoint && !action->step && !registers_[cpu].changed) armed[cpu].told = told->address;
     }
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) {
         bool same = false;
         {
             const std::lock_guard lock(mutex_);
-            same = armed[cpu].wanted == armed_.cpus[cpu].given;
+            keep_over(cpu, running.size() == 1 || action_for(actions, static_cast<int>(cpu) + 1) == nullptr, armed[cpu]);
+            armed[cpu].given = armed[cpu].over ? points_.debug_over(*armed[cpu].over) : armed[cpu].wanted;
+            same = armed[cpu].given == armed_.cpus[cpu].given;
             at_stop_[cpu].reset();
             if (trap_flag_ && armed[cpu].wanted.single_step && registers_[cpu].known)
                 armed[cpu].from = registers_[cpu].values.core;
         }
-        armed[cpu].given = armed[cpu].wanted;
         const bool changed = registers_[cpu].changed;
         if (same && !changed) continue;
         all_the_same = false;
         const Registers values = registers_[cpu].values.core;
-        const GuestDebug debug = armed[cpu].wanted;
+        const GuestDebug debug = armed[cpu].given;
         // Registers first: KVM remembers for a step where it begins.
         std::function<void(Cpu&)> work = [changed, values, debug](Cpu& to) {
             if (changed) to.set_registers(values);
@@ -228,6 +265,9 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
         armed_.physical = physical_;
         armed_.points = points_;
         armed_.file = file_;
+        for (const unsigned cpu : running) {
+            if (const auto over = armed_.cpus[cpu].over) begin_over(armed_.cpus[cpu], *over);
+        }
         crashed_.assign(crashed_.size(), false);
     }
     remember_watched();
@@ -241,13 +281,13 @@ awaitable<void> Debuggee::go_on(std::vector<ThreadAction> actions) {
 
 awaitable<void> Debuggee::go_on() {
     std::vector<ThreadAction> all(1);
+    touched_ = true;
     co_await go_on(std::move(all));
 }
 
 awaitable<void> Debuggee::leave() {
     co_await halt();
-    points_.clear();
-    physical_ = false;
+    points_.remove_transient();
     attach(false);
     co_await go_on();
 }
@@ -258,6 +298,7 @@ awaitable<void> Debuggee::reset() {
     for (unsigned cpu = 0; cpu < cpus(); ++cpu) machine_.release(cpu);
     untold_.clear();
     const std::lock_guard lock(mutex_);
+    for (ArmedCpu& cpu : armed_.cpus) cpu.over.reset();
     at_stop_.assign(at_stop_.size(), std::nullopt);
     stops_.clear();
     crashed_.assign(crashed_.size(), false);

@@ -17,6 +17,7 @@
 
 #include "gdb/breakpoints.hpp"
 #include "gdb/command.hpp"
+#include "gdb/printed.hpp"
 #include "gdb/register_file.hpp"
 
 namespace asyncvm::gdb {
@@ -67,7 +68,7 @@ public:
 
     /// Before the run: the guest does not begin before go_on().
     [[nodiscard]] awaitable<void> hold_start();
-    /// A debugger is there, or is gone.
+    /// A debugger is there, and inserts its own breakpoints, or is gone.
     void attach(bool attached);
     /// Everything stands when it completes. Throws Error(host).
     [[nodiscard]] awaitable<void> halt();
@@ -76,8 +77,11 @@ public:
     [[nodiscard]] awaitable<void> go_on(std::vector<ThreadAction> actions);
     /// All vCPUs do.
     [[nodiscard]] awaitable<void> go_on();
-    /// Without breakpoints; all vCPUs go on.
+    /// Without breakpoints but for those that persist; all vCPUs go on.
     [[nodiscard]] awaitable<void> leave();
+
+    /// What dprintfs have printed. changed() tells when there is something.
+    [[nodiscard]] Printed& printed() noexcept { return printed_; }
 
     // While everything stands.
     [[nodiscard]] awaitable<Registers> registers(unsigned cpu);
@@ -97,8 +101,8 @@ public:
     [[nodiscard]] awaitable<std::size_t> write(unsigned cpu, std::uint64_t address, std::span<const std::byte> from);
     /// False: this host has no means. Says once when one is slower than what was asked for.
     [[nodiscard]] awaitable<bool> insert(unsigned cpu, Breakpoints::Type type, std::uint64_t address, std::uint64_t length,
-                                         Breakpoints::Conditions conditions);
-    /// The registers that the conditions name.
+                                         Breakpoints::Conditions conditions, Breakpoints::Commands commands);
+    /// The registers that conditions and commands name.
     void set_register_file(std::shared_ptr<const RegisterFile> file) noexcept { file_ = std::move(file); }
     void remove(Breakpoints::Type type, std::uint64_t address, std::uint64_t length);
     /// The machine starts anew, and stands.
@@ -119,12 +123,14 @@ private:
         bool msrs_known = false;
     };
     struct ArmedCpu {
+        bool runs = false;
         std::optional<ThreadAction> step;   ///< gdb wants to hear where it ends
         GuestDebug wanted;                  ///< while it runs
         GuestDebug given;                   ///< what it has
-        std::optional<std::uint64_t> over;  ///< it goes over the breakpoints at this address
+        std::optional<std::uint64_t> over;  ///< it goes over the breakpoints at this address, whose commands are done
         std::uint64_t over_from = 0;        ///< and stands there, which may be another address of the same place
         std::optional<Registers> from;      ///< where its step began, if trap_flag_
+        std::optional<std::uint64_t> told;  ///< it stands at this breakpoint, and gdb knows, and has touched none since
     };
     /// What a vCPU's thread needs for its stops; under mutex_.
     struct Armed {
@@ -139,8 +145,9 @@ private:
     /// What becomes of a vCPU.
     struct Verdict {
         std::optional<Stop> stop{};
-        std::optional<std::uint64_t> over{};  ///< no condition of the breakpoints at this address holds
+        std::optional<std::uint64_t> over{};  ///< it does not stop at the breakpoints at this address
         bool own = false;                     ///< it is the guest's own INT3
+        bool came = false;                    ///< the commands of the breakpoints there are done
     };
 
     [[nodiscard]] Verdict judge(unsigned cpu, const Debug& debug, std::uint64_t place, const std::optional<Registers>& now);
@@ -148,6 +155,10 @@ private:
                                            const std::optional<Registers>& now);
     [[nodiscard]] Verdict judge_int3(unsigned cpu, std::uint64_t place, const std::optional<Registers>& now);
     [[nodiscard]] std::optional<Stop> judge_watched(unsigned cpu);
+    void pass_silently(const ArmedCpu& cpu, std::uint64_t place, Verdict& verdict);
+    void print_once(ArmedCpu& cpu, bool done, std::uint64_t place, const std::optional<Registers>& now);
+    [[nodiscard]] bool come_to(std::uint64_t address, const Registers& now);
+    [[nodiscard]] awaitable<void> print_where_they_stand();
     void begin_over(ArmedCpu& cpu, std::uint64_t address);
     std::optional<std::uint64_t> end_over(ArmedCpu& cpu);
     void end_step(unsigned cpu, const std::optional<Registers>& now);
@@ -155,6 +166,7 @@ private:
     void has_stopped();
     void adopt_registers();
     [[nodiscard]] bool step_here(unsigned cpu);
+    void keep_over(unsigned cpu, bool alone, ArmedCpu& next) const;
     [[nodiscard]] bool keep_other_stops(const std::vector<ThreadAction>& actions);
     void put_int3s();
     void take_int3s();
@@ -182,6 +194,9 @@ private:
     std::vector<Stop> untold_;                       ///< of other vCPUs, at the same moment
     std::vector<std::optional<Registers>> at_stop_;  ///< by vCPU: what it had then; under mutex_
     std::vector<bool> crashed_;
+    bool touched_ = false;                    ///< breakpoints, since the guest has stood
+    std::optional<std::uint64_t> said_lost_;  ///< of a dprintf there; under mutex_
+    Printed printed_;
 };
 
 }  // namespace asyncvm::gdb

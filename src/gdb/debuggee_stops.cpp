@@ -52,7 +52,10 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
         // Under the breakpoint there was one of the guest's.
         const bool under = debug->exception == breakpoint_exception && over && armed.over_from == place;
         verdict = under ? Verdict{.own = true} : judge(cpu, *debug, place, now);
+        if (verdict.stop) pass_silently(armed, place, verdict);
+        armed.told.reset();
         if (verdict.stop) {
+            print_once(armed, verdict.came, place, now);
             at_stop_.at(cpu) = now;
             stops_.push_back(*verdict.stop);
         } else {
@@ -73,7 +76,37 @@ StopAction Debuggee::stopped(unsigned cpu, const Exit& exit, Cpu& from) {
     return StopAction::go_on;
 }
 
-/// No condition holds there: this vCPU executes the instruction as if there were no breakpoints.
+/// gdb was told of this breakpoint, and lets the guest go on as if nothing were there: so it does with a dprintf for which
+/// it has no bytecode, for ever.
+void Debuggee::pass_silently(const ArmedCpu& cpu, std::uint64_t place, Verdict& verdict) {
+    if (!verdict.came || cpu.told != place) return;
+    if (said_lost_ != place &&
+        printed_.add(fmt::format(
+            "<dprintf at {:#x}: gdb has no bytecode for it and leaves it out: set dprintf-style gdb prints it>\n", place)))
+        changed_.notify();
+    said_lost_ = place;
+    verdict = {.over = place};
+}
+
+/// A vCPU stands in front of an instruction. gdb goes over its breakpoints without them, and another debugger may not: what
+/// commands print there they print now, unless they are `done`, and then no more.
+void Debuggee::print_once(ArmedCpu& cpu, bool done, std::uint64_t place, const std::optional<Registers>& now) {
+    if (cpu.over || !now || !armed_.file || !armed_.points.prints_at(place)) return;
+    if (!done) static_cast<void>(come_to(place, *now));
+    cpu.over = place;
+    cpu.over_from = place;
+}
+
+/// What the commands print is on its way. Whether it stops.
+bool Debuggee::come_to(std::uint64_t address, const Registers& now) {
+    GuestContext context(machine_.memory(), *armed_.file, now, armed_.physical);
+    std::string printed;
+    const bool stops = armed_.points.come_to(address, context, printed);
+    if (printed_.add(printed)) changed_.notify();
+    return stops;
+}
+
+/// It does not stop there: this vCPU executes the instruction as if there were no breakpoints.
 void Debuggee::begin_over(ArmedCpu& cpu, std::uint64_t address) {
     cpu.over = address;
     for (const auto& point : armed_.points.all()) {
@@ -106,7 +139,8 @@ Debuggee::Verdict Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_
                                   const std::optional<Registers>& now) {
     using Means = Breakpoints::Means;
     const bool at_int3 = debug.exception == breakpoint_exception;
-    if (!armed_.attached) return {.own = at_int3};
+    // Without a debugger there are only those that persist, at which nothing stops.
+    if (!armed_.attached && armed_.points.all().empty()) return {.own = at_int3};
     if (at_int3) return judge_int3(cpu, place, now);
     const Breakpoints::Point* here = nullptr;
     for (unsigned slot = 0; slot < 4 && here == nullptr; ++slot) {
@@ -122,11 +156,11 @@ Debuggee::Verdict Debuggee::judge(unsigned cpu, const Debug& debug, std::uint64_
     Verdict verdict;
     if (here != nullptr) verdict = judge_breakpoint(cpu, *here, now);
     if (verdict.stop) return verdict;
-    if (const auto watched = judge_watched(cpu)) return {.stop = watched};
+    if (const auto watched = judge_watched(cpu)) return {.stop = watched, .came = verdict.came};
     const auto& step = armed_.cpus.at(cpu).step;
     const bool within = step && place >= step->from && place < step->until;
     const Stop end_of_step{.why = Stop::Why::step, .cpu = cpu};
-    if (step && stepped && step->until == 0) return {.stop = end_of_step};
+    if (step && stepped && step->until == 0) return {.stop = end_of_step, .came = verdict.came};
     if (here == nullptr) {
         here = armed_.points.at(place, Means::steps);
         // Not every host says in DR6 which register it was.
@@ -154,17 +188,13 @@ Debuggee::Verdict Debuggee::judge_int3(unsigned cpu, std::uint64_t place, const 
 /// The vCPU is in front of its instruction.
 Debuggee::Verdict Debuggee::judge_breakpoint(unsigned cpu, const Breakpoints::Point& point,
                                              const std::optional<Registers>& now) {
-    bool stops = true;
-    if (now && armed_.file) {
-        GuestContext context(machine_.memory(), *armed_.file, *now, armed_.physical);
-        stops = armed_.points.stops_at(point.address, context);
-    }
+    const bool stops = !now || !armed_.file || come_to(point.address, *now);
     // Where other vCPUs would run past it the INT3 stays: gdb finds out that no condition holds.
     const bool can_pass = point.means != Breakpoints::Means::int3 || armed_.alone;
-    if (!stops && can_pass) return {.over = point.address};
+    if (!stops && can_pass) return {.over = point.address, .came = true};
     const bool soft = point.type == Breakpoints::Type::software;
     const auto why = soft ? Stop::Why::breakpoint : Stop::Why::hardware_breakpoint;
-    return {.stop = Stop{.why = why, .cpu = cpu, .address = point.address}};
+    return {.stop = Stop{.why = why, .cpu = cpu, .address = point.address}, .came = true};
 }
 
 /// Whether one of the watched places has changed.

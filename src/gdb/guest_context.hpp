@@ -1,10 +1,10 @@
-/// A vCPU's registers and memory, for the conditions of breakpoints.
+/// A vCPU's registers and memory, for the conditions and commands of breakpoints.
 #pragma once
 
 #include <asyncvm/guest_memory.hpp>
 #include <asyncvm/registers.hpp>
 
-#include "gdb/agent_expression.hpp"
+#include "gdb/agent_context.hpp"
 #include "gdb/register_file.hpp"
 #include "x86/bits.hpp"
 #include "x86/linear.hpp"
@@ -32,6 +32,8 @@ public:
         if ((registers_.efer & efer_lma) == 0) address &= 0xffff'ffff;
         return read_linear(memory_, registers_, address, to) == to.size();
     }
+
+    [[nodiscard]] unsigned word_bits() const noexcept override { return file_.width() == Width::long64 ? 64 : 32; }
 
 private:
     const GuestMemory& memory_;

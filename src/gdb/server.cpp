@@ -22,6 +22,13 @@ namespace asyncvm::gdb {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+constexpr std::size_t most_logged = 0x1000;  ///< bytes in one turn of the loop
+constexpr std::size_t longest_line = 1024;   ///< bytes
+
+}  // namespace
+
 Server::Server(Spec spec, Surroundings surroundings)
     : spec_(std::move(spec)),
       surroundings_(std::move(surroundings)),
@@ -47,6 +54,7 @@ awaitable<void> Server::start(std::shared_ptr<Server> self, DebugFeatures featur
     self->debuggee_.set_features(features);
     if (self->spec_.wait) co_await self->debuggee_.hold_start();
     if (self->surroundings_.on_crash == CrashPolicy::wait) self->spawn(hold_crashed(self));
+    self->spawn(log_printed(self));
     if (self->spec_.kind == Spec::Kind::stdio) {
         self->spawn(serve_streams(self));
         co_return;
@@ -109,6 +117,40 @@ awaitable<void> Server::hold_crashed(std::shared_ptr<Server> self) {
         }
         co_await self->debuggee_.changed().wait(seen);
     }
+}
+
+/// While no debugger is there: what dprintfs that have stayed print are lines of the log.
+awaitable<void> Server::log_printed(std::shared_ptr<Server> self) {
+    Printed& printed = self->debuggee_.printed();
+    for (;;) {
+        const auto seen = self->debuggee_.changed().generation();
+        if (*self->closed_) co_return;
+        const bool alone = !self->client_ || !self->client_->attached();
+        if (!alone) self->end_line();
+        if (alone && !printed.empty()) {
+            self->log_lines(printed.take(most_logged));
+            co_await asio::post(self->surroundings_.loop, use_awaitable);
+            continue;
+        }
+        co_await self->debuggee_.changed().wait(seen);
+    }
+}
+
+void Server::log_lines(std::string_view text) {
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '\n' || line_.size() >= longest_line) end_line();
+        if (c == '\n') continue;
+        // A terminal may be at the other end, and the guest chooses the bytes.
+        if (byte >= 0x20 && byte != 0x7f)
+            line_ += c;
+        else
+            line_ += c == '\t' ? "\t" : fmt::format("\\x{:02x}", byte);
+    }
+}
+
+void Server::end_line() {
+    if (!line_.empty()) surroundings_.log("dprintf: " + std::exchange(line_, {}));
 }
 
 std::shared_ptr<Client> Server::make_client(std::unique_ptr<Connection> connection) {
@@ -190,6 +232,12 @@ awaitable<void> Server::come_to(std::shared_ptr<Server> self, bool halted) {
 void Server::close(int code) noexcept {
     if (std::exchange(*closed_, true)) return;
     if (client_) client_->guest_ended(code);
+    try {
+        while (!debuggee_.printed().empty()) log_lines(debuggee_.printed().take(most_logged));
+        end_line();
+    } catch (const std::exception&) {
+        // Without memory for it.
+    }
     debuggee_.changed().notify();
     listener_.reset();
     file_.reset();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "gdb/client.hpp"
 #include "gdb/debuggee.hpp"
@@ -58,6 +59,9 @@ private:
     [[nodiscard]] static awaitable<void> serve_client(std::shared_ptr<Server> self);
     [[nodiscard]] std::shared_ptr<Client> make_client(std::unique_ptr<Connection> connection);
     [[nodiscard]] static awaitable<void> hold_crashed(std::shared_ptr<Server> self);
+    [[nodiscard]] static awaitable<void> log_printed(std::shared_ptr<Server> self);
+    void log_lines(std::string_view text);
+    void end_line();
     [[nodiscard]] static awaitable<void> serve_streams(std::shared_ptr<Server> self);
     [[nodiscard]] static awaitable<void> refuse(std::shared_ptr<Server> self, UniqueFd socket);
     [[nodiscard]] static awaitable<void> limit_refusal(std::shared_ptr<Connection> connection);
@@ -72,6 +76,7 @@ private:
     std::optional<PutBack> file_;  ///< of a Unix socket
     std::optional<Watched> listener_;
     std::shared_ptr<Client> client_;
+    std::string line_;  ///< of log_printed(), as far as it has come
     std::shared_ptr<bool> closed_ = std::make_shared<bool>(false);
 };
 

@@ -1,4 +1,4 @@
-"""Case 10: a debugger's steps, conditional breakpoints and reads, by gdb's protocol on a Unix socket."""
+"""Case 10: a debugger's steps, conditional breakpoints, dprintfs and reads, by gdb's protocol on a Unix socket."""
 import re
 import shutil
 import socket
@@ -177,6 +177,29 @@ def conditions(bench, name):
         return count / float(found[1])
 
 
+def dprintfs(bench, name):
+    """Lines a second that a real gdb shows: asyncvm prints them itself, for QEMU gdb does, at a stop each."""
+    gdb = shutil.which("gdb")
+    if not gdb:
+        raise Absent("gdb is not installed")
+    count = bench.counts.conditions
+    with Debugged(bench, name, LOOP) as machine:
+        machine.connect().close()
+        commands = [f"target remote {machine.path}", "set dprintf-style agent"]
+        if name != "asyncvm":
+            commands += [f"hbreak *{BOOT:#x}", "continue", "delete"]
+        commands += [f"set $ecx = {count}", f'dprintf *{BOOT:#x},"line %d\\n",$ecx', f"break *{BOOT + 3:#x}",
+                     "python import time; start = time.perf_counter()", "continue", "python print('seconds', time.perf_counter() - start)", "kill"]
+        words = [word for command in ("set confirm off", *commands) for word in ("-ex", command)]
+        done = subprocess.run([gdb, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        found = re.search(r"^seconds (\S+)", done.stdout, re.M)
+        shown = len(re.findall(r"^line \d+$", done.stdout, re.M))
+        # gdb goes over one that is where the guest stands.
+        if not found or shown not in (count, count - 1):
+            raise Absent(f"{shown} of {count} lines: {last_words(done.stderr)}")
+        return shown / float(found[1])
+
+
 def debugger(bench):
     rounds = max(3, bench.rounds // 2)
     every = ("asyncvm", "QEMU, TCG")
@@ -185,6 +208,7 @@ def debugger(bench):
             (Row(10, "single steps, without KVM", "/s", True, [Target(3, "QEMU, TCG")]), emulated_steps, every),
             (Row(10, "single steps within a range", "/s", True), range_steps, ("asyncvm",)),
             (Row(10, "a condition of a breakpoint that does not hold, by gdb", "/s", True, [Target(2, "QEMU, TCG")]), conditions, every),
+            (Row(10, "lines of a dprintf, by gdb", "/s", True), dprintfs, every),
             (Row(10, "reads of memory", "B/s", True, [Target(100e6)]), reads, every)):
         subjects = {who: lambda who=who, function=function: function(bench, who) for who in names}
         yield measure(bench, row, subjects, rounds)

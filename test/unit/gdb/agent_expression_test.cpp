@@ -25,6 +25,7 @@ public:
         for (auto& byte : to) byte = static_cast<std::byte>(0xf0 + (address++ & 0xf));
         return true;
     }
+    [[nodiscard]] unsigned word_bits() const noexcept override { return 64; }
     unsigned reads = 0;
 };
 
@@ -167,10 +168,74 @@ BOOST_AUTO_TEST_CASE(what_is_not_sound) {
     BOOST_TEST(!AgentExpression(deep + "\x22\x01\x27").sound());
 }
 
+/// printf, with a format for its values, which come first; where and by which function it prints.
+std::string printing(const std::string& values, std::string_view format, unsigned count, char channel = 0,
+                     char function = 0) {
+    std::string code = values + '\x22' + channel + '\x22' + function + '\x34' + static_cast<char>(count);
+    code += static_cast<char>((format.size() + 1) >> 8);
+    code += static_cast<char>(format.size() + 1);
+    return code.append(format) + '\0';
+}
+
+/// What it prints, and why no more.
+std::string output(const std::string& code) {
+    const AgentExpression command(code, AgentExpression::Use::command);
+    Guest guest;
+    std::string text;
+    const std::string problem = command.run(guest, text);
+    return problem.empty() ? text : text + "<" + problem + ">";
+}
+
+BOOST_AUTO_TEST_CASE(what_a_command_prints) {
+    // As gdb 13 sends it: dprintf *0x1000,"hi %d %s %lx %c\n",$reg0,*(char**)0x1000,...; the last value comes first.
+    BOOST_TEST(output(printing("\x22\x07\x22\x05", "a %d b %d\\n", 2) + "\x27") == "a 5 b 7\n");
+    BOOST_TEST(output(printing({"\x26\0\0", 3}, "%x", 1) + "\x27") == "64");
+    BOOST_TEST(output(printing("", "text", 0) + "\x27") == "text");
+    BOOST_TEST(output(printing("", "one,", 0) + printing("\x22\x02", "%d", 1) + "\x27") == "one,2");
+    // One may leave values behind, and a condition may not print.
+    BOOST_TEST(output("\x22\x01" + printing("", "x", 0) + "\x27") == "x");
+    BOOST_TEST(output("\x27") == "");
+    BOOST_TEST(!AgentExpression(printing("", "x", 0) + "\x22\x01\x27").sound());
+}
+
+BOOST_AUTO_TEST_CASE(what_a_command_can_t_print) {
+    BOOST_TEST(output(printing({"\x26\0\4", 3}, "%x", 1) + "\x27") == "<register 4 has no value here, only for gdb>");
+    BOOST_TEST(output(printing({"\x23\x20\0\x17", 4}, "%x", 1) + "\x27") == "<Cannot access memory at address 0x2000>");
+    BOOST_TEST(output(printing({"\x22\1\x22\0\5", 5}, "%x", 1) + "\x27") == "<Division by zero>");
+    BOOST_TEST(output(printing("", "x", 0, 1) + "\x27") == "<it is to be printed by a function of the guest>");
+    BOOST_TEST(output(printing("", "x", 0, 0, 1) + "\x27") == "<it is to be printed by a function of the guest>");
+    BOOST_TEST(output(printing("", "one,", 0) + printing({"\x26\0\4", 3}, "%x", 1) + "\x27") ==
+               "one,<register 4 has no value here, only for gdb>");
+    // Round and round.
+    BOOST_TEST(output({"\x21\0\0", 3}) == "<it takes more than 10000 operations>");
+    const std::string turns = output(printing("", std::string(1000, 'x'), 0) + std::string("\x21\0\0", 3));
+    BOOST_TEST(turns.ends_with("<it is longer than 16384 bytes>"));
+    BOOST_TEST(turns.size() < 18'000u);
+}
+
+BOOST_AUTO_TEST_CASE(commands_that_are_not_sound) {
+    const auto refused = [](const std::string& code) {
+        return !AgentExpression(code, AgentExpression::Use::command).sound() && output(code).starts_with("<");
+    };
+    BOOST_TEST(refused(""));
+    BOOST_TEST(refused("\x34"));
+    BOOST_TEST(refused(printing("", "%d", 1) + "\x27"));  // no value on the stack
+    BOOST_TEST(refused(printing("\x22\x01", "%d %d", 1) + "\x27"));
+    BOOST_TEST(refused(printing("\x22\x01", "%f", 1) + "\x27"));
+    BOOST_TEST(refused(printing("", "x", 0)));  // no end
+    const std::string whole = printing("\x22\x01", "%d", 1) + "\x27";
+    for (std::size_t size = 0; size < whole.size(); ++size) BOOST_TEST(refused(whole.substr(0, size)));
+    std::string no_nul = printing("", "x", 0) + "\x27";
+    no_nul[no_nul.size() - 2] = 'y';
+    BOOST_TEST(refused(no_nul));
+    BOOST_TEST(refused(std::string("\x22\0\x22\0\x34\0\0\0\x27", 9)));  // not even a NUL
+    BOOST_TEST(refused("\x1b\x27"));
+}
+
 BOOST_AUTO_TEST_CASE(any_bytes) {
     std::mt19937_64 random(7);
-    constexpr std::uint8_t usual[] = {0x02, 0x04, 0x05, 0x09, 0x0e, 0x13, 0x14, 0x16, 0x17, 0x1a, 0x20,
-                                      0x21, 0x22, 0x23, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x2b, 0x32, 0x33};
+    constexpr std::uint8_t usual[] = {0x02, 0x04, 0x05, 0x09, 0x0e, 0x13, 0x14, 0x16, 0x17, 0x1a, 0x20, 0x21,
+                                      0x22, 0x23, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x2b, 0x32, 0x33, 0x34};
     unsigned sound = 0;
     unsigned ended = 0;
     for (int turn = 0; turn < 200'000; ++turn) {
@@ -183,11 +248,26 @@ BOOST_AUTO_TEST_CASE(any_bytes) {
         const AgentExpression made(code);
         Guest guest;
         const auto value = made.evaluate(guest);
+        std::string printed;
+        static_cast<void>(AgentExpression(code, AgentExpression::Use::command).run(guest, printed));
         sound += made.sound() ? 1 : 0;
         ended += value ? 1 : 0;
         BOOST_REQUIRE(made.sound() || !value);
-        BOOST_REQUIRE(guest.reads <= AgentExpression::most_steps);
+        BOOST_REQUIRE(guest.reads <= 2 * AgentExpression::most_steps);
     }
+    // Spoilt dprintfs.
+    unsigned printing_ones = 0;
+    for (int turn = 0; turn < 50'000; ++turn) {
+        std::string code = printing("\x22\x07\x23\x10\x02", "a %d %s\\n", 2) + "\x27";
+        for (auto times = random() % 3; times > 0; --times) code[random() % code.size()] = static_cast<char>(random());
+        if (random() % 4 == 0) code.resize(random() % code.size());
+        Guest guest;
+        std::string printed;
+        static_cast<void>(AgentExpression(code, AgentExpression::Use::command).run(guest, printed));
+        printing_ones += printed.empty() ? 0 : 1;
+        BOOST_REQUIRE(printed.size() < 2 * AgentExpression::longest_output);
+    }
+    BOOST_TEST(printing_ones > 10'000u);
     BOOST_TEST(sound > 500u);
     BOOST_TEST(ended > 200u);
 }

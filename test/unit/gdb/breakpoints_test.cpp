@@ -10,6 +10,32 @@ using namespace asyncvm::gdb;
 using Type = Breakpoints::Type;
 using Means = Breakpoints::Means;
 
+namespace {
+
+/// Registers that are their numbers, and no memory.
+class Numbers final : public AgentContext {
+public:
+    std::optional<std::uint64_t> reg(unsigned number) override { return number; }
+    bool read(std::uint64_t, std::span<std::byte>) override { return false; }
+    [[nodiscard]] unsigned word_bits() const noexcept override { return 64; }
+};
+
+/// What commands at 0x1000 print, and "stop" if the guest stops.
+std::string come_to(const Breakpoints& points, std::uint64_t address = 0x1000) {
+    Numbers numbers;
+    std::string printed;
+    const bool stops = points.come_to(address, numbers, printed);
+    return printed + (stops ? "stop" : "");
+}
+
+/// Prints one character.
+AgentExpression prints(char character) {
+    return AgentExpression(std::string("\x22\0\x22\0\x34\0\0\2", 8) + character + std::string("\0\x27", 2),
+                           AgentExpression::Use::command);
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(gdb_breakpoints)
 
 BOOST_AUTO_TEST_CASE(a_host_that_has_everything) {
@@ -75,10 +101,6 @@ BOOST_AUTO_TEST_CASE(what_a_register_can_t_watch_is_watched_step_by_step) {
 }
 
 BOOST_AUTO_TEST_CASE(conditions) {
-    struct Nothing final : AgentContext {
-        std::optional<std::uint64_t> reg(unsigned number) override { return number; }
-        bool read(std::uint64_t, std::span<std::byte>) override { return false; }
-    } nothing;
     const AgentExpression holds(std::string("\x22\x01\x27"));
     const AgentExpression does_not(std::string("\x22\x00\x27", 3));
     const AgentExpression fails(std::string("\x22\x00\x17\x27", 4));
@@ -86,7 +108,7 @@ BOOST_AUTO_TEST_CASE(conditions) {
     Breakpoints points({.int3 = true});
     const auto stops = [&](Breakpoints::Conditions conditions) {
         BOOST_TEST((points.add(Type::software, 0x1000, 1, 0x1000, std::move(conditions)) == Means::int3));
-        return points.stops_at(0x1000, nothing);
+        return come_to(points) == "stop";
     };
     BOOST_TEST(stops({}));
     BOOST_TEST(stops({holds}));
@@ -97,14 +119,14 @@ BOOST_AUTO_TEST_CASE(conditions) {
     BOOST_TEST(stops({does_not, not_sound}));
     BOOST_TEST(!stops({does_not}));
     BOOST_TEST(points.all().size() == 1u);
-    BOOST_TEST(!points.stops_at(0x1001, nothing));
+    BOOST_TEST(!(come_to(points, 0x1001) == "stop"));
     // Another breakpoint at the same address, of which one is enough.
     BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000) == std::nullopt));
     points.set_features({.debug_registers = true, .int3 = true});
     BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000, {does_not}) == Means::debug_register));
-    BOOST_TEST(!points.stops_at(0x1000, nothing));
+    BOOST_TEST(!(come_to(points) == "stop"));
     BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000) == Means::debug_register));
-    BOOST_TEST(points.stops_at(0x1000, nothing));
+    BOOST_TEST((come_to(points) == "stop"));
 }
 
 BOOST_AUTO_TEST_CASE(with_several_vcpus_conditions_want_a_register) {
@@ -121,18 +143,75 @@ BOOST_AUTO_TEST_CASE(with_several_vcpus_conditions_want_a_register) {
     BOOST_TEST((without.add(Type::software, 0x1000, 1, 0x1000, {condition}) == Means::int3));
 }
 
+BOOST_AUTO_TEST_CASE(commands) {
+    const AgentExpression holds(std::string("\x22\x01\x27"));
+    const AgentExpression does_not(std::string("\x22\x00\x27", 3));
+    const AgentExpression fails(std::string("\x22\x00\x17\x27", 4));
+    Breakpoints points({.debug_registers = true, .int3 = true});
+    const auto comes = [&](Breakpoints::Conditions conditions, Breakpoints::Commands commands) {
+        BOOST_TEST(
+            (points.add(Type::software, 0x1000, 1, 0x1000, std::move(conditions), std::move(commands)) == Means::int3));
+        return come_to(points);
+    };
+    BOOST_TEST(comes({}, {{prints('a')}}) == "a");
+    BOOST_TEST(points.prints_at(0x1000));
+    BOOST_TEST(!points.prints_at(0x1001));
+    BOOST_TEST(comes({}, {{prints('a'), prints('b')}}) == "ab");
+    BOOST_TEST(comes({does_not}, {{prints('a')}}) == "");
+    BOOST_TEST(comes({holds}, {{prints('a')}}) == "a");
+    // One condition a command, or all commands for any of them.
+    BOOST_TEST(comes({holds, does_not}, {{prints('a'), prints('b')}}) == "a");
+    BOOST_TEST(comes({does_not, holds}, {{prints('a'), prints('b')}}) == "b");
+    BOOST_TEST(comes({does_not, holds}, {{prints('a')}}) == "a");
+    BOOST_TEST(comes({does_not, does_not}, {{prints('a')}}) == "");
+    BOOST_TEST(comes({holds}, {{prints('a'), prints('b')}}) == "ab");
+    // What is wrong is told, and the guest goes on: gdb could not print it either.
+    BOOST_TEST(comes({fails}, {{prints('a')}}) ==
+               "<dprintf at 0x1000: its condition: Cannot access memory at address 0x0>\n");
+    BOOST_TEST(comes({}, {{fails, prints('a')}}) == "<dprintf at 0x1000: Cannot access memory at address 0x0>\na");
+    const AgentExpression not_sound(std::string("\x34"), AgentExpression::Use::command);
+    BOOST_TEST(comes({}, {{not_sound}}) == "<dprintf at 0x1000: a printf is cut off>\n");
+    // A breakpoint at the same address stops.
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000) == Means::debug_register));
+    BOOST_TEST(comes({}, {{prints('a')}}) == "astop");
+    BOOST_TEST((points.add(Type::hardware, 0x1000, 1, 0x1000, {does_not}, {{prints('c')}}) == Means::debug_register));
+    BOOST_TEST(come_to(points) == "a");
+    BOOST_TEST(comes({}, {}) == "stop");
+}
+
+BOOST_AUTO_TEST_CASE(commands_that_persist) {
+    Breakpoints points({.debug_registers = true, .int3 = true});
+    BOOST_TEST((points.add(Type::software, 0x1000, 1, 0x1000, {}, {{prints('a')}, true}) == Means::int3));
+    BOOST_TEST((points.add(Type::software, 0x2000, 1, 0x2000, {}, {{prints('a')}, false}) == Means::int3));
+    BOOST_TEST((points.add(Type::software, 0x3000, 1, 0x3000) == Means::int3));
+    points.remove_transient();
+    BOOST_REQUIRE(points.all().size() == 1u);
+    BOOST_TEST(points.all()[0].address == 0x1000u);
+}
+
+BOOST_AUTO_TEST_CASE(with_several_vcpus_commands_never_want_an_int3) {
+    const Breakpoints::Commands commands{{prints('a')}};
+    Breakpoints points({.steps = true, .debug_registers = true, .int3 = true}, true);
+    // One that was for gdb, and is not any more.
+    BOOST_TEST((points.add(Type::software, 0, 1, 0) == Means::int3));
+    for (std::uint64_t i = 0; i < 4; ++i)
+        BOOST_TEST((points.add(Type::software, i, 1, i, {}, commands) == Means::debug_register));
+    BOOST_TEST((points.add(Type::software, 0x5000, 1, 0x5000, {}, commands) == Means::steps));
+    BOOST_TEST(points.all().size() == 5u);
+    Breakpoints one({.steps = true, .debug_registers = true, .int3 = true});
+    BOOST_TEST((one.add(Type::software, 0x1000, 1, 0x1000, {}, commands) == Means::int3));
+    Breakpoints without({.int3 = true}, true);
+    BOOST_TEST((!without.add(Type::software, 0x1000, 1, 0x1000, {}, commands)));
+}
+
 BOOST_AUTO_TEST_CASE(what_is_watched_is_no_breakpoint_of_that_address) {
-    struct Nothing final : AgentContext {
-        std::optional<std::uint64_t> reg(unsigned) override { return std::nullopt; }
-        bool read(std::uint64_t, std::span<std::byte>) override { return false; }
-    } nothing;
     const AgentExpression does_not(std::string("\x22\x00\x27", 3));
     Breakpoints points({.debug_registers = true, .watchpoints = true});
     BOOST_TEST((points.add(Type::write, 0x1000, 4, {}) == Means::debug_register));
     BOOST_TEST((points.at(0x1000, Means::debug_register) == nullptr));
     BOOST_TEST((points.add(Type::hardware, 0x1000, 1, {}, {does_not}) == Means::debug_register));
     BOOST_TEST((points.at(0x1000, Means::debug_register)->type == Type::hardware));
-    BOOST_TEST(!points.stops_at(0x1000, nothing));
+    BOOST_TEST(come_to(points) == "");
 }
 
 // For gdb it is the kind of the instruction, which a stub need not know.

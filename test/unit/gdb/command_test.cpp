@@ -78,9 +78,16 @@ BOOST_AUTO_TEST_CASE(breakpoints) {
     BOOST_TEST(conditional.length == 1u);
     BOOST_TEST(conditional.conditions == (std::vector<std::string>{"\x22\x01\x27", "\x27"}),
                boost::test_tools::per_element());
-    BOOST_TEST(parse_command("Z0,1,1;cmds:0,X1,27").conditions.empty());
+    BOOST_TEST(conditional.commands == (std::vector<std::string>{"\x27"}), boost::test_tools::per_element());
+    BOOST_TEST(!conditional.persist);
+    const auto prints = parse_command("Z0,1,1;cmds:1,X1,27X2,2227");
+    BOOST_TEST(prints.conditions.empty());
+    BOOST_TEST(prints.commands == (std::vector<std::string>{"\x27", "\x22\x27"}), boost::test_tools::per_element());
+    BOOST_TEST(prints.persist);
     for (const char* const packet : {"Z0,1,1;X", "Z0,1,1;X1", "Z0,1,1;X1,", "Z0,1,1;X1,2", "Z0,1,1;X1,zz", "Z0,1,1;X2,27",
-                                     "Z0,1,1;X1,2727", "Z0,1,1;Xffffffffffffffff,27", "Z0,1,1;X1,27,"}) {
+                                     "Z0,1,1;X1,2727", "Z0,1,1;Xffffffffffffffff,27", "Z0,1,1;X1,27,", "Z0,1,1;cmds:",
+                                     "Z0,1,1;cmds:1", "Z0,1,1;cmds:1,", "Z0,1,1;cmds:X1,27", "Z0,1,1;cmds:2,X1,27",
+                                     "Z0,1,1;cmds:1,X2,27", "Z0,1,1;cmds:1,X1,27,", "Z0,1,1;X1,27cmds:1,X1,27"}) {
         BOOST_TEST((kind_of(packet) == Kind::malformed), packet);
     }
     for (const char* const packet : {"Z", "Z5,1,1", "Z0", "Z0,1", "z0,1,"}) {

@@ -191,6 +191,87 @@ BOOST_AUTO_TEST_CASE(an_int3_stays_where_another_vcpu_would_run_past_it) {
     BOOST_TEST(eax(guest.ask("g")) == "05000000");
 }
 
+/// dprintf *0x10001,"%d,",$eax, which stays when gdb is gone, as gdb compiles it.
+constexpr std::string_view print_eax = ";cmds:1,X12,2600001620220022003401000425642c0027";
+std::string insert_print(std::string_view conditions = "") { return fmt::format("Z0,10001,1{}{}", conditions, print_eax); }
+
+BOOST_AUTO_TEST_CASE(a_dprintf_is_shown_before_the_stop_and_does_not_stop) {
+    for (const unsigned cpus : {1u, 2u}) {
+        Debugged guest(spin, Mode::protected32, cpus);
+        BOOST_TEST(guest.ask(insert_print()) == "OK");
+        BOOST_TEST(guest.ask("Z1,10002,1;X7,26000022041327") == "OK");
+        std::string reply = guest.ask("vCont;c:1");
+        std::string shown;
+        for (; reply.starts_with('O'); reply = guest.receive()) shown += reply.substr(1);
+        // "0,1,2,3,"
+        BOOST_TEST(shown == "302c312c322c332c");
+        BOOST_TEST(said(reply) == "T05 hwbreak: at 10002");
+        BOOST_TEST(guest.ask("m10000,4") == "9040ebfd");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_dprintf_is_shown_before_the_guest_s_end) {
+    // inc eax; inc eax; hlt
+    Debugged guest({0x40, 0x40, 0xf4});
+    BOOST_TEST(guest.ask(insert_print()) == "OK");
+    std::string reply = guest.ask("vCont;c");
+    BOOST_TEST(reply == "O312c");
+    BOOST_TEST(guest.receive() == "W00");
+    guest.end();
+}
+
+BOOST_AUTO_TEST_CASE(a_dprintf_is_shown_once_however_its_place_is_come_to_and_left) {
+    Debugged guest(spin);
+    BOOST_TEST(guest.ask(insert_print()) == "OK");
+    BOOST_TEST(guest.ask("vCont;s:1") == "O302c");
+    BOOST_TEST(said(guest.receive()) == "T05 nothing at 10001");
+    // Over it with a step, with the breakpoint there, and away.
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10002");
+    BOOST_TEST(guest.ask("vCont;s:1") == "O312c");
+    BOOST_TEST(said(guest.receive()) == "T05 nothing at 10001");
+    BOOST_TEST(guest.ask("z0,10001,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10002");
+    BOOST_TEST(guest.ask(insert_print()) == "OK");
+    BOOST_TEST(guest.ask("vCont;s:1") == "O322c");
+    BOOST_TEST(said(guest.receive()) == "T05 nothing at 10001");
+    // And by going on.
+    BOOST_TEST(guest.ask("Z1,10002,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 hwbreak: at 10002");
+    // A vCPU that is put elsewhere comes anew.
+    BOOST_TEST(guest.ask("P8=00000100") == "OK");
+    BOOST_TEST(guest.ask("vCont;c") == "O332c");
+    BOOST_TEST(said(guest.receive()) == "T05 hwbreak: at 10002");
+}
+
+BOOST_AUTO_TEST_CASE(a_range_and_a_dprintf_within) {
+    Debugged guest(spin);
+    BOOST_TEST(guest.ask(insert_print()) == "OK");
+    BOOST_TEST(guest.ask("vCont;r10000,10002:1") == "O302c");
+    BOOST_TEST(said(guest.receive()) == "T05 nothing at 10002");
+    BOOST_TEST(guest.ask("vCont;r10002,10004:1") == "O312c");
+    BOOST_TEST(said(guest.receive()) == "T05 nothing at 10001");
+}
+
+BOOST_AUTO_TEST_CASE(a_breakpoint_that_gdb_lets_pass_without_a_step_is_gone_over) {
+    Debugged guest(spin);
+    BOOST_TEST(guest.ask("Z0,10001,1") == "OK");
+    BOOST_TEST(guest.ask("Z1,10002,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    const std::string told = guest.ask("vCont;c");
+    BOOST_TEST(told.starts_with("O3c"), told);
+    BOOST_TEST(said(guest.receive()) == "T05 hwbreak: at 10002");
+    BOOST_TEST(eax(guest.ask("g")) == "01000000");
+    // Once for a place.
+    BOOST_TEST(guest.ask("z1,10002,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    BOOST_TEST(eax(guest.ask("g")) == "02000000");
+    // What gdb has done anything about counts.
+    BOOST_TEST(guest.ask("Z0,10001,1") == "OK");
+    BOOST_TEST(said(guest.ask("vCont;c")) == "T05 swbreak: at 10001");
+    BOOST_TEST(eax(guest.ask("g")) == "02000000");
+}
+
 BOOST_AUTO_TEST_CASE(a_range_is_left_by_its_end_or_a_breakpoint) {
     Debugged guest(spin);
     BOOST_TEST(said(guest.ask("vCont;r10000,10002:1")) == "T05 nothing at 10002");
