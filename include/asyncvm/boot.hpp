@@ -103,6 +103,9 @@ public:
     /// The mode that CPU 0 starts in. After plan().
     [[nodiscard]] Mode mode() const noexcept;
 
+    /// Whether the guest is an ELF file of 64 bits, which may start in 32 bits (Multiboot, PVH). After plan().
+    [[nodiscard]] bool elf64() const noexcept;
+
     /// Places it all and returns what CPU 0 starts with. Again after a reset: memory that is no part of the guest's files
     /// keeps what is in it. Throws Error(guest_image).
     [[nodiscard]] Registers load(GuestMemory& memory) const;

@@ -77,6 +77,8 @@ const std::vector<std::string>& Boot::notes() const noexcept { return plan_->not
 
 Mode Boot::mode() const noexcept { return plan_->entry.mode; }
 
+bool Boot::elf64() const noexcept { return plan_->elf64; }
+
 Registers Boot::load(GuestMemory& memory) const {
     if (!plan_) throw std::logic_error("a guest is loaded that has not been planned");
     return boot::apply(*plan_, memory);

@@ -40,6 +40,7 @@ void KernelLayout::add_kernel(Piece piece) {
 }
 
 void KernelLayout::add_segments(const Elf& elf, std::uint64_t shift) {
+    plan_.elf64 = elf.is_64 && elf.x86_64;
     for (const ElfSegment& segment : elf.segments) {
         add_kernel({.name = fmt::format("segment {} of {}", segment.index, request_.kernel->name()),
                     .address = segment.physical_address + shift,

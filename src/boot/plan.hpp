@@ -50,6 +50,7 @@ struct Plan {
     std::string description;  ///< one line for a person: "Linux 6.1.0, bzImage, protocol 2.15"
     std::vector<Piece> pieces{};
     std::vector<Reserved> reserved{};
+    bool elf64 = false;               ///< the kernel is an ELF file of 64 bits, in whatever mode it starts
     std::uint64_t firmware_size = 0;  ///< bytes of GuestMemory::firmware(), for pieces there; 0: none
     Entry entry{};
     std::vector<std::string> notes{};  ///< lines for a person, each worth printing

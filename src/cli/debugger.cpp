@@ -22,12 +22,15 @@ std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Strea
                                     stream.label));
         }
     }
-    return std::make_shared<gdb::Server>(*options.gdb, gdb::Server::Surroundings{.loop = surroundings.loop,
-                                                                                 .machine = surroundings.machine,
-                                                                                 .on_crash = options.on_crash,
-                                                                                 .log = make_log(),
-                                                                                 .monitor = std::move(surroundings.monitor),
-                                                                                 .watch = std::move(surroundings.watch)});
+    gdb::Spec spec = *options.gdb;
+    if (!spec.width && surroundings.elf64) spec.width = gdb::Width::long64;
+    return std::make_shared<gdb::Server>(std::move(spec),
+                                         gdb::Server::Surroundings{.loop = surroundings.loop,
+                                                                   .machine = surroundings.machine,
+                                                                   .on_crash = options.on_crash,
+                                                                   .log = make_log(),
+                                                                   .monitor = std::move(surroundings.monitor),
+                                                                   .watch = std::move(surroundings.watch)});
 }
 
 gdb::DebuggerWatch watch_for(control::Steering* steering) {

@@ -20,6 +20,7 @@ struct DebuggerSurroundings {
     Machine& machine;
     gdb::MonitorSurroundings monitor;
     gdb::DebuggerWatch watch{};
+    bool elf64 = false;  ///< the guest is an ELF file of 64 bits: gdb, which has read it, takes no other processor
 };
 
 /// Listens, after the streams have been opened. Throws Error(usage) where one of them has what the debugger wants, and

@@ -346,9 +346,8 @@ int Session::run() {
         gdb::MonitorSurroundings monitor{.kill = [this] { quit("gdb", exit_code::signal_base + SIGKILL); },
                                          .statistics = {}};
         if (options_.statistics) monitor.statistics = [this] { return statistics_text(machine_, streams_); };
-        gdb_ = make_gdb_server(
-            options_, streams_,
-            {.loop = loop_, .machine = machine_, .monitor = std::move(monitor), .watch = watch_for(steering_.get())});
+        auto watch = watch_for(steering_.get());
+        gdb_ = make_gdb_server(options_, streams_, {loop_, machine_, std::move(monitor), std::move(watch), boot_->elf64()});
     }
     std::optional<int> code;
     std::exception_ptr failure;

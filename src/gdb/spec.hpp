@@ -17,7 +17,8 @@ struct Spec {
     std::uint16_t port = 0;        ///< 0: the kernel picks one
     std::string path;              ///< of a Unix socket
     bool wait = false;             ///< the guest begins when gdb lets it
-    std::optional<Width> width{};  ///< of the processor's description; not given: as the guest's mode is when gdb comes
+    std::optional<Width> width{};  ///< of the processor's description; not given: as the guest's mode is when gdb comes, or
+                                   ///< what the caller knows to be better
 };
 
 /// tcp:[HOST:]PORT, unix:PATH or stdio, with the options wait and mode=16|32|64. Throws Error(usage).

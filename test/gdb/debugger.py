@@ -22,11 +22,11 @@ SPIN_32 = NOPS * 3 + b"\xb8\x34\x12\x00\x00" + b"\x40" + b"\xeb\xfd"
 SPIN_64 = NOPS * 3 + b"\xb8\x34\x12\x00\x00" + b"\xff\xc0" + b"\xeb\xfc"
 
 
-def debug(target, *commands):
-    """What gdb prints for these commands, on this target."""
+def debug(target, *commands, file=()):
+    """What gdb prints for these commands, on this target; `file`: the program that it knows beforehand."""
     words = [word for command in ("set confirm off", f"target remote {target}", *commands) for word in ("-ex", command)]
     # With `set debug remote` a newer gdb shows packets of bytes as they are.
-    done = subprocess.run([GDB, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, text=True, errors="backslashreplace",
+    done = subprocess.run([GDB, "-nx", "-batch", *words, *file], stdin=subprocess.DEVNULL, text=True, errors="backslashreplace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
     return done.stdout
 
@@ -83,9 +83,9 @@ class Machine:
         _, said = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, said
 
-    def debug(self, *commands):
+    def debug(self, *commands, file=()):
         """What gdb prints for these commands, one after the other, on this machine."""
-        return debug(self.target, *commands)
+        return debug(self.target, *commands, file=file)
 
     def file(self, name):
         """A path in a directory that goes with the machine."""

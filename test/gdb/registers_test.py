@@ -1,4 +1,6 @@
 """x87, SSE, AVX and MSRs."""
+import struct
+
 from debugger import ACCELERATOR, SPIN_16, SPIN_32, SPIN_64, Case, Machine, main
 
 GUESTS = (("16", SPIN_16), ("32", SPIN_32), ("64", SPIN_64))
@@ -45,6 +47,39 @@ class Vectors(Case):
             if "SIGILL" in text:
                 self.skipTest("this host's KVM runs no x87 in ring 0")
             self.assert_lines(text, "= 3.14159265358979", "= 1", "= 0xfff", "= 0x3000", "= 6.28318548", "= 1", "= 4")
+
+
+def pvh_kernel(code, elf_class, machine):
+    """An ELF file that PVH starts at 0x100000, in 32 bits."""
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x100000)
+    wide = elf_class == 2
+    at = 64 + 2 * 56 if wide else 52 + 2 * 32
+    head = b"\x7fELF" + bytes([elf_class, 1, 1]) + bytes(9) + struct.pack("<HHI", 2, machine, 1)
+    if wide:
+        head += struct.pack("<QQQIHHHHHH", 0x100000, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+        load = struct.pack("<IIQQQQQQ", 1, 5, at, 0x100000, 0x100000, len(code), len(code), 1)
+        told = struct.pack("<IIQQQQQQ", 4, 4, at + len(code), 0, 0, len(note), len(note), 4)
+    else:
+        head += struct.pack("<IIIIHHHHHH", 0x100000, 52, 0, 0, 52, 32, 2, 40, 0, 0)
+        load = struct.pack("<IIIIIIII", 1, at, 0x100000, 0x100000, len(code), len(code), 5, 1)
+        told = struct.pack("<IIIIIIII", 4, at + len(code), 0, 0, len(note), len(note), 4, 4)
+    return head + load + told + code + note
+
+
+class Descriptions(Case):
+    """Of the processor: it has to fit the file that gdb has read."""
+
+    def test_a_kernel_of_64_bits_that_starts_in_32(self):
+        with Machine(pvh_kernel(SPIN_32, 2, 62), gdb=",wait") as machine:
+            text = machine.debug("p/x $pc", "monitor info cpus", "stepi", "p/x $pc", "p/x $r15", "kill", file=[machine.file("guest")])
+            self.assert_lines(text, "= 0x100000", "vCPU 0: 32 bits", "= 0x100001", "= 0x0")
+            self.assertNotIn("warning", text)
+
+    def test_a_kernel_of_32_bits_and_one_that_is_told_otherwise(self):
+        for kind, option in (((1, 3), ""), ((2, 62), ",mode=32")):
+            with self.subTest(kind=kind), Machine(pvh_kernel(SPIN_32, *kind), gdb=",wait" + option) as machine:
+                text = machine.debug("p/x $eip", "stepi", "p/x $eip", "p $r15", "kill")
+                self.assert_lines(text, "= 0x100000", "= 0x100001", "= void")
 
 
 class Msrs(Case):

@@ -205,3 +205,13 @@ BOOST_AUTO_TEST_CASE(a_file_with_a_pvh_note_is_detected) {
     BOOST_TEST((plan_guest(BootFormat::pvh, request_for(pvh_image()), surroundings()).format == BootFormat::pvh));
     BOOST_TEST((plan_guest(BootFormat::elf, request_for(pvh_image()), surroundings()).format == BootFormat::elf));
 }
+
+BOOST_AUTO_TEST_CASE(a_plan_knows_an_elf_file_of_64_bits_in_whatever_mode_it_starts) {
+    for (const bool is_64 : {false, true}) {
+        const auto kernel = pvh_image(is_64);
+        const auto plan = plan_pvh(request_for(kernel), surroundings());
+        BOOST_TEST((plan.entry.mode == Mode::protected32));
+        BOOST_TEST(plan.elf64 == is_64);
+    }
+    BOOST_TEST(!plan_flat(request_for(pvh_image()), surroundings()).elf64);
+}
