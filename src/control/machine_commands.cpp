@@ -1,6 +1,7 @@
 #include "control/machine_commands.hpp"
 
 #include "control/conversation.hpp"
+#include "control/guest_lines.hpp"
 #include "control/memory_file.hpp"
 #include "x86/page_walk.hpp"
 
@@ -224,7 +225,7 @@ awaitable<void> MachineCommands::save_memory(const Json& arguments, bool linear)
 awaitable<std::string> MachineCommands::human_info(std::string_view what, std::uint64_t cpu) {
     if (what == "status") co_return fmt::format("VM status: {}\r\n", status());
     if (what == "version") co_return ASYNCVM_VERSION "\r\n";
-    if (what == "registers") {
+    if (what == "report") {
         auto report = co_await subject_.machine.report(static_cast<unsigned>(cpu));
         co_return report;
     }
@@ -232,7 +233,14 @@ awaitable<std::string> MachineCommands::human_info(std::string_view what, std::u
         co_return subject_.statistics ? subject_.statistics_text() : "not counted: start asyncvm with --stats\r\n";
     }
     std::string text;
-    if (what == "devices") {
+    if (what == "cpus") {
+        const Json all = co_await query_cpus();
+        for (const auto& one : all) {
+            const auto index = one["cpu-index"].get<std::uint64_t>();
+            text += fmt::format("{} CPU #{}: thread_id={}\r\n", index == cpu ? '*' : ' ', index,
+                                one["thread-id"].get<std::int64_t>());
+        }
+    } else if (what == "devices") {
         for (const auto& one : query_devices()) {
             const auto first = one["address"].get<std::uint64_t>();
             text += fmt::format("{} {:#x}-{:#x} {}\r\n", one["space"].get<std::string>(), first,
@@ -245,9 +253,9 @@ awaitable<std::string> MachineCommands::human_info(std::string_view what, std::u
 }
 
 std::string MachineCommands::human_help() const {
-    std::string text = "info status|version|registers|devices|stats, stop, cont, system_reset, nmi, ";
+    std::string text = "info status|version|cpus|report|devices|stats, stop, cont, system_reset, nmi, ";
     for (const auto& group : subject_.groups) text += fmt::format("{}, ", group->human_help());
-    return text + "dump-guest-memory [-p] FILE, quit, help\r\n";
+    return text + "dump-guest-memory [-p] FILE, quit, help\r\n" + guest_lines_help();
 }
 
 awaitable<void> MachineCommands::human_dump(std::string_view words) {
@@ -266,11 +274,13 @@ awaitable<std::string> MachineCommands::human(std::string_view line, std::uint64
         auto text = co_await group->human(line);
         if (text) co_return *std::move(text);
     }
+    auto told = co_await guest_line(subject_.machine, std::string(line), static_cast<unsigned>(cpu));
+    if (told) co_return *std::move(told);
     if (line.starts_with(info)) {
         auto text = co_await human_info(line.substr(info.size()), cpu);
         co_return text;
     }
-    if (line == "help") co_return human_help();
+    if (line == "help" || line == "?") co_return human_help();
     if (line == "stop") {
         co_await stop();
     } else if (line == "cont" || line == "c") {

@@ -153,10 +153,36 @@ BOOST_FIXTURE_TEST_CASE(what_the_machine_consists_of_is_told, Counting) {
     BOOST_TEST(peer->ask(R"({"execute":"query-cpus-fast"})").find(R"({"cpu-index":0,)") != std::string::npos);
     BOOST_TEST(peer->ask(R"({"execute":"query-stats"})").find(R"("device":"debugcon","reads":0,"writes":1)") !=
                std::string::npos);
-    const auto report = peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"info registers"}})");
+    const auto report = peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"info report"}})");
     BOOST_TEST(report.starts_with(R"({"return":"running at 0x1000)"), report);
     BOOST_TEST(peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":"nope"}})") ==
                R"({"return":"unknown command: 'nope'\r\n"})");
+}
+
+BOOST_FIXTURE_TEST_CASE(memory_and_registers_are_looked_at_while_the_guest_runs, Running) {
+    child->wait_for_output("S");
+    const auto say = [this](const std::string& line, const std::string& more = "") {
+        return peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":")" + line + "\"" + more + "}}");
+    };
+    const std::string code = R"({"return":"0000000000010000: 0xb0 0x53 0xe6 0xe9 0xeb 0xfe\r\n"})";
+    BOOST_TEST(say("x /6xb 0x10000") == code);
+    BOOST_TEST(say("xp /6xb $cs.base+0x1*0x10000-$cs.base") == code);
+    BOOST_TEST(say("x/1xb 0xfffffffff000").find("Cannot access memory") != std::string::npos);
+    BOOST_TEST(say("x") == R"({"return":"unexpected end of expression\r\nTry \"help\" for more information\r\n"})");
+    BOOST_TEST(say("xp /1048577xb 0").find("at most 1048576 bytes") != std::string::npos);
+    BOOST_TEST(say("x /70000i 0").find("at most 1048576 bytes") != std::string::npos);
+    BOOST_TEST(say("p $pc-0x10004") == R"({"return":"0x0\r\n"})");
+    BOOST_TEST(say("print /d 2-3") == R"({"return":"-1\r\n"})");
+    BOOST_TEST(say("gva2gpa 0x10004") == R"({"return":"gpa: 0x10004\r\n"})");
+    BOOST_TEST(say("x /1i $pc").starts_with(R"({"return":"0x00010004:  eb fe )"));
+    BOOST_TEST(say("x /3i 0xffffffffffff").find("unable to read memory") != std::string::npos);
+    BOOST_TEST(say("info registers").find("EAX=") != std::string::npos);
+    BOOST_TEST(say("info registers -a").starts_with(R"({"return":"\r\nCPU#0\r\n)"));
+    BOOST_TEST(say("info registers 1").find("cpu-index") != std::string::npos);
+    BOOST_TEST(say("info cpus").starts_with(R"({"return":"* CPU #0: thread_id=)"));
+    BOOST_TEST(say("x /1xb 0", R"(,"cpu-index":1)").find("Parameter 'cpu-index' expects") != std::string::npos);
+    BOOST_TEST(say("xq") == R"({"return":"unknown command: 'xq'\r\n"})");
+    BOOST_TEST(say("?").find("gva2gpa addr") != std::string::npos);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_client_that_says_nonsense_or_leaves_in_the_middle_disturbs_nobody, Running) {
