@@ -359,7 +359,6 @@ void Link::tick() {
         session_.forget(ask->id_, true);
         complete(*ask, Ask::State::late);
     }
-    if (!session_.broken().empty()) end_locked(session_.broken());
 }
 
 void Link::give_up(const RegionAccess& access, bool write) {
