@@ -1,15 +1,18 @@
 // A device in another process, used from several threads at once, without a machine: what a vCPU gets is its own answer.
 #define BOOST_TEST_MODULE remote_threads
+#include <asyncvm/error.hpp>
 #include <asyncvm/remote.hpp>
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <deque>
 #include <exception>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -127,4 +130,52 @@ BOOST_AUTO_TEST_CASE(the_process_may_die_while_threads_wait_for_it) {
     on_threads(running, 4, [&](unsigned cpu) { return ask_on(*running.device, cpu, ones); });
     BOOST_TEST(ones > 0u);
     BOOST_TEST(running.lines == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_string_is_cut_between_its_elements) {
+    Running running(RemoteSpec::Memory::none, "data=18");
+    std::array<std::uint32_t, 9> out{};
+    for (unsigned i = 0; i < out.size(); ++i) out[i] = 0x01010101 * i;
+    std::array<std::uint32_t, 9> in{};
+    const auto both = [](Device& device, std::span<const std::byte> from, std::span<std::byte> to) -> awaitable<void> {
+        const Access first{.size = 4, .address = 0x300};
+        co_await device.write_string(first, from);
+        co_await device.read_string(first, to);
+    };
+    const auto from = std::as_bytes(std::span(out));
+    const auto to = std::as_writable_bytes(std::span(in));
+    on_threads(running, 1, [&](unsigned) { return both(*running.device, from, to); });
+    BOOST_TEST(std::ranges::count(in, out.back()) == 9);
+    BOOST_TEST(running.lines == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_can_not_be_is_refused) {
+    RemoteSpec good;
+    good.place = "unix:/tmp/device";
+    good.ports.assign(most_remote_ranges, {.first = 0x300, .size = 1});
+    good.irqs.assign(most_remote_irqs, 23);
+    good.timeout = std::chrono::milliseconds(1);
+    const auto refusal = [](const RemoteSpec& spec) {
+        try {
+            static_cast<void>(make_remote_device(spec, [](std::string_view) {}));
+            return std::string();
+        } catch (const Error& error) {
+            return std::string(error.what());
+        }
+    };
+    BOOST_TEST(refusal(good) == "");
+    auto spec = good;
+    spec.mmio.push_back({.first = 0xd000'0000, .size = 1});
+    BOOST_TEST(refusal(spec) == "device remote: 17 ranges are too many: 16 at most");
+    spec = good;
+    spec.irqs.push_back(1);
+    BOOST_TEST(refusal(spec) == "device remote: 17 interrupt lines are too many: 16 at most");
+    spec.irqs = {24};
+    BOOST_TEST(refusal(spec) == "device remote: an interrupt line is 0 to 23");
+    spec = good;
+    spec.timeout = std::chrono::milliseconds(0);
+    BOOST_TEST(refusal(spec) == "device remote: timeout= is 1 or more milliseconds");
+    spec = good;
+    spec.place = "unix:";
+    BOOST_TEST(refusal(spec) == "'unix:' is neither unix:PATH nor tcp:[HOST:]PORT (for example unix:/run/dev.sock)");
 }
