@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,14 @@ std::int64_t grown_total(const Json& before, const Json& now, std::string_view n
     return grown(times(before), times(now), "total-ns");
 }
 
+/// The sum, and what it will grow by when the present state ends: an idle guest can stay in KVM_RUN for seconds. A vCPU that
+/// waits is in the device as well.
+std::int64_t spent(const Json& cpu, std::string_view sum, std::initializer_list<std::string_view> states) {
+    if (!cpu.is_object()) return 0;
+    const bool goes_on = std::ranges::find(states, word(cpu, "state")) != states.end();
+    return number(cpu, sum) + (goes_on ? number(cpu, "since-ns") : 0);
+}
+
 struct Line {
     std::int64_t exits;
     std::string text;
@@ -80,12 +89,14 @@ std::string top_table(const Json& before, const Json& now, std::size_t most) {
     std::string text = fmt::format("{:<34} {:>10} {:>10} {:>10}\n", "vCPU", "in guest", "in device", "waiting");
     for (std::size_t cpu = 0; const auto& one : now.value("cpus", Json::array())) {
         const auto& old = at(before, "cpus", cpu);
-        const auto share = [&](std::string_view name) {
-            return 100.0 * static_cast<double>(grown(old, one, name)) / second / seconds;
+        const auto share = [&](std::string_view sum, std::initializer_list<std::string_view> states) {
+            const auto time = static_cast<double>(spent(one, sum, states) - spent(old, sum, states));
+            // Sums and states are not read at one moment.
+            return std::clamp(100.0 * time / second / seconds, 0.0, 100.0);
         };
         const auto name = fmt::format("vcpu{} {}", cpu++, word(one, "state"));
-        text += fmt::format("{:<34} {:>9.1f}% {:>9.1f}% {:>9.1f}%\n", name, share("in-guest-ns"), share("in-device-ns"),
-                            share("waiting-ns"));
+        text += fmt::format("{:<34} {:>9.1f}% {:>9.1f}% {:>9.1f}%\n", name, share("in-guest-ns", {"in-guest"}),
+                            share("in-device-ns", {"in-device", "waiting"}), share("waiting-ns", {"waiting"}));
     }
     std::vector<Line> lines;
     for (std::size_t place = 0; const auto& one : now.value("places", Json::array())) {

@@ -57,6 +57,39 @@ BOOST_AUTO_TEST_CASE(the_first_look_is_since_the_start) {
     BOOST_TEST(top_table({}, look(2, 1000, 0), 1).find("counter") == std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_state_that_goes_on_counts_from_its_begin_and_once) {
+    const auto at = [](std::int64_t seconds, const char* state, std::int64_t since, std::int64_t guest, std::int64_t device,
+                       std::int64_t waiting) {
+        constexpr std::int64_t ms = 1'000'000;
+        return Json{{"elapsed-ns", seconds * 1000 * ms},
+                    {"cpus", Json::array({Json{{"state", state},
+                                               {"since-ns", since * ms},
+                                               {"in-guest-ns", guest * ms},
+                                               {"in-device-ns", device * ms},
+                                               {"waiting-ns", waiting * ms}}})},
+                    {"places", Json::array()}};
+    };
+    const auto line = [](const Json& before, const Json& now) {
+        const auto table = top_table(before, now);
+        const auto begin = table.find("vcpu0");
+        return table.substr(begin, table.find('\n', begin) - begin);
+    };
+    // An idle guest: no exit in this second, and one after six.
+    BOOST_TEST(line(at(10, "in-guest", 2000, 5000, 0, 0), at(11, "in-guest", 3000, 5000, 0, 0)) ==
+               "vcpu0 in-guest                         100.0%       0.0%       0.0%");
+    BOOST_TEST(line(at(15, "in-guest", 6000, 5000, 0, 0), at(16, "in-guest", 500, 11'500, 0, 0)) ==
+               "vcpu0 in-guest                         100.0%       0.0%       0.0%");
+    BOOST_TEST(line(at(10, "in-guest", 500, 5000, 0, 0), at(12, "waiting", 1000, 6500, 0, 0)) ==
+               "vcpu0 waiting                           50.0%      50.0%      50.0%");
+    BOOST_TEST(line(at(12, "waiting", 1000, 6500, 0, 0), at(13, "in-device", 250, 6500, 1750, 1750)) ==
+               "vcpu0 in-device                          0.0%     100.0%      75.0%");
+    // Read while the vCPU went on: too much, or less than before.
+    BOOST_TEST(line(at(10, "in-guest", 0, 5000, 0, 0), at(11, "in-guest", 1000, 6000, 0, 0)) ==
+               "vcpu0 in-guest                         100.0%       0.0%       0.0%");
+    BOOST_TEST(line(at(11, "in-guest", 1000, 6000, 0, 0), at(12, "in-guest", 100, 6000, 0, 0)) ==
+               "vcpu0 in-guest                           0.0%       0.0%       0.0%");
+}
+
 BOOST_AUTO_TEST_CASE(what_is_no_answer_makes_no_table_and_no_crash) {
     BOOST_TEST(!top_table({}, Json::object()).empty());
     BOOST_TEST(!top_table(Json::array(), {{"cpus", Json::array({1})}, {"places", Json::array({"x"})}}).empty());
