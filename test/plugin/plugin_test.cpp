@@ -147,6 +147,11 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_is_no_plugin_is_refused_with_the_reason, Fil
     check_refused(guest, "it is no shared object");
     write_file(file("empty.so"), "");
     check_refused(file("empty.so"), "it is no shared object");
+    // What has only one of the two marks: the magic number, and the type of a shared object.
+    write_file(file("text.so"), std::string(16, 'x') + '\3' + std::string(100, 'x'));
+    check_refused(file("text.so"), "it is no shared object");
+    write_file(file("program.so"), "\177ELF" + std::string(12, 'x') + '\2' + std::string(100, 'x'));
+    check_refused(file("program.so"), "it is no shared object");
     // The first bytes alone are right: the dynamic linker has the last word.
     write_file(file("short.so"), read_file(plugin("trial")).substr(0, 100));
     check_refused(file("short.so"), "short.so");
