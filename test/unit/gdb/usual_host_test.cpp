@@ -280,6 +280,14 @@ BOOST_AUTO_TEST_CASE(a_range_is_left_by_its_end_or_a_breakpoint) {
     BOOST_TEST(eax(guest.ask("g")) == "05000000");
 }
 
+BOOST_AUTO_TEST_CASE(a_range_goes_on_at_its_first_instruction) {
+    Debugged guest(spin);
+    BOOST_TEST(said(guest.ask("vCont;s:1")) == "T05 nothing at 10001");
+    BOOST_TEST(guest.ask("Z1,10002,1" + std::string(eax_is_5)) == "OK");
+    BOOST_TEST(said(guest.ask("vCont;r10001,10004:1")) == "T05 hwbreak: at 10002");
+    BOOST_TEST(eax(guest.ask("g")) == "05000000");
+}
+
 BOOST_AUTO_TEST_CASE(most_steps_are_made_on_the_debugger_s_own_thread) {
     // inc eax; jmp to it; nop; hlt
     Debugged guest({0x40, 0xeb, 0xfd, 0x90, 0xf4});
