@@ -191,12 +191,14 @@ def dprintfs(bench, name):
         commands += [f"set $ecx = {count}", f'dprintf *{BOOT:#x},"line %d\\n",$ecx', f"break *{BOOT + 3:#x}",
                      "python import time; start = time.perf_counter()", "continue", "python print('seconds', time.perf_counter() - start)", "kill"]
         words = [word for command in ("set confirm off", *commands) for word in ("-ex", command)]
-        done = subprocess.run([gdb, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        # What a target prints gdb shows on its standard error.
+        done = subprocess.run([gdb, "-nx", "-batch", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=300)
         found = re.search(r"^seconds (\S+)", done.stdout, re.M)
         shown = len(re.findall(r"^line \d+$", done.stdout, re.M))
         # gdb goes over one that is where the guest stands.
         if not found or shown not in (count, count - 1):
-            raise Absent(f"{shown} of {count} lines: {last_words(done.stderr)}")
+            raise Absent(f"{shown} of {count} lines: {last_words(done.stdout)}")
         return shown / float(found[1])
 
 
