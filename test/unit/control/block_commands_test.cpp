@@ -47,6 +47,15 @@ struct Fixture {
         poll();
         return answer.value_or("no answer");
     }
+    std::string type(std::string_view line) {
+        std::string answer;
+        asio::co_spawn(loop, commands->human(line),
+                       [&answer](const std::exception_ptr&, const std::optional<std::string>& text) {
+                           answer = text.value_or("not of this group");
+                       });
+        poll();
+        return answer;
+    }
     void poll() {
         loop.restart();
         loop.poll();
@@ -138,6 +147,51 @@ BOOST_FIXTURE_TEST_CASE(disks_are_described_with_qemus_members, Fixture) {
         BOOST_TEST(counts[0]["stats"].contains(name), name);
     }
     BOOST_TEST(ask("query-status") == "not of this group");
+}
+
+BOOST_FIXTURE_TEST_CASE(what_has_been_done_is_counted_by_its_kind, Fixture) {
+    write(*drive);
+    asio::co_spawn(loop, drive->discard(0, 1024), [](const std::exception_ptr&, std::error_code) {});
+    poll();
+    const auto stats = Json::parse(ask("query-blockstats"))[0]["stats"];
+    BOOST_TEST(stats["wr_operations"] == 1);
+    BOOST_TEST(stats["wr_total_time_ns"] > 0);
+    BOOST_TEST(stats["wr_highest_offset"] == 512);
+    BOOST_TEST(stats["unmap_operations"] == 1);
+    BOOST_TEST(stats["unmap_bytes"] == 1024);
+    BOOST_TEST(!stats.contains("flush_bytes"));
+    const auto all = Json::parse(ask("query-block"));
+    BOOST_TEST(all[0]["inserted"]["backing_file_depth"] == 1);
+    BOOST_TEST(all[1]["inserted"]["backing_file_depth"] == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_line_shows_one_disk_or_all, Fixture) {
+    const std::string first =
+        "disk0 (#disk0): a.img (raw)\r\n    Attached to:      /machine/disk[0]\r\n"
+        "    Cache mode:       writeback, direct, ignore flushes\r\n    Backing file:     a.img (chain depth: 1)\r\n";
+    const std::string other =
+        "disk1 (#disk1): b.img (raw, read-only)\r\n    Attached to:      /machine/disk[1]\r\n"
+        "    Cache mode:       writeback\r\n";
+    const std::string images = "\r\nImages:\r\nimage: b.img\r\nfile format: raw\r\nvirtual size: 4 KiB (4096 bytes)\r\n";
+    BOOST_TEST(type("info block") == first + "\r\n" + other);
+    BOOST_TEST(type("info block disk1") == other);
+    BOOST_TEST(type("info block -v disk1") == other + images);
+    BOOST_TEST(type("info block -v").ends_with("\r\n" + other + images));
+    BOOST_TEST(type("block_resize disk0 1024b") == "");
+    BOOST_TEST(has(type("info block -v disk0"), "virtual size: 1 KiB (1024 bytes)"));
+    BOOST_TEST(has(type("info blockstats"), "disk1: rd_bytes=0"));
+    BOOST_TEST(type("info blockstats disk0") == "not of this group");
+    BOOST_TEST(has(type("change disk0 /nowhere raw retain"), "Could not open '/nowhere'"));
+}
+
+BOOST_FIXTURE_TEST_CASE(after_a_quiet_time_nothing_is_told_and_the_next_error_at_once, Quick) {
+    disk->error = std::make_error_code(std::errc::io_error);
+    write(*drive);
+    loop.restart();
+    loop.run();  // until the timer has come
+    BOOST_TEST(told.size() == 1u);
+    write(*drive);
+    BOOST_TEST(told.size() == 2u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_disk_has_several_names, Fixture) {
