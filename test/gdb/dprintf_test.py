@@ -136,7 +136,8 @@ class Dprintf(Case):
                     cpu, value = map(int, line.split())
                     self.assertEqual(seen.get(cpu, 0x1234), value, line)
                     seen[cpu] = value + 1
-                self.assertEqual(set(range(cpus)) if cpus > 1 else {1}, set(seen))
+                # Stopped at once each time, it may always be the same vCPU that has had its turn.
+                self.assertLessEqual(set(seen), set(range(cpus)) if cpus > 1 else {1})
 
     def test_when_gdb_is_gone(self):
         with Machine(SPIN_32, "--mode", "32") as machine:
