@@ -177,7 +177,8 @@ public:
     void stop() noexcept;
 
     /// Any thread: ends the run with `outcome`, unless it already has one. For devices such as the exit port: the access
-    /// that calls it is the last that its vCPU makes.
+    /// that calls it is the last that its vCPU makes. Outcome::crashed in an access is a SystemEvent of the vCPU for
+    /// MachineConfig::on_stop, behind that access.
     void finish(Outcome outcome) noexcept;
 
 private:

@@ -133,8 +133,10 @@ void MachineCore::vcpu_ended(std::optional<Outcome> outcome) {
 void MachineCore::stop() noexcept { finish(stopped()); }
 
 void MachineCore::finish(Outcome with) noexcept {
+    const auto takes_it = [&with](const auto& vcpu) { return vcpu->take_crash(with); };
     {
         const std::lock_guard lock(mutex_);
+        if (with.kind == Outcome::Kind::crashed && config_.on_stop && std::ranges::any_of(vcpus_, takes_it)) return;
         if (!lifecycle_.finish()) return;
         outcome_ = std::move(with);
         stop_vcpus();

@@ -28,6 +28,8 @@ constexpr std::uint64_t memory_bit = std::uint64_t{1} << 63;
 constexpr std::uint64_t access_bit = std::uint64_t{1} << 62;
 constexpr std::uint64_t posted_place = ~std::uint64_t{0};
 
+thread_local const Vcpu* vcpu_of_this_thread = nullptr;
+
 std::uint64_t place_of(const Transaction& transaction) noexcept {
     return transaction.address | access_bit | (transaction.space == Space::memory ? memory_bit : 0);
 }
@@ -93,6 +95,13 @@ void Vcpu::cancel_access() noexcept {
     });
 }
 
+bool Vcpu::take_crash(Outcome& outcome) {
+    if (vcpu_of_this_thread != this || bus_ == nullptr || !alive_.load()) return false;
+    if (!reported_) reported_ = std::move(outcome);
+    requests_.fetch_or(crash_request);
+    return true;
+}
+
 bool Vcpu::call(std::function<void(Cpu&)> work) {
     {
         const std::lock_guard lock(calls_mutex_);
@@ -149,6 +158,7 @@ void Vcpu::leave_behind() {
 
 void Vcpu::thread_main() {
     pthread_setname_np(pthread_self(), fmt::format("vcpu{}", index_).c_str());
+    vcpu_of_this_thread = this;
     suspended_ = true;
     asio::co_spawn(context_, run(), asio::bind_cancellation_slot(cancel_.slot(), [this](std::exception_ptr failure) {
                        suspended_ = false;
@@ -222,7 +232,7 @@ awaitable<bool> Vcpu::run_until_cancelled() {
         if (bus_ != nullptr) {
             be_at(place_of(*transaction_));
             co_await bus_->perform(*transaction_, index_);
-        } else if (std::holds_alternative<Interrupted>(exit_)) {
+        } else if (std::holds_alternative<Interrupted>(exit_) && !has_crashed()) {
             if (asked_for(stop_request)) break;
             // Only here is nothing pending: an exit is completed by the entry that follows it.
             if (asked_for(call_request)) serve_calls();
@@ -231,7 +241,7 @@ awaitable<bool> Vcpu::run_until_cancelled() {
             if (asked_for(rest_requests)) co_await rest();
             if (outcome_) break;
         } else {
-            outcome_ = describe_end(exit_);
+            outcome_ = how_it_ends();
             break;
         }
     }
@@ -254,7 +264,7 @@ IoBus::DeviceAccess Vcpu::enter() {
         }
         drop_access();
     }
-    if ((requests_.load(std::memory_order_relaxed) & stop_request) != 0) {
+    if ((requests_.load(std::memory_order_relaxed) & (stop_request | crash_request)) != 0) {
         exit_ = Interrupted{};
         return {};
     }
@@ -319,8 +329,23 @@ StopAction Vcpu::ask_what_becomes() {
     requests_.fetch_or(stopped_request);
     const StopAction action = surroundings_.on_stop(index_, exit_, *cpu_);
     if (action != StopAction::hold) requests_.fetch_and(~static_cast<unsigned>(stopped_request));
-    if (action != StopAction::end && !std::holds_alternative<Debug>(exit_)) outcome_ = describe_end(exit_);
+    if (action != StopAction::end && !std::holds_alternative<Debug>(exit_)) outcome_ = how_it_ends();
     return action;
+}
+
+/// What a device has told take_crash() becomes the vCPU's exit, behind the instruction that has told the device.
+bool Vcpu::has_crashed() {
+    if (!asked_for(crash_request) || asked_for(stop_request)) return false;
+    requests_.fetch_and(~static_cast<unsigned>(crash_request));
+    if (!reported_) return false;
+    cpu_->complete_exit();
+    exit_ = SystemEvent{.kind = SystemEvent::Kind::crash};
+    return true;
+}
+
+std::optional<Outcome> Vcpu::how_it_ends() {
+    if (reported_) return std::exchange(reported_, std::nullopt);
+    return describe_end(exit_);
 }
 
 /// Until no pause is held any more. Calls are served meanwhile.

@@ -86,6 +86,9 @@ public:
     void hold() noexcept { requests_.fetch_or(hold_request); }
     /// Also what on_stop() has held.
     void release() noexcept;
+    /// A device says how the guest has crashed. If it does so on this vCPU's thread, in an access: takes `outcome`, on_stop()
+    /// is asked when the access has been answered, and the return is true.
+    [[nodiscard]] bool take_crash(Outcome& outcome);
     /// Whether it rests, or has no thread. Any thread.
     [[nodiscard]] bool at_rest() const noexcept { return !alive_.load() || (!entered_.load() && resting_.load()); }
 
@@ -105,6 +108,7 @@ public:
     /// In a pause, after remember(true): as it was then. On the vCPU's thread. Throws as Cpu::restore_state().
     void reset_state() {
         outcome_.reset();
+        reported_.reset();
         drop_access();
         cpu_->restore_state(started_as_);
     }
@@ -145,7 +149,8 @@ private:
         call_request = 4,
         cancel_request = 8,
         hold_request = 16,
-        stopped_request = 32
+        stopped_request = 32,
+        crash_request = 64
     };
     /// What a vCPU rests for.
     static constexpr unsigned rest_requests = pause_request | hold_request | stopped_request;
@@ -160,7 +165,9 @@ private:
     void drop_access() noexcept;
     void suspended() noexcept;
     [[nodiscard]] awaitable<void> rest();
+    [[nodiscard]] bool has_crashed();
     [[nodiscard]] StopAction ask_what_becomes();
+    [[nodiscard]] std::optional<Outcome> how_it_ends();
     void serve_calls();
     void thread_main();
     void serve();
@@ -194,6 +201,7 @@ private:
     std::mutex calls_mutex_;
     std::deque<std::function<void(Cpu&)>> calls_;
     std::optional<Outcome> outcome_;    ///< vCPU thread
+    std::optional<Outcome> reported_;   ///< of crash_request; vCPU thread
     bool suspended_ = false;            ///< the coroutine has begun and not ended; vCPU thread
     asio::cancellation_signal cancel_;  ///< vCPU thread
     std::binary_semaphore ended_{0};

@@ -9,6 +9,49 @@ from debugger import PROGRAM, Case, Machine, main
 TRIPLE_FAULT = b"\x0f\x01\x1d\x0a\x00\x01\x00\x0f\x0b\xf4" + b"\x00" * 6
 
 
+# mov edx, 0x505; mov al, 1; out dx, al; jmp to itself
+PANIC = b"\xba\x05\x05\x00\x00\xb0\x01\xee\xeb\xfe"
+BEHIND = 0x10008
+
+
+class Panics(Case):
+    """Of a kernel that tells pvpanic."""
+
+    def panics(self, *options, **where):
+        return Machine(PANIC, "--mode", "32", "--device", "pvpanic", *options, **where)
+
+    def assert_panicked(self, machine):
+        code, said = machine.ended()
+        self.assertEqual(84, code)
+        self.assert_lines(said, "the guest's kernel panicked")
+
+    def test_a_debugger_that_is_there_sees_it_and_lets_it_end(self):
+        with self.panics(gdb=",wait") as machine:
+            text = machine.debug("continue", "p/x (int)$pc", "p/x $eax & 255", "continue")
+            self.assert_lines(text, "SIGABRT", f"= {BEHIND:#x}", "= 0x1", "exited with code 0124")
+            self.assert_panicked(machine)
+
+    def test_a_step(self):
+        with self.panics(gdb=",wait") as machine:
+            text = machine.debug("stepi", "stepi", "stepi", "p/x (int)$pc", "continue")
+            self.assert_lines(text, "SIGABRT", f"= {BEHIND:#x}", "exited with code 0124")
+            self.assert_panicked(machine)
+
+    def test_one_that_comes_later(self):
+        with self.panics("--on-crash", "gdb") as machine:
+            machine.wait_for("the machine stays for gdb")
+            text = machine.debug("p/x (int)$pc", "monitor reset", "maintenance flush register-cache", "p/x (int)$pc", "continue", "detach")
+            self.assert_lines(text, f"= {BEHIND:#x}", "= 0x10000", "SIGABRT", "detached")
+            self.assert_panicked(machine)
+
+    def test_it_ends_without_one_and_if_that_is_asked_for(self):
+        with self.panics() as machine:
+            self.assert_panicked(machine)
+        with self.panics("--on-crash", "exit", gdb=",wait") as machine:
+            self.assert_lines(machine.debug("continue"), "exited with code 0124")
+            self.assert_panicked(machine)
+
+
 class Crashes(Case):
     def test_a_debugger_that_is_there_sees_it_and_lets_it_end(self):
         with Machine(TRIPLE_FAULT, "--mode", "32", gdb=",wait") as machine:
