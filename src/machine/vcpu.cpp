@@ -15,6 +15,7 @@
 
 #include "async/signals_blocked.hpp"
 #include "machine/coalesced_writes.hpp"
+#include "machine/crash_reporter.hpp"
 #include "text/errno_text.hpp"
 #include "usdt/probes.hpp"
 

@@ -70,8 +70,11 @@ class Descriptions(Case):
     """Of the processor: it has to fit the file that gdb has read."""
 
     def test_a_kernel_of_64_bits_that_starts_in_32(self):
-        with Machine(pvh_kernel(SPIN_32, 2, 62), gdb=",wait") as machine:
-            text = machine.debug("p/x $pc", "monitor info cpus", "stepi", "p/x $pc", "p/x $r15", "kill", file=[machine.file("guest")])
+        kernel = pvh_kernel(SPIN_32, 2, 62)
+        with Machine(kernel, gdb=",wait") as machine:
+            with open(machine.file("kernel"), "wb") as file:
+                file.write(kernel)
+            text = machine.debug("p/x $pc", "monitor info cpus", "stepi", "p/x $pc", "p/x $r15", "kill", file=[file.name])
             self.assert_lines(text, "= 0x100000", "vCPU 0: 32 bits", "= 0x100001", "= 0x0")
             self.assertNotIn("warning", text)
 
