@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::size_t most_waiting = 64;  ///< packets; more stay in the kernel
 constexpr int signal_int = 2;
+/// In which a debugger that steps asks for more, as a rule: two wakes of a thread on an idle host.
+constexpr std::chrono::microseconds next_step{100};
 constexpr std::size_t most_printed = 0x1000;  ///< bytes in a packet of two digits each
 
 /// What dprintfs have printed, for gdb to show: it takes such packets while it waits for a stop.
@@ -199,9 +201,11 @@ awaitable<void> Client::tell_stop() {
     if (over_) co_return;
     running_ = false;
     if (const auto stop = machine_.stop()) cpu_ = stop->cpu;
+    const auto stop = machine_.stop();
     std::string reply = co_await stop_reply();
     interrupted_ = false;
     co_await send(std::move(reply));
+    if (stop && stop->why == Stop::Why::step) connection_->look_for_bytes(next_step);
 }
 
 awaitable<void> Client::tell_printed() {

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -85,6 +86,14 @@ bool Connection::left() const noexcept {
     if (!in_) return true;
     pollfd look{.fd = in_->native_handle(), .events = POLLRDHUP, .revents = 0};
     return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+void Connection::look_for_bytes(std::chrono::nanoseconds limit) const noexcept {
+    if (!in_) return;
+    pollfd look{.fd = in_->native_handle(), .events = POLLIN, .revents = 0};
+    const auto until = std::chrono::steady_clock::now() + limit;
+    // Where the debugger runs on this processor it gets its turn.
+    while (::poll(&look, 1, 0) == 0 && std::chrono::steady_clock::now() < until) ::sched_yield();
 }
 
 void Connection::close() noexcept {

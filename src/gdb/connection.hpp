@@ -29,6 +29,9 @@ public:
     void write_now(std::string_view bytes) noexcept;
     /// Whether the other side of a socket has left, though it may have said something before that is not read yet.
     [[nodiscard]] bool left() const noexcept;
+    /// Looks for bytes to read until there are some, or for `limit`, on this thread: for an answer that comes sooner than
+    /// the thread would sleep and wake up again.
+    void look_for_bytes(std::chrono::nanoseconds limit) const noexcept;
     /// Waits end.
     void close() noexcept;
 
