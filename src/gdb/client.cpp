@@ -200,8 +200,8 @@ awaitable<void> Client::tell_stop() {
     while (!over_ && !machine_.printed().empty()) co_await tell_printed();
     if (over_) co_return;
     running_ = false;
-    if (const auto stop = machine_.stop()) cpu_ = stop->cpu;
     const auto stop = machine_.stop();
+    if (stop) cpu_ = stop->cpu;
     std::string reply = co_await stop_reply();
     interrupted_ = false;
     co_await send(std::move(reply));

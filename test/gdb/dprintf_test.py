@@ -5,7 +5,7 @@ import socket
 import tempfile
 
 from breakpoints_test import GUESTS
-from conditions_test import INC, JMP, RESUMES, equals
+from conditions_test import INC, JMP, RESUMES, equals, insert
 from debugger import PATIENCE, SPIN_32, SPIN_64, Case, Machine, main
 
 AGENT = "set dprintf-style agent"
@@ -90,10 +90,19 @@ class Dprintf(Case):
                 self.assert_shows(text, [*places[1:], INC, JMP, INC, JMP])
 
     def test_what_gdb_can_t_compile_is_told_and_left_out(self):
-        with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine:
-            text = machine.debug(AGENT, fr'dprintf *{INC:#x},"%d\n",$_thread', f"break *{JMP:#x} if $eax == 0x1240", "continue", "kill")
-            self.assert_lines(text, f"<dprintf at {INC:#x}: gdb has no bytecode for it", "Breakpoint 2, ")
-            self.assertEqual(1, text.count("no bytecode"))
+        # As it behaves then: a breakpoint without commands, from which it goes on and neither steps nor removes it.
+        with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine, machine.client() as client:
+            client.ask("?")
+            self.assertEqual("OK", client.ask(insert(INC)))
+            self.assertEqual("OK", client.ask(insert(JMP, equals(0, 0x1240))))
+            shown, places = Shown(client), []
+            while not places or (places[-1] == INC and len(places) < 100):
+                self.assertTrue(shown.go_on().startswith("T05"))
+                places.append(int.from_bytes(bytes.fromhex(client.ask("p8")), "little"))
+            self.assertEqual(JMP, places[-1])
+            self.assertTrue(client.ask("g").startswith("40120000"))
+            self.assertIn(f"<dprintf at {INC:#x}: gdb has no bytecode for it", shown.text)
+            self.assertEqual(1, shown.text.count("no bytecode"))
 
     def test_floating_point_is_told(self):
         with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine:
