@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import cases  # noqa: E402
+from tally import Tally, count, failed  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 CLANG = ["clang++-19", "clang++-20", "clang++-18", "clang++"]
@@ -70,71 +70,12 @@ CONFIGURATIONS = [
 QUICK = Configuration("quick", "g++ without optimisation", ["g++"], ["-Doptimization=0", "-Ddebug=false"], 2)
 WITHOUT_KVM = f"{ROOT}/tools/without-kvm"
 
+# With --again: more tests than this that fail are no accident.
+MOST_AGAIN = 3
+
 # Boost.Test must tell which cases it ran and why it skipped some.
 BOOST_TEST = {"BOOST_TEST_LOG_LEVEL": "test_suite", "BOOST_TEST_REPORT_LEVEL": "short", "BOOST_TEST_COLOR_OUTPUT": "no"}
-CASE_COUNT = re.compile(r"^  (\d+) test cases? out of \d+ (passed with warnings|passed|failed|skipped)$", re.M)
-CASE_RUNNING = re.compile(r"^Running (\d+) test cases?\.\.\.", re.M)
-CASE_START = re.compile(r'Entering test case "(.*)"')
-CASE_LEFT_OUT = re.compile(r'Test case "(.*)" is skipped because (?:precondition failed(?:: )?)?(.*)')
-REASON = re.compile(r"^SKIP: *(.*)")
 CHATTER = re.compile(r"(Entering|Leaving) test (case|suite|module)|did not check any assertions$")
-
-
-@dataclass
-class Tally:
-    """Test cases by result. A test that is no Boost.Test program is one case."""
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    reasons: list = field(default_factory=list)   # (test, case or "", reason) of what was skipped
-    failures: list = field(default_factory=list)  # the records of the tests that failed
-
-    def add(self, other):
-        self.passed += other.passed
-        self.failed += other.failed
-        self.skipped += other.skipped
-
-
-def count(record):
-    """The Tally of one record of Meson's testlog.json."""
-    out, err = record.get("stdout") or "", record.get("stderr") or ""
-    name, result = record["name"], record["result"]
-    tally = Tally()
-    if result == "SKIP":
-        running = CASE_RUNNING.search(out)
-        tally.skipped = int(running.group(1)) if running else 1
-        reasons = [found.group(1) for line in (out + "\n" + err).splitlines() if (found := REASON.match(line))]
-        tally.reasons = [(name, "", reasons[0] if reasons else "no reason given")]
-        return tally
-
-    counts = {kind: int(number) for number, kind in CASE_COUNT.findall(err)}
-    tally.passed = counts.get("passed", 0) + counts.get("passed with warnings", 0)
-    tally.failed = counts.get("failed", 0)
-    tally.skipped = counts.get("skipped", 0)
-    inner = cases.from_tap(out.splitlines())
-    if inner:
-        tally.passed, tally.failed, tally.skipped = (
-            sum(case.status == status for case in inner) for status in ("passed", "failed", "skipped"))
-        tally.reasons = [(name, case.name, case.reason) for case in inner if case.status == "skipped"]
-    elif result == "OK" and not counts:
-        tally.passed = 1
-    if result != "OK":
-        tally.failed = max(tally.failed, 1)  # at least: a test program that crashes reports no cases
-        tally.failures = [record]
-
-    case = None
-    for line in out.splitlines():
-        if found := CASE_START.search(line):
-            case = found.group(1)
-        elif found := CASE_LEFT_OUT.search(line):
-            tally.reasons.append((name, found.group(1), found.group(2)))
-        elif case is not None and (found := REASON.match(line)):
-            # The case found out while it ran that it can't be run here: Boost.Test counts it as passed.
-            tally.reasons.append((name, case, found.group(1)))
-            tally.passed -= 1
-            tally.skipped += 1
-            case = None
-    return tally
 
 
 def say(text):
@@ -244,33 +185,46 @@ def targets(configuration):
         os.path.relpath(file, directory) for file in needed)
 
 
-def test(configuration, keep_going):
+def run_tests(command, results, log, environment, step):
+    """Runs `meson test`; returns its exit code and the records that it leaves in the file `results`."""
+    results.unlink(missing_ok=True)
+    code = run_logged(command, log, environment, step, re.compile(r"^ *\d+/\d+ .*"))
+    lines = results.read_text().splitlines() if results.exists() else []
+    return code, [json.loads(line) for line in lines]
+
+
+def test(configuration, arguments):
     """Runs the tests of one configuration and returns their Tally."""
     directory, environment = configuration.directory(), {**os.environ, **BOOST_TEST, **configuration.environment}
     logbase = configuration.logbase()
     results, log = directory / "meson-logs" / f"{logbase}.json", directory.with_name(f"{configuration.name}.log")
-    results.unlink(missing_ok=True)
     if configuration.hide_kvm:
         possible = subprocess.run([WITHOUT_KVM, "true"], capture_output=True, text=True)
         if possible.returncode != 0:
             say(f"[{configuration.name}] not run: {possible.stderr.strip()}")
             return Tally(skipped=1, reasons=[("all tests", "", possible.stderr.strip())])
     command = [*([WITHOUT_KVM] if configuration.hide_kvm else []), "meson", "test", "-C", str(directory), "--no-rebuild",
-               "--logbase", logbase, f"--timeout-multiplier={configuration.timeout_multiplier}",
-               *([] if configuration.nested else ["--no-suite", "nested"]),
-               *(word for suite in configuration.leave_out for word in ("--no-suite", suite))]
+               f"--timeout-multiplier={configuration.timeout_multiplier}"]
+    suites = [*([] if configuration.nested else ["--no-suite", "nested"]),
+              *(word for suite in configuration.leave_out for word in ("--no-suite", suite))]
     step = Step(f"{configuration.name}: test")
-    code = run_logged(command if keep_going else [*command, "--maxfail=1"], log, environment, step,
-                      re.compile(r"^ *\d+/\d+ .*"))
+    stop = [] if arguments.keep_going else [f"--maxfail={MOST_AGAIN + 1 if arguments.again else 1}"]
+    code, records = run_tests([*command, "--logbase", logbase, *stop, *suites], results, log, environment, step)
     tally = Tally()
-    records = results.read_text().splitlines() if results.exists() else []
-    for record in map(json.loads, records):
-        if record["result"] == "INTERRUPT":  # another test had failed
-            continue
-        counted = count(record)
-        tally.add(counted)
-        tally.reasons += counted.reasons
-        tally.failures += counted.failures
+    bad = [record for record in records if failed(record)]
+    if arguments.again and 0 < len(bad) <= MOST_AGAIN:
+        say(f"[{configuration.name}] once more: {', '.join(record['name'] for record in bad)}")
+        names = [record["name"].rpartition(" / ")[2] for record in bad]
+        again = directory / "meson-logs" / f"{logbase}-again.json"
+        code, second = run_tests([*command, "--logbase", again.stem, *names], again, log.with_suffix(".again.log"), environment, step)
+        later = {record["name"]: record for record in second}
+        tally.first = [record for record in bad if not failed(later.get(record["name"], record))]
+        tally.again = [f"{record['name']} failed the first time" for record in tally.first]
+        records = [later.get(record["name"], record) for record in records]
+        results.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for record in records:
+        if record["result"] != "INTERRUPT":
+            tally.add(count(record))
     if code != 0 and tally.failed == 0:
         say(tail(log, 40))
         raise Stop(f"meson test ended with {code}, and no test says why; see {log}")
@@ -281,8 +235,9 @@ def test(configuration, keep_going):
 
 
 def show_failures(configuration, tally):
-    for record in tally.failures:
-        say(f"\n==== {configuration.name}: {record['name']}: {record['result']} (returned {record['returncode']})")
+    for record in tally.first + tally.failures:
+        turn = ", the first time" if record in tally.first else ""
+        say(f"\n==== {configuration.name}: {record['name']}{turn}: {record['result']} (returned {record['returncode']})")
         say(f"     {' '.join(record['command'])}")
         for stream in ("stdout", "stderr"):
             lines = (record.get(stream) or "").splitlines()
@@ -321,6 +276,8 @@ def main():
         "Exit code 0 if nothing failed.")
     parser.add_argument("--quick", action="store_true", help="only g++, without optimisation, and on this host only")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("--again", action="store_true", help=f"where no more than {MOST_AGAIN} tests of a configuration fail, run "
+                        "these once more: what passes then is listed, with what it printed the first time, and fails nothing")
     parser.add_argument("configuration", nargs="*", help="only these configurations")
     arguments = parser.parse_args()
     names = arguments.configuration or [c.name for c in CONFIGURATIONS]
@@ -340,7 +297,7 @@ def main():
     for configuration in chosen:
         try:
             builds[configuration.directory()].result()
-            tally = Tally() if configuration.build_only else test(configuration, arguments.keep_going)
+            tally = Tally() if configuration.build_only else test(configuration, arguments)
         except Stop as reason:
             say(f"\ncheck: {configuration.name}: {reason}")
             tally = Tally(failed=1)
@@ -361,6 +318,11 @@ def main():
         say("\nSkipped:")
         for (name, case, reason), where in sorted(skipped.items()):
             say(f"  {name}{': ' if case else ''}{case}: {reason} [{', '.join(where)}]")
+    again = [(line, configuration.name) for configuration, tally in table for line in tally.again]
+    if again:
+        say("\nRan once more, after a failure. Each is a fault, of a test or of the program, until one knows better:")
+        for line, where in again:
+            say(f"  {line} [{where}]")
     say(f"\n{'configuration':15}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for configuration, tally in table:
         say(f"{configuration.name:15}{tally.passed:8}{tally.failed:8}{tally.skipped:9}   {configuration.what}")

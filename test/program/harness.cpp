@@ -44,6 +44,43 @@ void close_fd(int& fd) noexcept {
     fd = -1;
 }
 
+/// What is left of the patience. Each look takes a second at most: a machine that was stopped in between, as a virtual machine
+/// may be, has not waited.
+class Patience {
+public:
+    [[nodiscard]] bool is_over() {
+        const auto now = Clock::now();
+        left_ -= std::min<Clock::duration>(now - std::exchange(looked_, now), std::chrono::seconds(1));
+        return left_ <= Clock::duration::zero();
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point looked_ = Clock::now();
+    Clock::duration left_ = patience;
+};
+
+std::string first_line(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+/// A line for each thread: its name, its state, what it has used of processors, where in the kernel it sleeps.
+std::string threads_of(pid_t process) {
+    std::string text;
+    std::error_code gone;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task", gone)) {
+        const auto status = first_line(thread.path() / "stat");
+        const auto state = status.find(") ");
+        text += "\n  " + first_line(thread.path() / "comm") + ": " +
+                (state != std::string::npos ? status.substr(state + 2, 1) : "?") + ", " +
+                first_line(thread.path() / "schedstat") + " (ns run, ns waited, turns), " + first_line(thread.path() / "wchan");
+    }
+    return text;
+}
+
 struct Pipe {
     int read_end = -1;
     int write_end = -1;
@@ -178,14 +215,14 @@ Child::~Child() {
 
 void Child::type(std::string_view text) {
     const int fd = terminal_ >= 0 ? output_ : input_;
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    Patience left;
     while (!text.empty()) {
         const auto n = ::write(fd, text.data(), text.size());
         if (n > 0) {
             text.remove_prefix(static_cast<std::size_t>(n));
         } else if (errno == EAGAIN || errno == EINTR) {
             pump(std::chrono::milliseconds(1));
-            if (std::chrono::steady_clock::now() > deadline) give_up("the child to take its input");
+            if (left.is_over()) give_up("the child to take its input");
         } else {
             fail("write to the child");
         }
@@ -242,17 +279,17 @@ bool Child::pump(std::chrono::milliseconds limit) {
 void Child::give_up(std::string_view what) const {
     std::string message = "waited in vain for " + std::string(what) + " from";
     for (const auto& word : command_) message += ' ' + word;
-    message += reaped_ ? "\nwhich ended with " + std::to_string(ended_.code) : "\nwhich still runs";
+    message += reaped_ ? "\nwhich ended with " + std::to_string(ended_.code) : "\nwhich still runs" + threads_of(pid_);
     message += "\nstandard output:\n" + ended_.out + "\nstandard error:\n" + ended_.err;
     throw std::runtime_error(message);
 }
 
 void Child::wait_until(std::string_view what, const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    Patience left;
     while (!condition()) {
         const bool running = pump(std::chrono::milliseconds(5));
         if (!running && !condition()) give_up(what);
-        if (std::chrono::steady_clock::now() > deadline) give_up(what);
+        if (left.is_over()) give_up(what);
     }
 }
 
@@ -285,11 +322,11 @@ void Child::send_signal(int number) const {
 }
 
 const Ended& Child::wait() {
-    auto deadline = std::chrono::steady_clock::now() + patience;
+    Patience left;
     for (std::size_t before = 0; pump(std::chrono::milliseconds(100));) {
         const auto printed = ended_.out.size() + ended_.err.size();
-        if (std::exchange(before, printed) != printed) deadline = std::chrono::steady_clock::now() + patience;
-        if (std::chrono::steady_clock::now() > deadline) give_up("the end");
+        if (std::exchange(before, printed) != printed) left = Patience();
+        if (left.is_over()) give_up("the end");
     }
     return ended_;
 }

@@ -2,8 +2,11 @@
 import importlib.util
 import re
 import sys
+import tempfile
 import unittest
+from argparse import Namespace
 from pathlib import Path
+from unittest import mock
 
 spec = importlib.util.spec_from_file_location("check", Path(__file__).parents[2] / "tools" / "check.py")
 check = importlib.util.module_from_spec(spec)
@@ -70,6 +73,56 @@ class Counting(unittest.TestCase):
 
     def test_a_skip_without_a_reason_says_so(self):
         self.assertEqual([("x", "", "no reason given")], check.count(record("SKIP")).reasons)
+
+
+    def test_what_a_lane_ran_twice_is_told(self):
+        tally = check.count(record("OK", "# AGAIN: rtc gave up waiting\nok 1 - rtc\n1..1\n"))
+        self.assertEqual((1, 0), (tally.passed, tally.failed))
+        self.assertEqual(["rtc gave up waiting"], tally.again)
+
+
+class Again(unittest.TestCase):
+    """A configuration whose tests are the given records: of a first run, and of what runs once more."""
+
+    def tally(self, first, second=None, again=True):
+        runs = [[{**record(result, "it was slow"), "name": f"asyncvm:unit / {name}"} for name, result in run.items()]
+                for run in (first, second or {})]
+        self.commands = []
+
+        def run_tests(command, *_):
+            self.commands.append(command)
+            run = runs.pop(0)
+            return int(any(check.failed(one) for one in run)), run
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(check, "run_tests", run_tests), \
+                mock.patch.object(check.Configuration, "directory", lambda _: Path(folder)):
+            (Path(folder) / "meson-logs").mkdir()
+            configuration = check.Configuration("gcc", "", [], [], 1)
+            tally = check.test(configuration, Namespace(keep_going=False, again=again))
+            log = Path(folder) / "meson-logs" / "testlog.json"
+            self.log = log.read_text() if log.exists() else ""
+        return tally
+
+    def test_what_passes_then_is_told_and_fails_nothing(self):
+        tally = self.tally({"a": "OK", "b c": "TIMEOUT"}, {"b c": "OK"})
+        self.assertEqual((2, 0), (tally.passed, tally.failed))
+        self.assertEqual(["asyncvm:unit / b c failed the first time"], tally.again)
+        self.assertEqual(["it was slow"], [one["stdout"] for one in tally.first])
+        self.assertEqual("b c", self.commands[1][-1])
+        self.assertNotIn("TIMEOUT", self.log)
+
+    def test_what_fails_again_fails(self):
+        tally = self.tally({"a": "FAIL", "b": "FAIL"}, {"a": "FAIL", "b": "OK"})
+        self.assertEqual((1, 1), (tally.passed, tally.failed))
+        self.assertEqual(1, len(tally.first))
+
+    def test_many_failures_are_no_accident(self):
+        tally = self.tally(dict.fromkeys("abcd", "FAIL"))
+        self.assertEqual((0, 4, 1), (tally.passed, tally.failed, len(self.commands)))
+
+    def test_only_who_asks_for_it_gets_it(self):
+        tally = self.tally({"a": "FAIL"}, again=False)
+        self.assertEqual((1, []), (tally.failed, tally.again))
+        self.assertIn("--maxfail=1", self.commands[0])
 
 
 class LeftOut(unittest.TestCase):
