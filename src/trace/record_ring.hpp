@@ -38,12 +38,13 @@ public:
             limit_ = capacity_ - 1;  // one place is for the record of what was lost
         }
         auto next = head;
-        if (const auto dropped = dropped_.load(std::memory_order_relaxed); dropped != told_) [[unlikely]] {
+        const auto told = told_.load(std::memory_order_relaxed);
+        if (const auto dropped = dropped_.load(std::memory_order_relaxed); dropped != told) [[unlikely]] {
             Record lost;
             lost.time = record.time;
-            lost.value = dropped - told_;
+            lost.value = dropped - told;
             records_[next++ & (capacity_ - 1)] = lost;
-            told_ = dropped;
+            told_.store(dropped, std::memory_order_release);
         }
         records_[next++ & (capacity_ - 1)] = record;
         head_.store(next, std::memory_order_release);
@@ -66,6 +67,11 @@ public:
 
     /// Records that had no room, since the start. Any thread.
     [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+    /// Those of them that no record of Kind::lost tells: there has been no room since. Any thread.
+    [[nodiscard]] std::uint64_t untold() const noexcept {
+        const auto told = told_.load(std::memory_order_acquire);
+        return dropped_.load(std::memory_order_relaxed) - told;
+    }
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
 private:
@@ -76,7 +82,7 @@ private:
     std::uint64_t tail_seen_ = 0;
     std::uint64_t limit_ = capacity_ - 1;
     std::atomic<std::uint64_t> dropped_ = 0;
-    std::uint64_t told_ = 0;
+    std::atomic<std::uint64_t> told_ = 0;
     // The taking thread's.
     alignas(64) std::atomic<std::uint64_t> tail_ = 0;
 };

@@ -162,7 +162,18 @@ void Recording::work() {
         any = take_all(ending ? std::numeric_limits<std::uint64_t>::max() : now());
         if (any) consumer_->flush();
     }
+    tell_lost_at_end();
     consumer_->finish(dropped());
+}
+
+/// What had no room, of sources that have pushed nothing since.
+void Recording::tell_lost_at_end() {
+    for (unsigned source = 0; source < known_.size(); ++source) {
+        Record lost;
+        lost.time = now();
+        lost.value = known_[source]->ring.untold();
+        if (lost.value != 0) consumer_->take(source, std::span(&lost, 1));
+    }
 }
 
 void Recording::finish() noexcept {

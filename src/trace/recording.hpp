@@ -31,7 +31,7 @@ public:
     virtual void take(unsigned source, std::span<const Record> records) = 0;
     /// There was something, and there is no more for now.
     virtual void flush() = 0;
-    /// Nothing more will come. `dropped` records had no room.
+    /// Nothing more will come. `dropped` records had no room; each is in a record of Kind::lost of its source.
     virtual void finish(std::uint64_t dropped) = 0;
 };
 
@@ -87,6 +87,7 @@ private:
     void hurry() noexcept;
     void work();
     bool take_all(std::uint64_t before);
+    void tell_lost_at_end();
     [[nodiscard]] std::vector<Lane*> lanes();
 
     static thread_local Here here_;

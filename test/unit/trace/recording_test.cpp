@@ -140,6 +140,44 @@ BOOST_AUTO_TEST_CASE(many_threads_share_a_ring) {
     BOOST_TEST(taken.records.size() == 2000U);
 }
 
+/// Does not take anything before the threads have lost something.
+class Held : public Keeper {
+public:
+    Held(Taken& taken, std::atomic<bool>& go) : Keeper(taken), go_(go) {}
+    void take(unsigned source, std::span<const Record> records) override {
+        go_.wait(false);
+        Keeper::take(source, records);
+    }
+
+private:
+    std::atomic<bool>& go_;
+};
+
+BOOST_AUTO_TEST_CASE(what_had_no_room_is_told_where_it_is_missing_also_if_nothing_comes_after_it) {
+    Taken taken;
+    std::atomic<bool> go = false;
+    std::uint64_t of_cpu = 0;
+    std::uint64_t of_loop = 0;
+    {
+        Recording recording(std::make_unique<Held>(taken, go), 2);
+        while (of_cpu < 3) of_cpu += recording.push(1, made(1)) ? 0 : 1;
+        std::thread loop([&] {
+            while (of_loop < 5) of_loop += recording.push(made(2)) ? 0 : 1;
+        });
+        loop.join();
+        go = true;
+        go.notify_all();
+    }
+    std::vector<std::uint64_t> lost(taken.cpus.size());
+    for (const auto& [source, record] : taken.records) {
+        if (record.kind == Kind::lost) lost[source] += record.value;
+    }
+    BOOST_TEST(taken.dropped == 8U);
+    BOOST_TEST(lost == (std::vector<std::uint64_t>{0, 3, 0, 5}), boost::test_tools::per_element());
+    BOOST_TEST((taken.records.back().second.kind == Kind::lost));
+    BOOST_TEST(taken.records.back().second.time >= taken.records.front().second.time);
+}
+
 BOOST_AUTO_TEST_CASE(what_the_threads_own_preparation_pushes_is_part_of_it) {
     Taken taken;
     std::atomic<int> times = 0;

@@ -50,13 +50,17 @@ BOOST_AUTO_TEST_CASE(a_full_ring_drops_until_half_of_it_is_free_and_then_tells_h
     std::uint64_t pushed = 0;
     while (kept) ring.push(numbered(pushed++), kept);
     BOOST_TEST(pushed == 8U);
+    BOOST_TEST(ring.untold() == 1U);
     ring.release(2);
     ring.push(numbered(100), kept);
     BOOST_TEST(!kept);
     BOOST_TEST(ring.dropped() == 2U);
+    BOOST_TEST(ring.untold() == 2U);
     ring.release(2);
     ring.push(numbered(101), kept);
     BOOST_TEST(kept);
+    BOOST_TEST(ring.dropped() == 2U);
+    BOOST_TEST(ring.untold() == 0U);
     const auto rest = take(ring);
     BOOST_TEST_REQUIRE(rest.size() == 5U);
     BOOST_TEST((rest[3].kind == Kind::lost));
