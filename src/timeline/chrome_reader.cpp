@@ -104,7 +104,7 @@ private:
         const auto time = time_of(object, "ts");
         if (phase.size() != 1 || !time) return false;
         TraceBuilder::Event event;
-        for (const auto& [argument, value] : arguments.items()) take_argument(event, argument, number_of(value));
+        if (phase != "C") take_arguments(arguments, event);
         if (phase != "E" && phase != "C") event.name = trace_.name(name);
         switch (phase.front()) {
             case 'B':
@@ -128,6 +128,13 @@ private:
         }
         trace_.add(event, uuid, *time);
         return true;
+    }
+
+    static void take_arguments(const Json& arguments, TraceBuilder::Event& event) {
+        for (const auto& [name, value] : arguments.items()) {
+            take_argument(event, name, number_of(value));
+            if (value.is_string()) take_argument(event, name, std::string_view(value.get_ref<const std::string&>()));
+        }
     }
 
     /// One that has its end in itself. Without a length it is an instant that an arrow begins at.

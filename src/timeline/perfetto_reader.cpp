@@ -212,7 +212,9 @@ private:
     static void annotate(std::string_view bytes, const Sequence& sequence, TraceBuilder::Event& event) {
         std::string_view name;
         std::uint64_t value = 0;
+        std::string_view text;
         each_field(bytes, [&](const Field& field) {
+            if (field.number == perfetto::annotation::string_value) text = field.bytes;
             if (field.number == perfetto::annotation::name) name = field.bytes;
             if (field.number == perfetto::annotation::uint_value || field.number == perfetto::annotation::pointer_value)
                 value = field.value;
@@ -221,7 +223,10 @@ private:
                 if (known != sequence.argument_names.end()) name = known->second;
             }
         });
-        take_argument(event, name, value);
+        if (text.data() == nullptr)
+            take_argument(event, name, value);
+        else
+            take_argument(event, name, text);
     }
 
     TraceBuilder trace_;

@@ -22,7 +22,9 @@ constexpr int right = 30;
 constexpr int top = 64;
 constexpr int row_height = 26;
 constexpr int bar_height = 18;
+constexpr int small = 10;  ///< a font
 constexpr std::size_t most_rows = 64;
+constexpr std::size_t longest_label = 60;
 constexpr std::size_t most_in_legend = 12;
 
 constexpr std::string_view guest_colour = "#8fc7a1";
@@ -50,6 +52,9 @@ std::string escaped(std::string_view text) {
     return result;
 }
 
+/// Of text in the small font, at least.
+int width_of(std::string_view text) { return 6 * static_cast<int>(text.size()); }
+
 class Picture {
 public:
     Picture(const Trace& trace, const Part& part)
@@ -72,9 +77,10 @@ public:
             "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n",
             left + columns + right, height);
         add("<text x=\"12\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{}</text>\n<text x=\"12\" y=\"40\" "
-            "fill=\"#666666\">{} from {} on</text>\n",
+            "fill=\"#666666\">{} from {} on{}</text>\n",
             escaped(trace_.process.empty() ? "a trace" : trace_.process), duration(to_ - from_),
-            duration(from_ - trace_.begin));
+            duration(from_ - trace_.begin),
+            trace_.lost == 0 ? "" : fmt::format(" ({} events of the trace are missing)", trace_.lost));
         axis(bottom);
         int y = top;
         for (const Track* const track : rows) {
@@ -152,7 +158,22 @@ private:
         if (track.counter) return counter(track, y);
         bars(track, y, 0);
         bars(track, y, 1);
+        gaps(track, y);
         ticks(track, y);
+    }
+
+    /// How many events are missing, where there is room to say it.
+    void gaps(const Track& track, int y) {
+        for (const Gap& gap : trace_.gaps) {
+            if (&trace_.tracks[gap.track] != &track || gap.end < from_ || gap.begin > to_) continue;
+            const double begin = column(gap.begin);
+            const auto text = fmt::format("{} events", gap.events);
+            if (column(gap.end) - begin >= width_of(text)) label(left + static_cast<int>(begin) + 4, y, text);
+        }
+    }
+
+    void label(int x, int y, std::string_view text) {
+        add("<text x=\"{}\" y=\"{}\" font-size=\"{}\" fill=\"#333333\">{}</text>\n", x, y + 15, small, escaped(text));
     }
 
     /// In each column the name that fills most of it.
@@ -200,6 +221,22 @@ private:
                 fmt::format_to(std::back_inserter(path), "M{} {}v6l-3-6h6l-3 6", left + i, y);
         }
         if (!path.empty()) add("<path d=\"{}\" fill=\"#333333\" stroke=\"#333333\" stroke-width=\"0.7\"/>\n", path);
+        if (is_calm(track)) name_ticks(cells, y);
+    }
+
+    /// What a tick is, where there is room for that before the next one.
+    void name_ticks(const std::vector<const Instant*>& cells, int y) {
+        int next = columns + right;
+        for (int i = columns; i >= 0; --i) {
+            const Instant* const instant = cells[static_cast<std::size_t>(i)];
+            if (instant == nullptr) continue;
+            for (const auto& text : {text_of(trace_, *instant), trace_.names[instant->name]}) {
+                if (text.size() > longest_label || i + 5 + width_of(text) > next) continue;
+                label(left + i + 5, y, text);
+                break;
+            }
+            next = i;
+        }
     }
 
     void counter(const Track& track, int y) {

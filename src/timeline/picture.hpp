@@ -16,7 +16,7 @@ struct Part {
 };
 
 /// SVG 1.1: a row for each vCPU, each device of the device loop, each stream and its bytes, interrupts and the machine, with
-/// a legend. Its size depends on the number of tracks, not on how much there is on them: at most some 3 KiB a row.
+/// a legend. Its size depends on the number of tracks, not on how much there is on them: some 200 KiB a row at most.
 [[nodiscard]] std::string picture(const Trace& trace, const Part& part);
 
 }  // namespace asyncvm::timeline

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace asyncvm::timeline {
 namespace {
 
 constexpr std::size_t most_lines = 10;
+constexpr std::size_t most_happenings = 20;
 
 struct Sum {
     std::string name;
@@ -27,6 +29,14 @@ struct Wait {
     Slice access;
 };
 
+/// Instants of one kind on one track.
+struct Happening {
+    const Track* track = nullptr;
+    Instant first;
+    std::uint64_t last = 0;
+    std::uint64_t count = 0;
+};
+
 class Summary {
 public:
     explicit Summary(const Trace& trace) : trace_(trace) {}
@@ -38,6 +48,8 @@ public:
             add("{} events are missing: they could not be written as fast (see \"not recorded\")\n", trace_.lost);
         if (trace_.broken > 0) add("{} events or packets can't be understood\n", trace_.broken);
         cpus();
+        gaps();
+        happenings();
         std::vector<Sum> sums;
         for (const auto& [name, sum] : devices_) sums.push_back(sum);
         std::ranges::sort(sums, std::ranges::greater(), [](const Sum& sum) { return std::pair(sum.time, sum.count); });
@@ -101,6 +113,48 @@ private:
         };
         add("{:<12}{:>10}{:>10}{:>10}{:>10}{:>14}\n", track.name, share(guest), share(device - std::min(device, waiting)),
             share(waiting), exits, share(lost));
+    }
+
+    void gaps() {
+        if (trace_.gaps.empty()) return;
+        auto all = trace_.gaps;
+        std::ranges::sort(all, std::ranges::greater(), &Gap::events);
+        add("\n{:<32}{:>12}{:>12}{:>12}  {}\n", "not recorded", "events", "at", "for", "where");
+        for (std::size_t i = 0; i < std::min(all.size(), most_lines); ++i) {
+            add("{:<32}{:>12}{:>12}{:>12}  {}\n", "", all[i].events, duration(all[i].begin - trace_.begin),
+                duration(all[i].end - all[i].begin), trace_.tracks[all[i].track].name);
+        }
+        more(all.size(), most_lines);
+    }
+
+    void happenings() {
+        std::map<std::tuple<const Track*, Name, Name>, Happening> kinds;
+        for (const Track& track : trace_.tracks) {
+            if (!is_calm(track)) continue;
+            for (const Instant& instant : track.instants) {
+                if (trace_.names[instant.name] == "not recorded") continue;  // has a table of its own
+                Happening& kind = kinds[{&track, instant.name, instant.details}];
+                if (kind.count++ == 0) kind = {.track = &track, .first = instant, .last = 0, .count = 1};
+                kind.last = instant.time;
+            }
+        }
+        if (kinds.empty()) return;
+        std::vector<Happening> all;
+        for (const auto& [key, kind] : kinds) all.push_back(kind);
+        std::ranges::sort(all, {}, [](const Happening& kind) {
+            return std::tuple(kind.first.time, kind.track, kind.first.name, kind.first.details);
+        });
+        add("\n{:<32}{:>12}{:>12}{:>12}  {}\n", "what happened", "number", "first", "last", "what");
+        for (std::size_t i = 0; i < std::min(all.size(), most_happenings); ++i) {
+            const Happening& kind = all[i];
+            add("{:<32}{:>12}{:>12}{:>12}  {}\n", kind.track->name, kind.count, duration(kind.first.time - trace_.begin),
+                duration(kind.last - trace_.begin), text_of(trace_, kind.first));
+        }
+        more(all.size(), most_happenings);
+    }
+
+    void more(std::size_t all, std::size_t shown) {
+        if (all > shown) add("and {} more\n", all - shown);
     }
 
     void table(std::string_view title, const std::vector<Sum>& sums) {

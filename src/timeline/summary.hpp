@@ -7,8 +7,8 @@
 
 namespace asyncvm::timeline {
 
-/// For people: the span, what each vCPU did, which devices took most of the time and were asked most often, the longest
-/// waits, what was lost.
+/// For people: the span, what each vCPU did, where events are missing, what has happened beside accesses, which devices took
+/// most of the time and were asked most often, the longest waits.
 [[nodiscard]] std::string summary(const Trace& trace);
 
 /// "12.3 ms"; `nanoseconds` of any size.

@@ -9,11 +9,13 @@
 namespace asyncvm::timeline {
 
 using Name = std::uint32_t;  ///< an index of Trace::names
+inline constexpr Name no_name = ~Name{0};
 
 struct Slice {
     std::uint64_t begin = 0;  ///< nanoseconds, as in the file
     std::uint64_t end = 0;
-    std::uint64_t place = 0;  ///< the port or address of an access
+    std::uint64_t place = 0;    ///< the port or address of an access
+    std::uint64_t missing = 0;  ///< events that are not recorded, in its place
     Name name = 0;
     std::uint16_t depth = 0;  ///< of the slices around it
     bool memory = false;      ///< the place is an address
@@ -23,6 +25,15 @@ struct Slice {
 struct Instant {
     std::uint64_t time = 0;
     Name name = 0;
+    Name details = no_name;  ///< what else is known of it, for people: "bytes 512, image a.img"
+};
+
+/// Where the recorder could not keep up.
+struct Gap {
+    std::size_t track = 0;  ///< an index of Trace::tracks
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;  ///< of a thread that is no vCPU's: the begin
+    std::uint64_t events = 0;
 };
 
 struct Point {
@@ -46,7 +57,8 @@ struct Trace {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     std::uint64_t events = 0;
-    std::uint64_t lost = 0;    ///< events that the recorder has dropped
+    std::vector<Gap> gaps;
+    std::uint64_t lost = 0;    ///< events that the recorder has dropped: its own sum, or that of `gaps` if it has none
     std::uint64_t broken = 0;  ///< packets and events that can't be understood
     bool cut = false;          ///< the last packet is not whole
 };
@@ -62,5 +74,11 @@ struct Trace {
 
 /// vCPUs have tracks of such names.
 [[nodiscard]] bool is_cpu(const Track& track) noexcept;
+
+/// Whether what happens on it is rare enough for people to read each of its instants' names.
+[[nodiscard]] bool is_calm(const Track& track) noexcept;
+
+/// "another image: bytes 512, image a.img"
+[[nodiscard]] std::string text_of(const Trace& trace, const Instant& instant);
 
 }  // namespace asyncvm::timeline

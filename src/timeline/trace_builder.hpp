@@ -26,7 +26,9 @@ public:
         std::uint64_t place = 0;   ///< of an access
         bool memory = false;
         bool has_place = false;
-        std::uint64_t lost = 0;  ///< the recorder's own count of what is missing
+        std::uint64_t lost = 0;     ///< the recorder's own count of what is missing
+        std::uint64_t missing = 0;  ///< of that, in the place of this event
+        std::string details{};      ///< of an instant
     };
 
     TraceBuilder();
@@ -42,6 +44,7 @@ public:
 
 private:
     void close(std::uint64_t uuid, std::uint64_t time);
+    void add_gap(const Track& of, std::uint64_t begin, std::uint64_t end, std::uint64_t events);
     /// Null if there are too many.
     [[nodiscard]] Track* track(std::uint64_t uuid);
 
@@ -49,9 +52,12 @@ private:
     std::unordered_map<std::uint64_t, std::size_t> tracks_;
     std::unordered_map<std::uint64_t, std::vector<Slice>> open_;
     std::unordered_map<std::string, Name> names_;
+    std::uint64_t told_lost_ = 0;
 };
 
-/// Takes an argument of an event if it is one that a Trace keeps: where an access went, and what was lost.
-void take_argument(TraceBuilder::Event& event, std::string_view name, std::uint64_t value) noexcept;
+/// Takes an argument of an event if it is one that a Trace keeps: where an access went, what was lost, what people want to
+/// know of an instant.
+void take_argument(TraceBuilder::Event& event, std::string_view name, std::uint64_t value);
+void take_argument(TraceBuilder::Event& event, std::string_view name, std::string_view text);
 
 }  // namespace asyncvm::timeline

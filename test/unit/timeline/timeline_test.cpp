@@ -41,10 +41,43 @@ std::string short_trace_as() {
     format.instant({.source = 1, .time = at(7000), .track = tracks::first_chardev, .name = "client came"});
     format.slice_ends({.source = 0, .time = at(8000), .track = cpu});
     format.slice_ends({.source = 0, .time = at(10'000), .track = cpu});
+    const Argument to{.name = "to", .text = "tcp:1<2"};
+    for (const auto time : {at(9000), at(9500)}) {
+        format.instant({.source = 1,
+                        .time = time,
+                        .track = tracks::first_chardev,
+                        .name = "goes elsewhere",
+                        .arguments = std::span(&to, 1)});
+    }
     format.gap(0);
     const Argument lost{"lost records", 5};
     format.instant({.source = 0, .time = at(10'000), .track = cpu, .name = "trace ends", .arguments = std::span(&lost, 1)});
     format.end();
+    return out;
+}
+/// Ten milliseconds without the end, of which the vCPU's last eight, and something of another thread, are missing.
+template <typename F>
+std::string trace_with_gaps_as() {
+    std::string out;
+    F format(out);
+    format.begin({.boottime = 1'000'000, .monotonic = 1, .realtime = 2}, 7, "asyncvm");
+    format.declare(tracks::first_cpu, tracks::process, "vCPU 0", Format::TrackKind::slices);
+    format.declare(tracks::machine, tracks::process, "machine", Format::TrackKind::slices);
+    format.slice_begins({.source = 0, .time = 1'000'000, .track = tracks::first_cpu, .name = "guest"});
+    format.slice_ends({.source = 0, .time = 3'000'000, .track = tracks::first_cpu});
+    const Argument many{"records", 1000};
+    const Argument few{"records", 7};
+    format.slice_begins({.source = 0,
+                         .time = 3'000'000,
+                         .track = tracks::first_cpu,
+                         .name = "not recorded",
+                         .arguments = std::span(&many, 1)});
+    format.instant({.source = 1,
+                    .time = 4'000'000,
+                    .track = tracks::machine,
+                    .name = "not recorded",
+                    .arguments = std::span(&few, 1)});
+    format.slice_ends({.source = 0, .time = 11'000'000, .track = tracks::first_cpu});
     return out;
 }
 std::string short_trace() { return short_trace_as<PerfettoFormat>(); }
@@ -80,11 +113,66 @@ BOOST_AUTO_TEST_CASE(what_was_written_is_read) {
 
 BOOST_AUTO_TEST_CASE(the_summary_has_shares_devices_and_waits) {
     const auto text = summary(read_perfetto(short_trace()));
-    BOOST_TEST(has(text, "asyncvm a<b>.bin: 10.00 ms, 9 events\n"), text);
+    BOOST_TEST(has(text, "asyncvm a<b>.bin: 10.00 ms, 11 events\n"), text);
     BOOST_TEST(has(text, "5 events are missing"), text);
     BOOST_TEST(has(text, "vCPU 0          50.0 %    30.0 %    20.0 %         1"), text);
     BOOST_TEST(has(text, "uart16550 write                            1     5.00 ms     5.00 ms     5.00 ms\n"), text);
     BOOST_TEST(has(text, "uart16550 write                      6.00 ms     2.00 ms  vCPU 0, port 0x3f8\n"), text);
+}
+
+BOOST_AUTO_TEST_CASE(the_summary_has_what_happened_once_for_each_kind_with_its_values) {
+    const auto text = summary(read_perfetto(short_trace()));
+    BOOST_TEST(has(text,
+                   "what happened                         number       first        last  what\n"
+                   "serial0                                    1     7.00 ms     7.00 ms  client came\n"
+                   "serial0                                    2     9.00 ms     9.50 ms  goes elsewhere: to tcp:1<2\n"),
+               text);
+    // What is on a vCPU's track is too much to be listed.
+    BOOST_TEST(!has(text, "trace ends"), text);
+}
+
+BOOST_AUTO_TEST_CASE(the_summary_and_the_picture_say_how_many_events_are_missing_and_where_also_of_a_trace_that_was_cut) {
+    for (const auto& trace :
+         {read_perfetto(trace_with_gaps_as<PerfettoFormat>()), read_chrome(trace_with_gaps_as<JsonFormat>())}) {
+        BOOST_TEST(trace.lost == 1007U);
+        const auto text = summary(trace);
+        BOOST_TEST(has(text, "1007 events are missing"), text);
+        BOOST_TEST(has(text,
+                       "not recorded                          events          at         for  where\n"
+                       "                                        1000     2.00 ms     8.00 ms  vCPU 0\n"
+                       "                                           7     3.00 ms        0 ns  machine\n"),
+                   text);
+        const auto drawn = picture(trace, {});
+        BOOST_TEST(has(drawn, "(1007 events of the trace are missing)</text>"), drawn);
+        // In the grey part of the vCPU's row.
+        BOOST_TEST(has(drawn, "x=\"330\" y=\"66\" width=\"720\" height=\"18\" fill=\"#c9c9c9\""), drawn);
+        BOOST_TEST(has(drawn, "<text x=\"334\" y=\"79\" font-size=\"10\" fill=\"#333333\">1000 events</text>"), drawn);
+        const auto part = picture(trace, {.from = 0, .to = 1'000'000});
+        BOOST_TEST(!has(part, ">1000 events</text>"), part);
+    }
+    // Events of other programs may have such words, too.
+    const auto other = read_chrome(R"([{"ph": "i", "tid": 1, "ts": 1, "name": "sorted", "args": {"records": 9}}])");
+    BOOST_TEST(other.lost == 0U);
+    BOOST_TEST(other.gaps.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_list_has_an_end) {
+    std::string out;
+    JsonFormat format(out);
+    format.begin({}, 7, "asyncvm");
+    format.declare(tracks::machine, tracks::process, "machine", Format::TrackKind::slices);
+    for (std::uint64_t i = 0; i < 25; ++i) {
+        const std::string name = "kind " + std::to_string(i);
+        format.instant({.source = 0, .time = i, .track = tracks::machine, .name = name});
+        const Argument missing{"records", i + 1};
+        format.instant(
+            {.source = 0, .time = i, .track = tracks::machine, .name = "not recorded", .arguments = std::span(&missing, 1)});
+    }
+    const auto text = summary(read_chrome(out));
+    BOOST_TEST(has(text, "and 5 more\n"), text);
+    BOOST_TEST(has(text, "and 15 more\n"), text);
+    // The greatest.
+    BOOST_TEST(has(text, "          16       15 ns        0 ns  machine\nand 15"), text);
 }
 
 BOOST_AUTO_TEST_CASE(a_trace_without_its_end_is_one_up_to_there) {
@@ -138,6 +226,12 @@ BOOST_AUTO_TEST_CASE(the_picture_has_a_row_for_each_track_and_only_the_part_that
     for (const auto* const text : {"vCPU 0", "serial0", "serial0 output", "uart16550 write", "42 bytes", "a&lt;b&gt;.bin"})
         BOOST_TEST(has(all, text), text << " is not in " << all);
     BOOST_TEST(!has(all, "a<b>"));
+    // Where the next one is too near, there is no room for its name.
+    const std::string_view elsewhere = ">goes elsewhere: to tcp:1&lt;2</text>";
+    BOOST_TEST(has(all, ">client came</text>"), all);
+    BOOST_TEST(!has(all, elsewhere), all);
+    BOOST_TEST(has(picture(trace, {.from = 8'900'000, .to = 9'400'000}), elsewhere));
+    BOOST_TEST(!has(all, ">trace ends</text>"), all);
     // The guest has half of the width, the access the other half, and above it what waits.
     BOOST_TEST(has(all, "x=\"150\" y=\"66\" width=\"450\" height=\"18\" fill=\"#8fc7a1\""), all);
     BOOST_TEST(has(all, "x=\"690\" y=\"75\" width=\"180\" height=\"9\" fill=\"#f2d17c\""), all);
