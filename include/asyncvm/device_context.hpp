@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 
 namespace asyncvm {
 
@@ -90,6 +91,8 @@ struct DeviceContext {
     std::function<IrqLine(unsigned irq)> irq{};
     /// For messages (MSI-X); null where the machine has no interrupt controller. Its lines are irq()'s alone.
     InterruptController* interrupts = nullptr;
+    /// For those who watch the machine (Observer::device_tells): one line about something rare. Any thread. May be empty.
+    std::function<void(std::string_view what)> tell{};
     /// The machine, for coroutines that a device spawns itself and that may outlive run(): one that holds it has all of the
     /// above. Empty without a machine.
     std::weak_ptr<void> machine{};

@@ -76,6 +76,9 @@ public:
     /// Called when a request has failed. `writes`: all but a read.
     using OnError = std::function<void(bool writes, std::error_code error)>;
     void on_error(OnError call) { on_error_ = std::move(call); }
+    /// Called when it has another size, or `exchanged`: another image.
+    using OnChange = std::function<void(bool exchanged)>;
+    void on_change(OnChange call) { on_change_ = std::move(call); }
 
 private:
     /// Shared with the requests that are under way there.
@@ -110,6 +113,7 @@ private:
     std::error_code error_;
     const DriveCounts::Kind* error_of_ = nullptr;  ///< the kind of request that error_ is of
     OnError on_error_;
+    OnChange on_change_;
 
     bool changing_ = false;  ///< another change has to wait
     bool held_ = false;      ///< requests have to wait

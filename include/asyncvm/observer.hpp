@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +26,13 @@ struct MachineLayout {
 enum class ChardevEvent : std::uint8_t {
     connected,     ///< a client has come, or the server has answered
     disconnected,  ///< it has left
+};
+
+/// What has stopped the guest for its debugger.
+struct DebuggerStop {
+    std::string_view why;           ///< "breakpoint", "step" and so on; "asked for": nothing in the guest has
+    std::optional<unsigned> cpu{};  ///< whose stop it is; nothing: asked for
+    std::uint64_t address = 0;      ///< of the breakpoint, or of what is watched; 0: of neither
 };
 
 /// Gets calls from a machine (MachineConfig::observers) and from chardevs (ChardevEnvironment::observer). Every function has
@@ -80,11 +88,26 @@ public:
     virtual void chardev_moved(std::string_view /*label*/, Direction /*direction*/, std::size_t /*bytes*/) noexcept {}
     /// It takes no more output, or does again. Any thread, with the chardev's mutex held.
     virtual void chardev_full(std::string_view /*label*/, bool /*full*/) noexcept {}
+    /// It goes on at `to` (Chardev::description()): change_chardev() is about to complete. Device loop.
+    virtual void chardev_changed(std::string_view /*label*/, std::string_view /*to*/) noexcept {}
 
     /// A device that lives on the device loop has an access, or has answered it. One at a time of each device. Device loop.
     virtual void loop_access(std::string_view /*device*/, bool /*begins*/) noexcept {}
     /// The guest has rung a doorbell of a device, `times` times since the last call. Device loop.
     virtual void doorbell(std::string_view /*device*/, std::uint64_t /*times*/) noexcept {}
+    /// A device has something to say that is rare (DeviceContext::tell). Any thread.
+    virtual void device_tells(std::string_view /*device*/, std::string_view /*what*/) noexcept {}
+
+    // What a program that has disks and a debugger tells.
+
+    /// A disk is in another image, which has `size` bytes. Device loop, like the following three.
+    virtual void disk_changed(std::string_view /*disk*/, std::string_view /*image*/, std::uint64_t /*size*/) noexcept {}
+    /// It has `size` bytes now.
+    virtual void disk_resized(std::string_view /*disk*/, std::uint64_t /*size*/) noexcept {}
+    /// The machine stands, for its debugger.
+    virtual void debugger_stopped(const DebuggerStop& /*stop*/) noexcept {}
+    /// The debugger lets it go on.
+    virtual void debugger_goes_on() noexcept {}
 };
 
 }  // namespace asyncvm

@@ -63,7 +63,7 @@ struct ChardevEnvironment {
     /// output, so that a probe of the port takes none; a fifth of it while there is no output. A probe that stays longer is
     /// a client like any other.
     std::chrono::milliseconds patience{5};
-    std::shared_ptr<Observer> observer{};  ///< hears of clients and of bytes; null: nobody does
+    std::shared_ptr<Observer> observer{};  ///< hears of clients, bytes and changes; null: nobody does
 };
 
 /// Opens what `spec` describes and starts its work on the loop. Call it on the device loop's thread, or before the loop

@@ -209,7 +209,9 @@ awaitable<void> Drive::resize(std::uint64_t size) {
     if (!idle) throw busy();
     co_await image_->disk->resize(size);
     const auto now = image_->disk->properties().size;
-    if (std::exchange(properties_.size, now) != now) changed_.notify();
+    const bool changed = std::exchange(properties_.size, now) != now;
+    if (changed) changed_.notify();
+    if (changed && on_change_) on_change_(false);
     log_(fmt::format("disk {}: it has {} bytes now", spec_.source, properties_.size));
 }
 
@@ -256,6 +258,7 @@ awaitable<void> Drive::change(DiskSpec spec, bool force) {
     note({}, nullptr);
     properties_.size = image_->disk->properties().size;
     changed_.notify();
+    if (on_change_) on_change_(true);
 }
 
 }  // namespace asyncvm

@@ -187,6 +187,7 @@ awaitable<void> Line::change(std::shared_ptr<Line> self, ChardevChange to) {
     self->environment_.input = to.input;
     self->exchange(next, shared);
     before->release();
+    if (environment.observer) environment.observer->chardev_changed(environment.label, next->description());
     // The others say themselves where they are.
     if (!has_clients(to.spec.kind)) environment.log(fmt::format("{} goes to {}", environment.label, next->description()));
 }

@@ -11,6 +11,36 @@
 
 namespace asyncvm::cli {
 
+namespace {
+
+DebuggerStop described(const std::optional<gdb::Stop>& stop) {
+    if (!stop) return {.why = "asked for"};
+    DebuggerStop result{.why = {}, .cpu = stop->cpu, .address = stop->address};
+    switch (stop->why) {
+        case gdb::Stop::Why::asked:
+            result.why = "asked for";
+            break;
+        case gdb::Stop::Why::step:
+            result.why = "step";
+            break;
+        case gdb::Stop::Why::breakpoint:
+            result.why = "breakpoint";
+            break;
+        case gdb::Stop::Why::hardware_breakpoint:
+            result.why = "hardware breakpoint";
+            break;
+        case gdb::Stop::Why::watchpoint:
+            result.why = "watchpoint";
+            break;
+        case gdb::Stop::Why::crash:
+            result.why = "crash";
+            break;
+    }
+    return result;
+}
+
+}  // namespace
+
 std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Streams& streams,
                                              DebuggerSurroundings surroundings) {
     if (options.gdb->kind == gdb::Spec::Kind::stdio) {
@@ -33,10 +63,19 @@ std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Strea
                                                                    .watch = std::move(surroundings.watch)});
 }
 
-gdb::DebuggerWatch watch_for(control::Steering* steering) {
-    if (steering == nullptr) return {};
-    return {.stopped = [steering](bool at_event) { steering->debugger_stopped(at_event); },
-            .goes_on = [steering] { steering->debugger_goes_on(); }};
+gdb::DebuggerWatch watch_for(control::Steering* steering, std::shared_ptr<Observer> observer) {
+    // Without somebody who hears of it each step is faster.
+    if (steering == nullptr && !observer) return {};
+    return {.stopped =
+                [steering, observer](const std::optional<gdb::Stop>& stop) {
+                    if (steering != nullptr) steering->debugger_stopped(stop.has_value());
+                    if (observer) observer->debugger_stopped(described(stop));
+                },
+            .goes_on =
+                [steering, observer] {
+                    if (steering != nullptr) steering->debugger_goes_on();
+                    if (observer) observer->debugger_goes_on();
+                }};
 }
 
 gdb::DebugFeatures debug_features(std::string_view accelerator) {

@@ -9,6 +9,7 @@
 
 #include <asyncvm/asio.hpp>
 #include <asyncvm/machine.hpp>
+#include <asyncvm/observer.hpp>
 
 #include <memory>
 #include <string_view>
@@ -28,8 +29,8 @@ struct DebuggerSurroundings {
 [[nodiscard]] std::shared_ptr<gdb::Server> make_gdb_server(const Options& options, const Streams& streams,
                                                            DebuggerSurroundings surroundings);
 
-/// So that the control socket tells what the debugger does; null: there is none. `steering` outlives the server.
-[[nodiscard]] gdb::DebuggerWatch watch_for(control::Steering* steering);
+/// So that the control socket and an observer hear what the debugger does; each may be null. `steering` outlives the server.
+[[nodiscard]] gdb::DebuggerWatch watch_for(control::Steering* steering, std::shared_ptr<Observer> observer);
 
 /// What the accelerator of that name delivers on this host: tried with small guests, which takes some milliseconds.
 [[nodiscard]] gdb::DebugFeatures debug_features(std::string_view accelerator);

@@ -164,6 +164,7 @@ void Session::attach() {
                     .log = make_log(),
                     .loop = &loop_,
                     .steering = steering_.get(),
+                    .observer = trace_,
                     .before_guest = [this](const auto& device_ready) { others_.start(device_ready(loop_)); }});
 }
 
@@ -346,7 +347,7 @@ int Session::run() {
         gdb::MonitorSurroundings monitor{.kill = [this] { quit("gdb", exit_code::signal_base + SIGKILL); },
                                          .statistics = {}};
         if (options_.statistics) monitor.statistics = [this] { return statistics_text(machine_, streams_); };
-        auto watch = watch_for(steering_.get());
+        auto watch = watch_for(steering_.get(), trace_);
         gdb_ = make_gdb_server(options_, streams_, {loop_, machine_, std::move(monitor), std::move(watch), boot_->elf64()});
     }
     std::optional<int> code;

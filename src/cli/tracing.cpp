@@ -25,6 +25,9 @@ public:
     void chardev_full(std::string_view label, bool full) noexcept override {
         for (const auto& observer : all_) observer->chardev_full(label, full);
     }
+    void chardev_changed(std::string_view label, std::string_view to) noexcept override {
+        for (const auto& observer : all_) observer->chardev_changed(label, to);
+    }
 
 private:
     const std::vector<std::shared_ptr<Observer>> all_;

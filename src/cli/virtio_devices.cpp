@@ -3,6 +3,7 @@
 #include "control/steering.hpp"
 
 #include <asyncvm/drive.hpp>
+#include <asyncvm/observer.hpp>
 #include <asyncvm/vhost_user.hpp>
 #include <asyncvm/virtio_net.hpp>
 #include <asyncvm/vsock.hpp>
@@ -62,6 +63,16 @@ std::shared_ptr<virtio::Device> make_elsewhere(const VhostUserSpec& spec, std::u
 
 std::string disk_label(unsigned index) { return fmt::format("disk{}", index); }
 
+void watch(Drive& drive, std::string label, std::shared_ptr<Observer> observer) {
+    drive.on_change([&drive, label = std::move(label), observer = std::move(observer)](bool exchanged) {
+        const auto size = drive.properties().size;
+        if (exchanged)
+            observer->disk_changed(label, drive.spec().source, size);
+        else
+            observer->disk_resized(label, size);
+    });
+}
+
 std::shared_ptr<virtio::Device> make_disk(const DiskSpec& spec, unsigned index, const Options& options,
                                           const Wiring& wiring) {
     constexpr unsigned most_queues = 8;
@@ -77,6 +88,7 @@ std::shared_ptr<virtio::Device> make_disk(const DiskSpec& spec, unsigned index, 
         auto drive = std::make_shared<Drive>(spec, *wiring.loop, wiring.log);
         if (options.verbose) wiring.log(fmt::format("disk {}", drive->properties().description));
         if (wiring.steering != nullptr) wiring.steering->add_disk({disk_label(index), drive});
+        if (wiring.observer) watch(*drive, disk_label(index), wiring.observer);
         disk = std::move(drive);
     }
     return virtio::make_blk(std::move(disk), spec.serial, std::min(options.cpus, most_queues));

@@ -10,6 +10,7 @@
 #include <asyncvm/chardev.hpp>
 #include <asyncvm/devices.hpp>
 #include <asyncvm/log.hpp>
+#include <asyncvm/observer.hpp>
 #include <asyncvm/outcome.hpp>
 
 #include <functional>
@@ -40,6 +41,7 @@ struct Wiring {
     Log log{};
     asio::io_context* loop = nullptr;       ///< the device loop; null in a dry run
     control::Steering* steering = nullptr;  ///< hears of each disk; null: there is no control socket
+    std::shared_ptr<Observer> observer{};   ///< hears of disks that change; null: nobody does
     /// DeviceHost::before_guest
     std::function<void(std::function<awaitable<void>(asio::io_context& loop)>)> before_guest{};
 };

@@ -1,7 +1,11 @@
 /// QEMU's pvpanic: a guest's kernel says that it has panicked.
 #include "devices/device_kind.hpp"
 
+#include <asyncvm/device_context.hpp>
+
 #include <array>
+#include <functional>
+#include <string_view>
 #include <utility>
 
 namespace asyncvm {
@@ -17,15 +21,19 @@ public:
 
     [[nodiscard]] std::string_view name() const noexcept override { return pvpanic_name; }
     [[nodiscard]] unsigned max_access_size() const noexcept override { return 1; }
+    void attached(const DeviceContext& context) override { tell_ = context.tell; }
 
     [[nodiscard]] awaitable<void> write(const Access& access) override {
         if ((access.data & panicked) != 0) {
             Outcome outcome;
             outcome.kind = Outcome::Kind::crashed;
             outcome.summary = "the guest's kernel panicked";
+            tell(outcome.summary);
             finish_(std::move(outcome));
         } else if ((access.data & crash_loaded) != 0 && !std::exchange(said_, true)) {
-            log_("the guest's kernel panicked, and runs its crash kernel");
+            constexpr std::string_view what = "the guest's kernel panicked, and runs its crash kernel";
+            tell(what);
+            log_(what);
         }
         co_return;
     }
@@ -39,8 +47,13 @@ private:
     static constexpr std::uint64_t panicked = 1 << 0;
     static constexpr std::uint64_t crash_loaded = 1 << 1;
 
+    void tell(std::string_view what) const {
+        if (tell_) tell_(what);
+    }
+
     const std::function<void(Outcome)> finish_;
     const Log log_;
+    std::function<void(std::string_view)> tell_;
     bool said_ = false;  ///< that a crash kernel runs: once is enough
 };
 

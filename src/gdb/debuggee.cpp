@@ -59,7 +59,7 @@ awaitable<void> Debuggee::hold_start() {
 }
 
 void Debuggee::has_stopped() {
-    if (watch_.stopped) watch_.stopped(stop().has_value());
+    if (watch_.stopped) watch_.stopped(stop());
     changed_.notify();
 }
 

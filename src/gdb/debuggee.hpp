@@ -41,8 +41,8 @@ enum class CrashPolicy : std::uint8_t {
 
 /// Hears when the debugger stops the machine and lets it go on, for others who show that. On the device loop.
 struct DebuggerWatch {
-    /// `at_event`: at a breakpoint, a watchpoint, a step or a crash; otherwise somebody has asked for it.
-    std::function<void(bool at_event)> stopped{};
+    /// Without a stop of the guest's own somebody has asked for it.
+    std::function<void(const std::optional<Stop>& stop)> stopped{};
     std::function<void()> goes_on{};
 };
 

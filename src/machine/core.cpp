@@ -209,6 +209,11 @@ void MachineCore::introduce_devices() {
                                         return self ? self->irq(gsi) : IrqLine();
                                     },
                                 .interrupts = messages(),
+                                .tell =
+                                    [weak = weak_from_this(), name = slot->device->name()](std::string_view what) {
+                                        const auto self = weak.lock();
+                                        if (self) self->observers_.notify(&Observer::device_tells, name, what);
+                                    },
                                 .machine = weak_from_this()});
     }
 }

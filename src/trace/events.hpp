@@ -20,6 +20,7 @@ inline constexpr Track posted_writes = 5;
 inline constexpr Track first_cpu = 0x100;
 inline constexpr Track first_loop_device = 0x1'0000;  ///< and the number of its name
 inline constexpr Track first_chardev = 0x10'0000;     ///< and four times the number of its name: four tracks each
+inline constexpr Track first_disk = 0x20'0000;        ///< and the number of its name
 }  // namespace tracks
 
 /// Something to know of an event.

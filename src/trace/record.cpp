@@ -14,6 +14,7 @@ std::string plain(std::string_view text) {
 
 std::uint16_t Names::number(std::string_view name) noexcept {
     if (name.empty()) return 0;
+    name = name.substr(0, longest);
     const std::lock_guard lock(mutex_);
     const auto found = std::ranges::find(names_, name);
     const auto index = static_cast<std::size_t>(found - names_.begin());

@@ -100,8 +100,7 @@ public:
         Cpu::Device none;
         describe(writes, none, record);
         record.kind = Kind::posted;
-        record.time = now();
-        recording_.push(record);
+        push(record);
     }
 
     void interrupt(unsigned gsi, bool level) noexcept override {
@@ -111,8 +110,7 @@ public:
         if (level) {
             push_flow(record);
         } else {
-            record.time = now();
-            recording_.push(record);
+            push(record);
         }
     }
     void message(const MsiMessage& message) noexcept override {
@@ -132,6 +130,9 @@ public:
     void chardev_full(std::string_view label, bool full) noexcept override {
         push(full ? Kind::full : Kind::has_room, names_.number(label));
     }
+    void chardev_changed(std::string_view label, std::string_view to) noexcept override {
+        push(about(Kind::elsewhere, label, to));
+    }
     void chardev_moved(std::string_view label, Direction direction, std::size_t bytes) noexcept override {
         const std::size_t which = find_chardev(label);
         if (which == most_chardevs) return;
@@ -150,9 +151,29 @@ public:
         Record record = of(Kind::rung);
         record.subject = names_.number(device);
         record.value = times;
-        record.time = now();
-        recording_.push(record);
+        push(record);
     }
+    void device_tells(std::string_view device, std::string_view what) noexcept override {
+        push(about(Kind::told, device, what));
+    }
+
+    void disk_changed(std::string_view disk, std::string_view image, std::uint64_t size) noexcept override {
+        Record record = about(Kind::disk_changed, disk, image);
+        record.value = size;
+        push(record);
+    }
+    void disk_resized(std::string_view disk, std::uint64_t size) noexcept override {
+        Record record = about(Kind::disk_resized, disk);
+        record.value = size;
+        push(record);
+    }
+    void debugger_stopped(const DebuggerStop& stop) noexcept override {
+        Record record = about(Kind::debugger_stopped, stop.why);
+        if (stop.cpu) record.count = static_cast<std::uint16_t>(*stop.cpu + 1);
+        record.address = stop.address;
+        push(record);
+    }
+    void debugger_goes_on() noexcept override { push(Kind::debugger_goes_on); }
 
 private:
     /// What a vCPU's thread keeps from hook to hook.
@@ -195,8 +216,18 @@ private:
     void push(Kind kind, std::uint16_t subject = 0) noexcept {
         Record record = of(kind);
         record.subject = subject;
+        push(record);
+    }
+    void push(Record record) noexcept {
         record.time = now();
         recording_.push(record);
+    }
+    /// With two names.
+    Record about(Kind kind, std::string_view subject, std::string_view other = {}) noexcept {
+        Record record = of(kind);
+        record.subject = names_.number(subject);
+        record.count = names_.number(other);
+        return record;
     }
 
     /// An interrupt, whose arrow ends at the next entry of a vCPU; only if it has begun.

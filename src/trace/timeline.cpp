@@ -70,6 +70,10 @@ void Timeline::take(unsigned source, const Record& given) {
         posted(source, record);
     } else if (record.kind >= Kind::client_came && record.kind <= Kind::input) {
         of_chardev(source, record);
+    } else if (record.kind == Kind::disk_changed || record.kind == Kind::disk_resized) {
+        of_disk(source, record);
+    } else if (record.kind == Kind::debugger_stopped || record.kind == Kind::debugger_goes_on) {
+        of_debugger(source, record);
     } else {
         of_machine(source, record);
     }
@@ -247,6 +251,12 @@ void Timeline::of_machine(unsigned source, const Record& record) {
             instant(on_loop(), "doorbell", std::span(&times, 1));
             break;
         }
+        case Kind::told: {
+            const auto device = names_.name(record.subject);
+            const Argument by{.name = "device", .text = device};
+            instant(known(tracks::machine, "machine"), names_.name(record.count), std::span(&by, 1));
+            break;
+        }
         default:
             break;
     }
@@ -276,6 +286,15 @@ void Timeline::of_chardev(unsigned source, const Record& record) {
         case Kind::has_room:
             end_alone(source, record.time, track);
             break;
+        case Kind::elsewhere: {
+            const auto place = names_.name(record.count);
+            const Argument to{.name = "to", .text = place};
+            Event change = event;
+            change.name = "goes elsewhere";
+            change.arguments = std::span(&to, 1);
+            format_.instant(change);
+            break;
+        }
         default: {
             Event client = event;
             client.name = record.kind == Kind::client_came ? "client came" : "client left";
@@ -283,6 +302,32 @@ void Timeline::of_chardev(unsigned source, const Record& record) {
             break;
         }
     }
+}
+
+void Timeline::of_disk(unsigned source, const Record& record) {
+    const bool exchanged = record.kind == Kind::disk_changed;
+    const auto image = names_.name(record.count);
+    const Argument details[]{{"bytes", record.value}, {.name = "image", .text = image}};
+    format_.instant({.source = source,
+                     .time = record.time,
+                     .track = known(tracks::first_disk + record.subject, names_.name(record.subject)),
+                     .name = exchanged ? "another image" : "resized",
+                     .arguments = std::span(details).first(exchanged ? 2 : 1)});
+}
+
+/// That the machine stands has a slice already.
+void Timeline::of_debugger(unsigned source, const Record& record) {
+    Event event{.source = source, .time = record.time, .track = known(tracks::machine, "machine")};
+    const auto why = names_.name(record.subject);
+    const Argument details[]{
+        {.name = "reason", .text = why}, {"vCPU", record.count - std::uint64_t{1}}, {"address", record.address, true}};
+    if (record.kind == Kind::debugger_stopped) {
+        event.name = "stopped by the debugger";
+        event.arguments = std::span(details).first(record.count == 0 ? 1 : record.address == 0 ? 2 : 3);
+    } else {
+        event.name = "released by the debugger";
+    }
+    format_.instant(event);
 }
 
 void Timeline::finish(std::uint64_t time, std::uint64_t lost) {

@@ -46,6 +46,8 @@ private:
     void of_machine(unsigned source, const Record& record);
     void of_chardev(unsigned source, const Record& record);
     void access_begins(unsigned source, const Record& record);
+    void of_disk(unsigned source, const Record& record);
+    void of_debugger(unsigned source, const Record& record);
     void interrupt(unsigned source, const Record& record);
     void posted(unsigned source, const Record& record);
     void lost(unsigned source, const Record& record);

@@ -55,6 +55,9 @@ public:
     void paused() noexcept override { note("paused"); }
     void unpaused() noexcept override { note("unpaused"); }
     void was_reset() noexcept override { note("was reset"); }
+    void device_tells(std::string_view device, std::string_view what) noexcept override {
+        note(fmt::format("{} tells: {}", device, what));
+    }
 
     [[nodiscard]] std::vector<std::string> lines() const {
         const std::lock_guard lock(mutex_);
@@ -220,6 +223,28 @@ BOOST_AUTO_TEST_CASE(the_level_of_an_interrupt_line_is_told_when_it_changes) {
     other.set(false);
     BOOST_TEST(journal->lines() == (std::vector<std::string>{"interrupt 4 true", "interrupt 4 false"}),
                boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(what_a_device_tells_is_told_with_its_name_and_not_after_the_machine) {
+    class Teller : public Recorder {
+    public:
+        void attached(const DeviceContext& context) override { tell = context.tell; }
+        std::function<void(std::string_view)> tell;
+    };
+    asio::io_context loop{1};
+    const auto journal = std::make_shared<Journal>();
+    const auto teller = std::make_shared<Teller>();
+    {
+        TestMachine test(loop, 1, make_accelerator_under_test(), observed_by({journal}));
+        test.machine.ports().attach({0x10, 1}, teller);
+        test.load({0xf4});
+        test.run();
+        teller->tell("news");
+    }
+    const auto line = fmt::format("{} tells: news", teller->name());
+    BOOST_TEST(journal->count(line) == 1);
+    teller->tell("news");
+    BOOST_TEST(journal->count(line) == 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_message_of_a_device_is_told_and_delivered) {

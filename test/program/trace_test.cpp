@@ -1,6 +1,7 @@
 // --trace: the timeline of real guests.
 #define BOOST_TEST_MODULE program_trace
 #include "client.hpp"
+#include "control_vm.hpp"
 #include "small_guests.hpp"
 #include "trace_reading.hpp"
 
@@ -98,6 +99,46 @@ BOOST_FIXTURE_TEST_CASE(a_stream_that_nobody_takes_is_full_on_its_track_until_a_
     BOOST_TEST(!read.slices("serial0", "full").empty());
     BOOST_TEST(read.instants("serial0", "client came") == 1);
     BOOST_TEST(!read.slices("vCPU 0", "waiting").empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_control_socket_exchanges_is_told_on_its_track, Files) {
+    const auto image = file("a.img");
+    const auto other = file("b.img");
+    const auto out = file("out");
+    write_file(image, std::string(4096, 'a'));
+    write_file(other, std::string(8192, 'b'));
+    Running vm(spinning_guest, {"--disk", image, "--trace", trace});
+    const auto ask = [&vm](const std::string& command, const std::string& arguments) {
+        return vm.peer->ask(R"({"execute":")" + command + R"(","arguments":{)" + arguments + "}}");
+    };
+    BOOST_TEST(ask("chardev-change", R"("id":"serial0","spec":"file:)" + out + '"') == R"({"return":{}})");
+    BOOST_TEST(ask("blockdev-change-medium", R"("device":"disk0","filename":")" + other + '"') == R"({"return":{}})");
+    BOOST_TEST(ask("block_resize", R"("device":"disk0","size":512)") == R"({"return":{}})");
+    vm.peer->say(R"({"execute":"quit"})");
+    BOOST_TEST(vm.child->wait().code == 0);
+    const ReadTrace read(trace);
+    const auto& serial = read.track("serial0").others;
+    BOOST_TEST_REQUIRE(serial.size() == 1U);
+    BOOST_TEST(serial[0]["name"] == "goes elsewhere");
+    BOOST_TEST(serial[0]["args"] == nlohmann::json({{"to", "file:" + out}}));
+    const auto& disk = read.track("disk0").others;
+    BOOST_TEST_REQUIRE(disk.size() == 2U);
+    BOOST_TEST(disk[0]["name"] == "another image");
+    BOOST_TEST(disk[0]["args"] == nlohmann::json({{"bytes", 8192}, {"image", other}}));
+    BOOST_TEST(disk[1]["name"] == "resized");
+    BOOST_TEST(disk[1]["args"] == nlohmann::json({{"bytes", 512}}));
+    const auto told = run_asyncvm({"trace", trace});
+    for (const auto& words : {"goes elsewhere: to file:" + out + '\n', "another image: bytes 8192, image " + other + '\n',
+                              std::string("resized: bytes 512\n")})
+        BOOST_TEST(told.out.find(words) != std::string::npos, told.out);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_kernel_that_panics_says_so_to_the_machines_track, Files) {
+    // mov dx, 0x505; mov al, 1; out dx, al; hlt
+    write_file(guest, guest_code("\xba\x05\x05\xb0\x01\xee\xf4"));
+    BOOST_TEST(run_asyncvm({"--device", "pvpanic", "--trace", trace, guest}).code == 84);
+    const ReadTrace read(trace);
+    BOOST_TEST(read.instants("machine", "the guest's kernel panicked") == 1);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_machine_of_several_vcpus_has_a_track_for_each, Files) {

@@ -1,6 +1,7 @@
 // What waits for a change of a disk, and what devices, counters and error states tell of it.
 #include "drive_fixture.hpp"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -88,6 +89,22 @@ BOOST_FIXTURE_TEST_CASE(the_device_hears_of_another_image_and_of_another_size_on
     // The one that is there now is in order.
     BOOST_TEST(!drive->error());
     BOOST_TEST(has(std::string(drive->properties().description), path("new.img")), drive->properties().description);
+}
+
+BOOST_FIXTURE_TEST_CASE(who_owns_it_hears_what_has_changed_when_it_has, DriveFixture) {
+    make_image(Bytes(2 * image_size), "new.img");
+    const auto drive = with_fake();
+    std::vector<std::string> told;
+    drive->on_change([&](bool exchanged) {
+        told.push_back(fmt::format("{} {} {}", exchanged, drive->properties().size, drive->spec().source == "fake"));
+    });
+    BOOST_TEST(resize(*drive, image_size) == "");
+    BOOST_TEST(resize(*drive, 3) != "");
+    BOOST_TEST(change(*drive, path("absent")) != "");
+    BOOST_TEST(told.empty());
+    BOOST_TEST(resize(*drive, 512) == "");
+    BOOST_TEST(change(*drive, path("new.img")) == "");
+    BOOST_TEST(told == (std::vector<std::string>{"false 512 true", "true 131072 false"}), boost::test_tools::per_element());
 }
 
 BOOST_FIXTURE_TEST_CASE(by_force_the_old_image_is_not_flushed_and_says_nothing_of_the_new_one, DriveFixture) {

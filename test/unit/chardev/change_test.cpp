@@ -66,6 +66,25 @@ BOOST_AUTO_TEST_CASE(what_nobody_has_taken_goes_to_the_new_place) {
     BOOST_TEST(serial->traffic().from_guest == 15u);
 }
 
+BOOST_AUTO_TEST_CASE(an_observer_hears_where_it_goes_on_and_nothing_of_a_refused_change) {
+    struct Watch : Observer {
+        void chardev_changed(std::string_view label, std::string_view to) noexcept override {
+            told.push_back(std::string(label) + " " + std::string(to));
+        }
+        std::vector<std::string> told;
+    };
+    Fixture fixture;
+    const Directory directory;
+    const auto watch = std::make_shared<Watch>();
+    fixture.observer = watch;
+    const auto serial = fixture.open("null");
+    BOOST_TEST(fixture.change(serial, "unix:/no/such/sock").get() != "");
+    BOOST_TEST(fixture.change(serial, "file:" + (directory / "out")).get() == "");
+    BOOST_TEST(fixture.change(serial, "tcp:0").get() == "");
+    const std::vector<std::string> expected{"serial0 file:" + (directory / "out"), "serial0 " + serial->description()};
+    BOOST_TEST(watch->told == expected, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_refused_change_leaves_everything_as_it_was) {
     Fixture fixture;
     const Directory directory;

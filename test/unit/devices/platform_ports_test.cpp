@@ -191,6 +191,10 @@ BOOST_AUTO_TEST_CASE(a_panic_ends_the_run_as_a_crash) {
     const auto device = make_pvpanic([&outcomes](Outcome outcome) { outcomes.push_back(std::move(outcome)); },
                                      [&lines](std::string_view line) { lines.emplace_back(line); });
     BOOST_TEST(read(*device, make_access(0x505, 1)) == 3u);
+    auto context = surroundings.context();
+    std::vector<std::string> told;
+    context.tell = [&told](std::string_view what) { told.emplace_back(what); };
+    device->attached(context);
     write(*device, make_access(0x505, 1, 2));
     write(*device, make_access(0x505, 1, 2));
     write(*device, make_access(0x505, 1, 4));
@@ -201,6 +205,7 @@ BOOST_AUTO_TEST_CASE(a_panic_ends_the_run_as_a_crash) {
     BOOST_REQUIRE(outcomes.size() == 1u);
     BOOST_TEST((outcomes[0].kind == Outcome::Kind::crashed));
     BOOST_TEST(outcomes[0].summary == "the guest's kernel panicked");
+    BOOST_TEST(told == (std::vector<std::string>{lines[0], outcomes[0].summary}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -56,7 +56,10 @@ private:
     }
     static std::string details(const Event& event) {
         std::string text;
-        for (const Argument& argument : event.arguments) text += fmt::format(" {}={}", argument.name, argument.value);
+        for (const Argument& argument : event.arguments) {
+            text += argument.text.empty() ? fmt::format(" {}={}", argument.name, argument.value)
+                                          : fmt::format(" {}=\"{}\"", argument.name, argument.text);
+        }
         if (event.flow.begins != 0) text += fmt::format(" flow {} begins", event.flow.begins);
         if (event.flow.passes != 0) text += fmt::format(" flow {} passes", event.flow.passes);
         if (event.flow.ends != 0) text += fmt::format(" flow {} ends", event.flow.ends);

@@ -185,6 +185,54 @@ BOOST_FIXTURE_TEST_CASE(chardevs_the_loop_and_the_machine_have_tracks_of_their_o
     expect({"track 0x5: posted writes", "16: 0x5 post port=128 size=1 count=40 value=0"});
 }
 
+BOOST_FIXTURE_TEST_CASE(what_a_person_or_a_device_does_has_names_and_values, Fixture) {
+    const auto one = timeline.add_source(Timeline::no_cpu);
+    const auto of = [this](Kind kind, std::string_view subject, std::string_view other = {}, std::uint64_t value = 0) {
+        Record made = record(7, kind);
+        made.subject = names.number(subject);
+        made.count = names.number(other);
+        made.value = value;
+        return made;
+    };
+    take(one, of(Kind::elsewhere, "serial0", "tcp:127.0.0.1:4444"));
+    expect({"track 0x100004: serial0", "7: 0x100004 goes elsewhere to=\"tcp:127.0.0.1:4444\""});
+    take(one, of(Kind::disk_changed, "disk0", "b.img", 512));
+    take(one, of(Kind::disk_resized, "disk0", {}, 1024));
+    expect({"track 0x200003: disk0", "7: 0x200003 another image bytes=512 image=\"b.img\"",
+            "7: 0x200003 resized bytes=1024"});
+    take(one, of(Kind::told, "pvpanic", "the guest's kernel panicked"));
+    expect({"track 0x2: machine", "7: 0x2 the guest's kernel panicked device=\"pvpanic\""});
+    Record stop = of(Kind::debugger_stopped, "asked for");
+    take(one, stop);
+    stop = of(Kind::debugger_stopped, "step");
+    stop.count = 1;
+    take(one, stop);
+    stop = of(Kind::debugger_stopped, "breakpoint");
+    stop.count = 4;
+    stop.address = 65;
+    take(one, stop);
+    take(one, record(8, Kind::debugger_goes_on));
+    expect({"7: 0x2 stopped by the debugger reason=\"asked for\"", "7: 0x2 stopped by the debugger reason=\"step\" vCPU=0",
+            "7: 0x2 stopped by the debugger reason=\"breakpoint\" vCPU=3 address=65", "8: 0x2 released by the debugger"});
+}
+
+BOOST_AUTO_TEST_CASE(a_name_has_an_end) {
+    Names names;
+    const std::string long_name(Names::longest + 1, 'x');
+    const auto number = names.number(long_name);
+    BOOST_TEST(names.name(number) == long_name.substr(1));
+    BOOST_TEST(names.number(long_name + "y") == number);
+    BOOST_TEST(names.number(long_name.substr(2)) == number + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_was_lost_of_other_threads_is_an_instant_of_the_machine, Fixture) {
+    const auto loop = timeline.add_source(Timeline::no_cpu);
+    Record lost = record(20, Kind::lost);
+    lost.value = 3;
+    take(loop, lost);
+    expect({"track 0x2: machine", "20: 0x2 not recorded records=3"});
+}
+
 BOOST_FIXTURE_TEST_CASE(the_end_closes_what_is_open_and_tells_what_was_lost, Fixture) {
     const auto cpu = timeline.add_source(0);
     take(cpu, write_to_uart(5));
@@ -201,7 +249,7 @@ BOOST_FIXTURE_TEST_CASE(whatever_comes_slices_nest_and_time_does_not_go_back, Fi
     for (const char* const name : {"a", "b", "c"}) static_cast<void>(names.number(name));
     std::uint64_t time = 1000;
     for (int i = 0; i < 20'000; ++i) {
-        Record any = record(time - random() % 50, static_cast<Kind>(random() % 28));
+        Record any = record(time - random() % 50, static_cast<Kind>(random() % 34));
         time += random() % 20;
         any.address = random();
         any.value = random();
