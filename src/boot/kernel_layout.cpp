@@ -39,9 +39,20 @@ void KernelLayout::add_kernel(Piece piece) {
     plan_.pieces.push_back(std::move(piece));
 }
 
+/// What a linker makes of "-Ttext=0x100000", without more.
+void KernelLayout::check_header_segment(const ElfSegment& segment, std::uint64_t address) const {
+    constexpr std::uint64_t one_mib = 1 << 20;
+    if (segment.offset != 0 || address >= one_mib || space_.is_ram(address, segment.memory_size)) return;
+    throw Error(ErrorKind::guest_image,
+                fmt::format("segment {} of {} begins with the ELF header (p_offset 0) at {:#x}, where the guest has no RAM: "
+                            "GNU ld puts it in front of the first section (with -n, for gcc -Wl,-n, it does not)",
+                            segment.index, request_.kernel->name(), address));
+}
+
 void KernelLayout::add_segments(const Elf& elf, std::uint64_t shift) {
     plan_.elf64 = elf.is_64 && elf.x86_64;
     for (const ElfSegment& segment : elf.segments) {
+        check_header_segment(segment, segment.physical_address + shift);
         add_kernel({.name = fmt::format("segment {} of {}", segment.index, request_.kernel->name()),
                     .address = segment.physical_address + shift,
                     .size = segment.memory_size,

@@ -61,6 +61,7 @@ public:
 
 private:
     [[nodiscard]] std::uint64_t place_low(const std::string& name, std::uint64_t size);
+    void check_header_segment(const ElfSegment& segment, std::uint64_t address) const;
 
     const Request& request_;
     const Surroundings& surroundings_;

@@ -16,6 +16,12 @@ std::optional<std::uint64_t> last_of(std::uint64_t first, std::uint64_t size) no
     return first + (size - 1);
 }
 
+/// More memory grows up to 3 GiB, and from 4 GiB on.
+bool memory_can_reach(std::uint64_t first, std::optional<std::uint64_t> last) noexcept {
+    constexpr std::uint64_t gib = 1 << 30;
+    return last && (*last < 3 * gib || (first >= 4 * gib && *last < 1024 * gib));
+}
+
 }  // namespace
 
 Space::Space(std::span<const MemoryRange> map, std::span<const Piece> tables) {
@@ -55,10 +61,13 @@ void Space::take(const std::string& name, std::uint64_t address, std::uint64_t s
         for (const Extent& extent : ram_) {
             ram += fmt::format("{}{:#x} to {:#x}", ram.empty() ? "" : ", ", extent.first, extent.last);
         }
-        throw Error(
-            ErrorKind::guest_image,
-            fmt::format("{} needs {} bytes at {:#x}, which is not all RAM (the guest has RAM from {}: raise --memory)", name,
-                        size, address, ram));
+        const bool more_helps =
+            (ram_.empty() || address >= ram_.back().first) && memory_can_reach(address, last_of(address, size));
+        throw Error(ErrorKind::guest_image,
+                    fmt::format("{} needs {} bytes at {:#x}, which is not all RAM (the guest has RAM from {}: {})", name, size,
+                                address, ram,
+                                more_helps ? "raise --memory"
+                                           : "link it so that its physical addresses, p_paddr in ELF, are there"));
     }
     if (const auto other = occupant(address, size); !other.empty()) {
         throw Error(ErrorKind::guest_image,

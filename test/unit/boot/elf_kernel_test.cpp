@@ -116,8 +116,25 @@ BOOST_AUTO_TEST_CASE(overlapping_segments_and_segments_without_ram_are_named) {
     BOOST_TEST(
         contains(error_of(request_for(ElfImage(true, {code_segment(), {.physical = 0x9f000, .memory_size = 0x1000}}))),
                  "segment 1 of kernel.elf needs 4096 bytes at 0x9f000, which is not all RAM"));
+    // Higher halves without AT() in their linker script, and addresses of devices: no --memory gets there.
+    BOOST_TEST(contains(error_of(request_for(ElfImage(true, {{.physical = 0xffffffff80100000, .memory_size = 0x1000}}))),
+                        "link it so that its physical addresses, p_paddr in ELF, are there"));
+    BOOST_TEST(contains(error_of(request_for(ElfImage(true, {{.physical = 0xfeb00000, .memory_size = 0x1000}}))), "p_paddr"));
+    BOOST_TEST(contains(error_of(request_for(ElfImage(true, {{.physical = 0xa0000, .memory_size = 0x1000}}))), "p_paddr"));
+    for (const std::uint64_t above : {0xb0000000ULL, 0x200000000ULL})
+        BOOST_TEST(contains(error_of(request_for(ElfImage(true, {{.physical = above, .memory_size = 0x1000}}))),
+                            "raise --memory"));
     // Side by side, on one page, is fine.
     static_cast<void>(plan_of(ElfImage(true, {code_segment(64), {.physical = 0x100040, .memory_size = 1}})));
+}
+
+BOOST_AUTO_TEST_CASE(a_page_of_headers_below_one_mib_is_explained) {
+    // As "ld -Ttext=0x100000" makes it.
+    const ElfImage linked(true, {{.physical = 0xff000, .bytes = std::vector<std::byte>(16)}, code_segment()});
+    constexpr std::size_t offset_of_the_first = 64 + 8;
+    BOOST_TEST(contains(error_of(request_for(ElfImage(linked).set<std::uint64_t>(offset_of_the_first, 0))),
+                        "segment 0 of kernel.elf begins with the ELF header (p_offset 0) at 0xff000"));
+    BOOST_TEST(contains(error_of(request_for(linked)), "segment 0 of kernel.elf needs 16 bytes at 0xff000"));
 }
 
 BOOST_AUTO_TEST_CASE(a_kernel_without_a_protocol_is_told_nothing) {
