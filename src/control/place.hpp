@@ -11,7 +11,7 @@ struct Place {
     int descriptor = -1;  ///< that this process has got: one connection, or a socket that listens
 };
 
-/// "unix:PATH" or "fd:N". Throws Error(usage).
+/// "unix:PATH", with words behind it that QEMU has for a socket that listens, or "fd:N". Throws Error(usage).
 [[nodiscard]] Place parse_place(const std::string& text);
 
 }  // namespace asyncvm::control

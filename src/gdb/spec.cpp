@@ -23,7 +23,7 @@ void parse_option(const Complaint& complain, std::string_view word, Spec& spec) 
         spec.width = Width::protected32;
     } else if (word == "mode=64") {
         spec.width = Width::long64;
-    } else {
+    } else if (spec.kind == Spec::Kind::stdio || !says_that_it_listens(word)) {
         complain("there is no option '{}'; the options are wait, mode=16, mode=32 and mode=64", word);
     }
 }

@@ -2,6 +2,8 @@
 
 #include "socket/accept.hpp"
 #include "socket/address.hpp"
+#include "text/complaint.hpp"
+#include "text/parse.hpp"
 
 #include <asyncvm/error.hpp>
 
@@ -26,34 +28,46 @@ constexpr std::string_view unix_socket = "unix:";
 /// How long a client may take for its request, and for the answer.
 constexpr std::chrono::seconds patience{10};
 
+struct Place {
+    std::string path;  ///< of a Unix socket; empty: `where`
+    HostPort where;
+};
+
+Place parse_place(const std::string& text) {
+    const Complaint complain("--metrics");
+    const auto words = split_at_commas(text);
+    const std::string_view head = words.front();
+    Place place;
+    if (head.starts_with(unix_socket) && head.size() > unix_socket.size()) {
+        place.path = head.substr(unix_socket.size());
+        static_cast<void>(unix_address(place.path));
+    } else if (head.starts_with(tcp)) {
+        if (const auto wrong = parse_host_port(head.substr(tcp.size()), place.where); !wrong.empty()) complain("{}", wrong);
+    } else {
+        complain("'{}' is neither tcp:[HOST:]PORT nor unix:PATH (example: --metrics tcp:9100)", text);
+    }
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        if (!says_that_it_listens(words[i]))
+            complain("'{}': there is no option '{}' (a comma in the path is doubled)", text, words[i]);
+    }
+    return place;
+}
+
 }  // namespace
 
-void check_place(const std::string& text) {
-    HostPort where;
-    std::string wrong;
-    if (text.starts_with(unix_socket) && text.size() > unix_socket.size()) {
-        static_cast<void>(unix_address(text.substr(unix_socket.size())));
-    } else if (text.starts_with(tcp)) {
-        wrong = parse_host_port(text.substr(tcp.size()), where);
-    } else {
-        wrong = fmt::format("'{}' is neither tcp:[HOST:]PORT nor unix:PATH (example: --metrics tcp:9100)", text);
-    }
-    if (!wrong.empty()) throw Error(ErrorKind::usage, fmt::format("--metrics: {}", wrong));
-}
+void check_place(const std::string& text) { static_cast<void>(parse_place(text)); }
 
 Server::Server(asio::io_context& loop, const std::string& place, Log log, Page page)
     : loop_(loop), log_(std::move(log)), page_(std::move(page)) {
-    check_place(place);
+    const auto parsed = parse_place(place);
     UniqueFd fd;
-    if (place.starts_with(tcp)) {
-        HostPort where;
-        static_cast<void>(parse_host_port(place.substr(tcp.size()), where));
+    if (parsed.path.empty()) {
         SocketAddress address;
-        fd = listen_tcp(where, address);
+        fd = listen_tcp(parsed.where, address);
         where_ = fmt::format("http://{}/metrics", to_string(address).substr(tcp.size()));
     } else {
-        fd = listen_unix(place.substr(unix_socket.size()), file_, 0600);
-        where_ = place;
+        fd = listen_unix(parsed.path, file_, 0600);
+        where_ = fmt::format("{}{}", unix_socket, parsed.path);
     }
     listener_.emplace(loop, fd.get());
     (void)fd.release();

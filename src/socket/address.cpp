@@ -68,6 +68,10 @@ std::string parse_host_port(std::string_view text, HostPort& where) {
     return {};
 }
 
+bool says_that_it_listens(std::string_view word) noexcept {
+    return word == "server" || word == "server=on" || word == "nowait" || word == "wait=off";
+}
+
 std::string tcp_text(const HostPort& where) {
     const auto host = where.host.empty() ? std::string("127.0.0.1") : where.host;
     return fmt::format(fmt::runtime(host.find(':') == host.npos ? "tcp:{}:{}" : "tcp:[{}]:{}"), host, where.port);

@@ -39,6 +39,10 @@ struct HostPort {
 /// Throws Error(usage) if the path is too long.
 [[nodiscard]] SocketAddress unix_address(const std::string& path);
 
+/// Whether this is a word of QEMU's for what is so in any case, of a socket that listens and that nobody waits for: "server",
+/// "server=on", "nowait", "wait=off".
+[[nodiscard]] bool says_that_it_listens(std::string_view word) noexcept;
+
 /// What HOST:PORT means for listening, IPv4 first. Blocks while a name is looked up. Throws Error(host).
 [[nodiscard]] std::vector<SocketAddress> resolve_listen(const HostPort& where);
 

@@ -70,6 +70,12 @@ BOOST_AUTO_TEST_CASE(places_that_are_none_are_named) {
     write_file(files.file("guest"), halting_guest);
     BOOST_TEST(run_asyncvm({"--metrics", "9100", files.file("guest")}).code == 64);
     BOOST_TEST(run_asyncvm({"--metrics", "tcp:x:y", files.file("guest")}).code == 64);
+    const auto option = run_asyncvm({"--metrics", "unix:" + files.file("m") + ",client", files.file("guest")});
+    BOOST_TEST(option.code == 64);
+    BOOST_TEST(option.err.find("no option 'client' (a comma in the path is doubled)") != std::string::npos, option.err);
+    const auto words = run_asyncvm({"--metrics", "unix:" + files.file("a,,b") + ",server,nowait", files.file("guest")});
+    BOOST_TEST(words.code == 0);
+    BOOST_TEST(words.err.find("metrics are at unix:" + files.file("a,b") + "\n") != std::string::npos, words.err);
     BOOST_TEST(run_asyncvm({"--metrics", "unix:" + files.file("no/folder"), files.file("guest")}).code == 72);
     const auto tcp = run_asyncvm({"--metrics", "tcp:0", files.file("guest")});
     BOOST_TEST(tcp.code == 0);
