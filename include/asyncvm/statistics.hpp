@@ -45,6 +45,7 @@ struct CpuStatistics {
         in_guest,
         in_device,  ///< an access is being answered on the vCPU's thread
         waiting,    ///< an access is suspended
+        stopped,    ///< neither in the guest nor in an access: the machine is paused, or a debugger holds the vCPU
         ended,
     };
     State state = State::not_started;

@@ -56,8 +56,10 @@ void CpuRecorder::exited(const Exit& exit, Clock::time_point now) noexcept {
         row.bytes.add(transaction->data.size());
         row.guest.add(guest);
         place_.store(place, std::memory_order_relaxed);
+        change(CpuStatistics::State::in_device, now);
+    } else {
+        change(CpuStatistics::State::stopped, now);
     }
-    change(CpuStatistics::State::in_device, now);
 }
 
 void CpuRecorder::suspended(Clock::time_point now) noexcept {

@@ -151,6 +151,8 @@ std::string_view state_name(CpuStatistics::State state) noexcept {
             return "in-device";
         case CpuStatistics::State::waiting:
             return "waiting";
+        case CpuStatistics::State::stopped:
+            return "stopped";
         case CpuStatistics::State::ended:
             break;
     }

@@ -112,6 +112,16 @@ BOOST_AUTO_TEST_CASE(what_waits_now_is_shown_with_its_place_and_for_how_long) {
     BOOST_TEST((running.waiting == 8s));
 }
 
+BOOST_AUTO_TEST_CASE(a_vcpu_that_rests_after_a_kick_is_in_no_device) {
+    exit(Interrupted{}, 1us, 0us);
+    const auto resting = machine.snapshot(now + 7s).cpus.at(0);
+    BOOST_TEST((resting.state == CpuStatistics::State::stopped));
+    BOOST_TEST((resting.since == 7s));
+    BOOST_TEST(!resting.place);
+    cpu().entering(now + 8s);
+    BOOST_TEST((machine.snapshot(now + 8s).cpus.at(0).in_device.count() == 0));
+}
+
 BOOST_AUTO_TEST_CASE(an_access_that_ends_with_the_run_is_counted_until_then) {
     exit(access<PortAccess>(Direction::write, 0x10), 1us, 1us);
     cpu().suspended(now);
