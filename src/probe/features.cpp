@@ -14,7 +14,7 @@ constexpr std::string_view broken = "this KVM can't run asyncvm's guests: look f
 constexpr std::string_view integer_only = "build such guests with -mgeneral-regs-only, or run them on another host";
 constexpr std::string_view other_host = "run such guests on a host with kvm-intel or kvm-amd";
 constexpr std::string_view slower = "nothing: asyncvm works without, with more exits";
-constexpr std::string_view debug_without = "debug such guests on another host";
+constexpr std::string_view debug_otherwise = "nothing: gdb's breakpoints are made of what there is, if need be of single steps";
 
 constexpr Feature table[] = {
     {"real-mode", "16-bit real mode", "--mode 16", broken, probe_real_mode},
@@ -40,11 +40,11 @@ constexpr Feature table[] = {
     {"coalesced-pio", "coalesced port writes", "fast output to ports", slower, probe_coalesced_pio},
     {"coalesced-mmio", "coalesced memory writes", "fast output to memory", slower, probe_coalesced_mmio},
     {"ioeventfd", "ioeventfd on ports", "fast doorbells", slower, probe_ioeventfd},
-    {"single-step", "single steps", "a debugger on the guest", debug_without, probe_single_step},
-    {"hardware-breakpoint", "hardware breakpoints", "a debugger on the guest", debug_without, probe_hardware_breakpoint},
-    {"software-breakpoint", "int3 stops for the debugger", "a debugger on the guest", debug_without,
+    {"single-step", "single steps", "a debugger on the guest", other_host, probe_single_step},
+    {"hardware-breakpoint", "hardware breakpoints", "fast breakpoints", debug_otherwise, probe_hardware_breakpoint},
+    {"software-breakpoint", "int3 stops for the debugger", "any number of fast breakpoints", debug_otherwise,
      probe_software_breakpoint},
-    {"watchpoint", "data watchpoints", "a debugger on the guest", debug_without, probe_watchpoint},
+    {"watchpoint", "data watchpoints", "fast watchpoints", debug_otherwise, probe_watchpoint},
     {"two-cpus", "two vCPUs at once", "--cpus 2 and more", "take one vCPU", probe_two_cpus},
     {"irq-wake", "an interrupt wakes HLT", "guests with interrupts", other_host, probe_irq_wake},
     {"ap-startup", "INIT and start-up of a second vCPU", "kernels on several vCPUs", "take one vCPU", probe_ap_startup},

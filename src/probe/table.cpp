@@ -27,7 +27,7 @@ const std::vector<Use>& uses() {
         {"32-bit kernels", {"paging-32", "paging-pae", "int-32", "irq-wake"}},
         {"64-bit kernels with user programs", {"enter-long-mode", "ring3-syscall", "ring3-int", "int-64", "irq-wake"}},
         {"several vCPUs", {"two-cpus"}},
-        {"a debugger on the guest", {"single-step", "software-breakpoint"}},
+        {"a debugger on the guest", {"single-step"}},
     };
     return all;
 }

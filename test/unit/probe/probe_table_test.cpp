@@ -71,6 +71,16 @@ BOOST_AUTO_TEST_CASE(what_is_missing_is_told_with_its_reason_its_consequence_and
             "\nWhat to do:\n  run such guests on a host with kvm-intel or kvm-amd:\n    32-bit paging (32-bit kernels)\n"));
 }
 
+BOOST_AUTO_TEST_CASE(a_debugger_needs_single_steps_and_nothing_else) {
+    const auto enough = format_table({}, findings({"software-breakpoint", "hardware-breakpoint", "watchpoint"}), "");
+    BOOST_TEST(has(enough, "a debugger on the guest           yes\n"));
+    BOOST_TEST(has(enough, "  nothing: gdb's breakpoints are made of what there is, if need be of single steps:\n"
+                           "    hardware breakpoints (fast breakpoints)\n"));
+    const auto none = format_table({}, findings({"single-step"}), "");
+    BOOST_TEST(has(none, "a debugger on the guest           no: single steps\n"));
+    BOOST_TEST(has(none, "  run such guests on a host with kvm-intel or kvm-amd:\n    single steps"));
+}
+
 BOOST_AUTO_TEST_CASE(a_host_that_has_everything_gets_no_advice) {
     const auto text = format_table({}, findings({}), "");
     BOOST_TEST(!has(text, "What to do"));
