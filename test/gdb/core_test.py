@@ -41,8 +41,11 @@ class Cores(Case):
         with Machine(SPIN_16, "--load", "0x20000", "--entry", "0x20000", gdb=",wait") as machine:
             core = machine.file("core")
             machine.debug("stepi", "stepi", f"monitor core {core}", "kill")
-            text = look(core, "set architecture i8086", "p/x $pc", "x/6xb $pc - 2")
+            code = machine.file("code")
+            text = look(core, "p/x $pc", "x/6xb $pc - 2", f"dump binary memory {code} 0x20000 0x20004")
             self.assert_lines(text, "= 0x20002", "0x90", "0x90", "0x90")
+            with open(code, "rb") as content:
+                self.assertEqual(SPIN_16[:4], content.read())
 
     def test_one_of_a_crash_says_how_it_ended(self):
         with Machine(TRIPLE_FAULT, "--mode", "32", gdb=",wait") as machine:
