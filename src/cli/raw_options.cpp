@@ -94,11 +94,40 @@ std::string option_in(std::string_view message) {
     return fmt::format("{}{}", name.starts_with('-') ? "" : name.size() == 1 ? "-" : "--", name);
 }
 
+/// Options of QEMU's that have another name here, or need none.
+struct Elsewhere {
+    std::string_view name;
+    std::string_view here;
+};
+
+constexpr Elsewhere qemu_options[] = {
+    {"kernel", "the kernel is GUEST itself, as in asyncvm vmlinuz --initrd initrd.gz"},
+    {"bios", "--firmware FILE"},
+    {"drive", "--disk FILE"},
+    {"hda", "--disk FILE"},
+    {"netdev", "--net SPEC"},
+    {"nic", "--net SPEC"},
+    {"chardev", "--serial SPEC and --console SPEC"},
+    {"nographic", "the serial port is this terminal unless --serial says otherwise"},
+    {"display", "the serial port is this terminal unless --serial says otherwise"},
+    {"monitor", "--control unix:PATH, then asyncvm ctl PATH hmp"},
+    {"qmp", "--control unix:PATH"},
+    {"enable-kvm", "--accel kvm, or nothing: KVM is taken where there is one"},
+    {"no-reboot", "--reboot exit, or nothing: it is the default"},
+};
+
+const Elsewhere* find_in_qemu(std::string_view bare_name) {
+    const auto* const found = std::ranges::find(qemu_options, bare_name, &Elsewhere::name);
+    return found == std::end(qemu_options) ? nullptr : found;
+}
+
 [[noreturn]] void fail_on_extra(std::string_view word) {
     if (!word.starts_with('-')) {
         refuse(fmt::format("unexpected argument: {} (there is one GUEST, and options come with two dashes)", word));
     }
     const auto name = word.substr(0, word.find('='));
+    if (const auto* const known = find_in_qemu(name.substr(name.starts_with("--") ? 2 : 1)))
+        refuse(fmt::format("unknown option: {} (QEMU's; here: {})", name, known->here));
     const auto near = nearest(name, names);
     refuse(near.empty() ? fmt::format("unknown option: {}", name)
                         : fmt::format("unknown option: {} (did you mean {}?)", name, near));
@@ -116,17 +145,22 @@ void fail_on_short_option_with_equals(std::string_view word) {
     }
 }
 
-/// CLI11 would read -serial as the flags s, e and so on. `before` is the word before: a value may begin with a dash.
+/// CLI11 would read -serial as the flags s, e and so on, and -machine as -m achine. `before` is the word before: a value may
+/// begin with a dash.
 void fail_on_joined_letters(std::string_view before, std::string_view word) {
     constexpr std::string_view letters = "hvsS";  // of flags
-    if (word.size() < 3 || word[0] != '-' || letters.find(word[1]) == letters.npos) return;
+    if (word.size() < 3 || word[0] != '-') return;
+    const auto name = word.substr(0, word.find('='));
+    const bool lacks_a_dash = find_in_qemu(name.substr(1)) != nullptr ||
+                              std::ranges::any_of(names, [name](std::string_view known) { return known.substr(1) == name; });
+    if (!lacks_a_dash && letters.find(word[1]) == letters.npos) return;
     const auto takes_it = [before](const Value& value) {
         const std::string_view all = value.names;
         const auto comma = all.find(',');
         return all.substr(0, comma) == before || (comma != all.npos && all.substr(comma + 1) == before);
     };
     if (std::ranges::any_of(values, takes_it)) return;
-    if (word.find_first_not_of(letters, 1) != word.npos) fail_on_extra(word);
+    if (lacks_a_dash || word.find_first_not_of(letters, 1) != word.npos) fail_on_extra(word);
 }
 
 /// CLI11 would take the next word instead.
