@@ -9,6 +9,7 @@
 #include <asyncvm/outcome.hpp>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -25,6 +26,8 @@ namespace {
 constexpr std::string_view trace_usage =
     "usage: asyncvm trace FILE                  what a trace of asyncvm --trace tells: vCPUs, devices, longest waits\n"
     "       asyncvm trace FILE --svg PICTURE    draw it; --from SECONDS and --to SECONDS choose a part\n"
+    "\n"
+    "\"-\" is the standard input, or the standard output for a picture.\n"
     "\n"
     "Examples:\n"
     "  asyncvm trace run.pftrace\n"
@@ -43,8 +46,8 @@ std::uint64_t parse_seconds(std::string_view option, std::string_view text) {
 
 using CFile = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-std::string read_trace_file(const char* path) {
-    const CFile file(std::fopen(path, "rb"), std::fclose);
+std::string read_trace_file(const std::string& path) {
+    const CFile file(path == "-" ? ::fdopen(::dup(STDIN_FILENO), "rb") : std::fopen(path.c_str(), "rb"), std::fclose);
     std::string content;
     if (file) {
         char block[65536];
@@ -58,8 +61,9 @@ std::string read_trace_file(const char* path) {
     return content;
 }
 
-void write_picture(const char* path, std::string_view content) {
-    CFile file(std::fopen(path, "wb"), std::fclose);
+void write_picture(const std::string& path, std::string_view content) {
+    if (path == "-") return print_out(content);
+    CFile file(std::fopen(path.c_str(), "wb"), std::fclose);
     const bool written = file && std::fwrite(content.data(), 1, content.size(), file.get()) == content.size();
     if (!written || std::fclose(file.release()) != 0)
         throw Error(ErrorKind::host, fmt::format("cannot write the picture {}: {}", path, reason(errno)));

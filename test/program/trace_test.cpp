@@ -217,6 +217,8 @@ BOOST_FIXTURE_TEST_CASE(the_program_itself_tells_what_a_trace_has, Files) {
     }
     BOOST_TEST(run_asyncvm({"trace", recorded, "--svg", svg, "--from", "0", "--to", "3600"}).code == 0);
     BOOST_TEST(read_file(svg).ends_with("</svg>\n"));
+    BOOST_TEST(run_asyncvm({"trace", recorded, "--svg", "-", "--from", "0", "--to", "3600"}).out == read_file(svg));
+    BOOST_TEST(run_asyncvm({"trace", "-"}, read_file(recorded)).out == run_asyncvm({"trace", recorded}).out);
     BOOST_TEST(run_asyncvm({"trace", recorded, "--svg", svg, "--from", "2", "--to", "1"}).code == 64);
     BOOST_TEST(run_asyncvm({"trace", recorded, "--what"}).code == 64);
     BOOST_TEST(run_asyncvm({"trace"}).code == 64);
