@@ -67,7 +67,7 @@ _asyncvm_ctl() {
     if [[ $at -eq 2 ]]; then
         _asyncvm_files "$typed" ''
     elif [[ $at -eq 3 ]]; then
-        _asyncvm_reply "$typed" '' "events $("$program" ctl --commands 2>/dev/null | cut -d ' ' -f 1)"
+        _asyncvm_reply "$typed" '' "events hmp $("$program" ctl --commands 2>/dev/null | cut -d ' ' -f 1)"
     elif [[ $typed == filename=* ]]; then
         _asyncvm_files "${typed#*=}" filename=
     elif [[ $typed == protocol=file:* ]]; then

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -182,6 +183,10 @@ void print_out(std::string_view text) {
             text.remove_prefix(static_cast<std::size_t>(count));
         } else if (errno == EAGAIN) {
             static_cast<void>(writable_within(STDOUT_FILENO, std::chrono::milliseconds(-1)));
+        } else if (errno == EPIPE) {
+            // Whoever reads has seen enough (`| head`): the end of every filter. The program itself ignores the signal.
+            std::signal(SIGPIPE, SIG_DFL);
+            std::raise(SIGPIPE);
         } else if (errno != EINTR) {
             throw Error(ErrorKind::host, fmt::format("cannot write to the standard output: {}", reason(errno)));
         }

@@ -72,8 +72,8 @@ int main(int argc, char** argv) {
     // Threads that share the heap start sooner than threads that get one each, and an exit allocates nothing.
     static_cast<void>(mallopt(M_ARENA_MAX, 1));
     fill_standard_streams();
+    const std::string_view first = argc > 1 ? argv[1] : "";
     try {
-        const std::string_view first = argc > 1 ? argv[1] : "";
         const std::span<const char* const> rest(argv + std::min(argc, 2), argv + argc);
         if (first == "ctl") return run_ctl(rest);
         if (first == "top") return run_top(rest);
@@ -87,7 +87,10 @@ int main(int argc, char** argv) {
         return exit_code::success;
     } catch (const Error& error) {
         print(error.what());
-        if (error.kind() == ErrorKind::usage) print("see asyncvm --help");
+        if (error.kind() == ErrorKind::usage) {
+            const bool is_command = first == "ctl" || first == "top" || first == "trace";
+            print(is_command ? fmt::format("see asyncvm {} --help", first) : "see asyncvm --help");
+        }
         return flushed(exit_status(error.kind()));
     } catch (const std::bad_alloc&) {
         print("out of memory (ask for less with --memory, --cpus or backlog=, or raise the limit that `ulimit -v` shows)");

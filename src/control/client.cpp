@@ -42,10 +42,13 @@ Client::Client(const std::string& path) : path_(without_kind(path)), fd_(::socke
     static_cast<void>(execute("qmp_capabilities"));
 }
 
+void Client::has_ended() const { throw Error(ErrorKind::host, fmt::format("the machine behind {} has ended", path_)); }
+
 void Client::send(std::string_view text) {
     while (!text.empty()) {
         const auto put = ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
         if (put < 0 && errno == EINTR) continue;
+        if (put < 0 && (errno == EPIPE || errno == ECONNRESET)) has_ended();
         if (put < 0) throw Error(ErrorKind::host, fmt::format("cannot write to {}: {}", path_, reason(errno)));
         text.remove_prefix(static_cast<std::size_t>(put));
     }
@@ -68,7 +71,7 @@ std::optional<Json> Client::next_message() {
 
 Json Client::expect_message() {
     auto message = next_message();
-    if (!message) throw Error(ErrorKind::host, fmt::format("the machine behind {} has ended", path_));
+    if (!message) has_ended();
     return *std::move(message);
 }
 

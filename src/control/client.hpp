@@ -28,6 +28,7 @@ public:
 private:
     [[nodiscard]] std::optional<Json> next_message();
     [[nodiscard]] Json expect_message();
+    [[noreturn]] void has_ended() const;
     void send(std::string_view text);
 
     std::string path_;

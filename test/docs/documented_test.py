@@ -79,7 +79,7 @@ class Control(unittest.TestCase):
             self.assertIn(word, complete(f"{PROGRAM} {word[:-1]}"))
         commands = [line.split()[0] for line in said("ctl", "--commands").splitlines()]
         self.assertIn("query-status", commands)
-        self.assertEqual(["events", *commands], complete(f"{PROGRAM} ctl /tmp/s "))
+        self.assertEqual(["events", "hmp", *commands], complete(f"{PROGRAM} ctl /tmp/s "))
         self.assertEqual(["memsave"], complete(f"{PROGRAM} ctl /tmp/s mems"))
         self.assertEqual(["val=", "size=", "filename=", "cpu-index="], complete(f"{PROGRAM} ctl /tmp/s memsave "))
         self.assertEqual(["size="], complete(f"{PROGRAM} ctl /tmp/s memsave val=1 si"))

@@ -283,7 +283,7 @@ BOOST_FIXTURE_TEST_CASE(the_programs_own_client_asks_and_is_refused, Counting) {
     BOOST_TEST(read_file(file("code")) == spinning_guest);
     const auto refused = run_asyncvm({"ctl", socket, "nope"});
     BOOST_TEST(refused.code == 88);
-    BOOST_TEST(refused.err == "asyncvm: nope: The command nope has not been found\n");
+    BOOST_TEST(refused.err == "asyncvm: nope: The command nope has not been found (asyncvm ctl --commands lists them)\n");
     Child top(asyncvm({"top", socket, "0.1"}));
     top.wait_for_output("vcpu0 in-guest");
     Child events(asyncvm({"ctl", socket, "events"}));
@@ -302,6 +302,9 @@ BOOST_AUTO_TEST_CASE(what_is_no_socket_is_named) {
     write_file(files.file("guest"), halting_guest);
     BOOST_TEST(run_asyncvm({"--control", "tcp:1", files.file("guest")}).code == 64);
     BOOST_TEST(run_asyncvm({"--control", "fd:99", files.file("guest")}).code == 72);
+    BOOST_TEST(run_asyncvm({"--control", "unix:" + files.file("vm") + ",wait", files.file("guest")}).code == 64);
+    BOOST_TEST(run_asyncvm({"--control", "unix:" + files.file("vm") + ",server=on,wait=off", files.file("guest")})
+                   .err.find("the control socket is unix:" + files.file("vm") + "\n") != std::string::npos);
     BOOST_TEST(run_asyncvm({"--control", "unix:" + files.file("no/folder"), files.file("guest")}).code == 72);
     BOOST_TEST(run_asyncvm({"ctl", "x"}).code == 64);
     BOOST_TEST(run_asyncvm({"top", "x", "0"}).code == 64);

@@ -1,0 +1,88 @@
+// The program's own clients of the control socket, as people and scripts use them.
+#define BOOST_TEST_MODULE ctl
+#include <boost/test/unit_test.hpp>
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness.hpp"
+#include "small_guests.hpp"
+
+using namespace program_test;
+
+namespace {
+
+/// A guest that runs until it is stopped.
+struct Asked : TemporaryDirectory {
+    Asked() {
+        write_file(file("guest"), spinning_guest);
+        child = std::make_unique<Child>(
+            asyncvm({"--control", "unix:" + socket, "--stats", "--serial", "null", file("guest")}));
+        child->wait_for_error("the control socket is");
+    }
+
+    Ended ctl(std::vector<std::string> words) const {
+        words.insert(words.begin(), {"ctl", socket});
+        return run_asyncvm(std::move(words));
+    }
+
+    std::string socket = file("vm");
+    std::unique_ptr<Child> child;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(mistakes_are_answered_with_what_a_person_can_do, Asked) {
+    const auto misspelt = ctl({"query-statuss"});
+    BOOST_TEST(misspelt.code == 88);
+    BOOST_TEST(misspelt.err.ends_with("has not been found (did you mean query-status?)\n"), misspelt.err);
+    const auto incomplete = ctl({"pmemsave", "val=0"});
+    BOOST_TEST(incomplete.code == 88);
+    BOOST_TEST(incomplete.err == "asyncvm: pmemsave: Parameter 'size' is missing (pmemsave takes val= size= filename=)\n");
+    BOOST_TEST(ctl({"stop", "now=1"}).err.ends_with("(stop takes no arguments)\n"));
+    BOOST_TEST(ctl({"dump-guest-memory", "paging=false", "protocol=" + file("core")}).err ==
+               "asyncvm: dump-guest-memory: Invalid parameter 'protocol' (example: protocol=file:/tmp/guest.core)\n");
+    const auto words = ctl({"pmemsave", "0", "16"});
+    BOOST_TEST(words.code == 64);
+    BOOST_TEST(words.err == "asyncvm: asyncvm ctl: '0' is not NAME=VALUE (pmemsave takes val= size= filename=)\n"
+                            "asyncvm: see asyncvm ctl --help\n");
+    for (const auto& help : {std::vector<std::string>{"--help"}, {"-h"}})
+        BOOST_TEST(ctl(help).out.starts_with("usage: asyncvm ctl "));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_empty_list_is_a_list_and_an_empty_answer_is_nothing, Asked) {
+    BOOST_TEST(ctl({"query-block"}).out == "[]\n");
+    BOOST_TEST(ctl({"stop"}).out == "");
+}
+
+BOOST_FIXTURE_TEST_CASE(numbers_have_the_units_of_the_command_line, Asked) {
+    BOOST_TEST(ctl({"pmemsave", "val=64K", "size=0x4", "filename=" + file("4")}).code == 0);
+    BOOST_TEST(read_file(file("4")) == std::string(spinning_guest).substr(0, 4));
+    BOOST_TEST(ctl({"pmemsave", "val=0x1K", "size=1k", "filename=" + file("1K")}).code == 0);
+    BOOST_TEST(read_file(file("1K")) == std::string(1024, '\0'));
+    for (const auto* const number : {"val=K", "val=99999999999G", "val=1.5M", "val=-1K"})
+        BOOST_TEST(ctl({"pmemsave", number, "size=1", "filename=" + file("x")}).code == 88);
+    // A name that looks like a size stays a name.
+    const auto label = ctl({"chardev-change", "id=4M", "spec=null"});
+    BOOST_TEST(label.err == "asyncvm: chardev-change: Chardev '4M' does not exist\n");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_line_of_the_monitor_needs_no_quotes, Asked) {
+    BOOST_TEST(ctl({"hmp", "info", "status"}).out == "VM status: running\n");
+    BOOST_TEST(ctl({"hmp", "print $cs.base + 0x10"}).out == "0x10010\n");
+    const auto bare = ctl({"hmp"});
+    BOOST_TEST(bare.code == 64);
+    BOOST_TEST(bare.err.find("hmp needs a line") != std::string::npos, bare.err);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_reader_who_has_seen_enough_ends_it_without_a_word, Asked) {
+    Child top(asyncvm({"top", socket, "0.1"}));
+    top.wait_for_output("vcpu0 ");
+    top.close_output();
+    const auto ended = top.wait();
+    BOOST_TEST(ended.code == 128 + SIGPIPE);
+    BOOST_TEST(ended.killed);
+    BOOST_TEST(ended.err == "");
+}
