@@ -86,7 +86,8 @@ BOOST_AUTO_TEST_CASE(a_guest_that_waits_for_a_timer_goes_on, REQUIRES("irq-wake"
     test.load(halt_after_six_ticks(), Mode::real16);
     const auto outcome = test.run();
     BOOST_TEST(outcome.summary == "the guest halted with interrupts off (vCPU 0)");
-    BOOST_TEST(recorder->values == std::vector<std::uint64_t>{6}, boost::test_tools::per_element());
+    BOOST_TEST_REQUIRE(recorder->values.size() == 1U);
+    BOOST_TEST(recorder->values[0] >= 6U);  // a seventh may come before the guest has looked
 }
 
 BOOST_AUTO_TEST_CASE(a_vcpu_that_was_never_started_does_not_keep_the_machine) {
