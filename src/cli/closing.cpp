@@ -36,6 +36,10 @@ void print_outcome(const Outcome& outcome, Machine& machine, const Options& opti
         const bool both = outcome.report.starts_with(outcome.summary);
         if (!both || outcome.report.empty()) print(outcome.summary.empty() ? "the guest halted" : outcome.summary);
         if (!outcome.report.empty()) print_plain((both ? "asyncvm: " : "") + outcome.report);
+        if (outcome.kind == Outcome::Kind::halted && !well && !options.on_halt) {
+            print_plain(
+                "hint: this is exit code 86, because a panic ends like it; if the guest is done, --on-halt exit makes it 0\n");
+        }
     }
     if (options.verbose) {
         print(fmt::format("accesses that found no device: {} to ports{}, {} to memory{}", machine.ports().unclaimed(),

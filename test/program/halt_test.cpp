@@ -40,7 +40,12 @@ BOOST_FIXTURE_TEST_CASE(a_halt_is_an_end_or_a_failure_as_the_option_says, Guests
         BOOST_TEST(failed.err.find("asyncvm: the guest halted with interrupts off (vCPU 0)\n") != std::string::npos,
                    failed.err);
         BOOST_TEST(failed.err.find("registers of vCPU 0:") != std::string::npos, failed.err);
+        BOOST_TEST(failed.err.find("hint: this is exit code 86") == std::string::npos, failed.err);
     }
+    const auto unasked = run_asyncvm({"--machine", "pc", guest});
+    BOOST_TEST(unasked.code == 86);
+    BOOST_TEST(unasked.err.find("hint: this is exit code 86, because a panic ends like it") != std::string::npos, unasked.err);
+    BOOST_TEST(run_asyncvm({"--machine", "pc", "--on-halt", "exit", guest}).err == "");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_halted_guest_stays_until_it_is_stopped_if_that_is_asked_for, Guests) {
