@@ -60,6 +60,7 @@ std::string about_idt(const Registers& registers) {
 /// The default, and so the mode in which code for another one often ends up.
 std::string about_real_mode(const CrashContext& crash) {
     if (crash.started_with == nullptr || ((crash.started_with->cr0 | crash.registers.cr0) & cr0_pe) != 0) return {};
+    if (has_bios(crash.memory)) return {};
     return "the guest has never left 16-bit mode: code for 32 or 64 bits needs --mode 32 or --mode 64";
 }
 

@@ -28,6 +28,12 @@ bool looks_like_64_bits(std::span<const std::byte> code) noexcept {
     return found >= 3;
 }
 
+bool has_bios(const GuestMemory& memory) noexcept {
+    constexpr std::uint64_t vector_of_disks = 0x13 * 4;
+    std::array<std::byte, 4> vector{};
+    return memory.read(vector_of_disks, vector) == vector.size() && vector != std::array<std::byte, 4>{};
+}
+
 std::string about_misfit(const CrashContext& guest, const CodeContext& context) {
     if (guest.started_with == nullptr || ((guest.started_with->cr0 | context.registers.cr0) & cr0_pe) != 0) return {};
     const auto start = linear_address(*guest.started_with, guest.started_with->cs, guest.started_with->rip);
@@ -38,7 +44,8 @@ std::string about_misfit(const CrashContext& guest, const CodeContext& context) 
     if (std::memcmp(sector.data(), elf.data(), elf.size()) == 0) {
         return "this is an ELF file, and its header was run as code: drop --format flat";
     }
-    if (there == sector.size() && sector[signature_at] == std::byte{0x55} && sector[signature_at + 1] == std::byte{0xaa}) {
+    if (there == sector.size() && sector[signature_at] == std::byte{0x55} && sector[signature_at + 1] == std::byte{0xaa} &&
+        !has_bios(guest.memory)) {
         return "this is a boot sector (0x55aa), and there is no BIOS here: start it with --format boot";
     }
     if (looks_like_64_bits(std::span(sector).first(std::min<std::size_t>(there, 64)))) {

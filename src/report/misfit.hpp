@@ -9,6 +9,9 @@
 
 namespace asyncvm {
 
+/// Whether somebody serves INT 13h, which nobody does for a flat guest.
+[[nodiscard]] bool has_bios(const GuestMemory& memory) noexcept;
+
 /// About the memory where the guest was started in 16-bit mode, a sentence without a full stop: an ELF file, a boot sector,
 /// code for 64 bits. Empty: nothing is known of it.
 [[nodiscard]] std::string about_misfit(const CrashContext& guest, const CodeContext& context);

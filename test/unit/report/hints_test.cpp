@@ -52,6 +52,11 @@ BOOST_AUTO_TEST_CASE(a_guest_that_stays_in_16_bit_mode_may_be_code_for_another) 
     guest.registers.cr0 |= 1;
     BOOST_TEST(!contains(hints_of(guest), "--mode"));
     BOOST_TEST(!contains(hints_of(MadeUpDeath(Mode::protected32)), "--mode"));
+    // Who has a BIOS was started as what it is: a boot sector takes no --mode.
+    MadeUpDeath boot_sector(Mode::real16);
+    put(boot_sector.memory, 0x10000, {0x0f, 0x0b});
+    put(boot_sector.memory, 0x13 * 4, {0x00, 0x01, 0x00, 0xf0});
+    BOOST_TEST(!contains(hints_of(boot_sector), "--mode"));
 }
 
 BOOST_AUTO_TEST_CASE(a_plain_instruction_may_have_raised_an_exception) {

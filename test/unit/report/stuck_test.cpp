@@ -78,6 +78,9 @@ BOOST_AUTO_TEST_CASE(a_boot_sector_is_told_that_there_is_no_bios) {
     BOOST_TEST(
         contains(report_of(guest), "this is a boot sector (0x55aa), and there is no BIOS here: start it with --format boot"),
         report_of(guest));
+    // One that has a BIOS waits for a key, as a rule.
+    put(guest.memory, 0x13 * 4, {0x00, 0x01, 0x00, 0xf0});
+    BOOST_TEST(!contains(report_of(guest), "hint: this is a boot sector"), report_of(guest));
 }
 
 BOOST_AUTO_TEST_CASE(an_elf_file_that_runs_as_a_flat_binary_is_told_so) {
