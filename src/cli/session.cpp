@@ -344,8 +344,7 @@ int Session::run() {
     if (steering_) steer();
     if (!options_.metrics.empty()) offer_metrics();
     if (options_.gdb) {
-        gdb::MonitorSurroundings monitor{.kill = [this] { quit("gdb", exit_code::signal_base + SIGKILL); },
-                                         .statistics = {}};
+        gdb::MonitorSurroundings monitor{.kill = [this] { quit("gdb", exit_code::signal_base + SIGKILL); }};
         if (options_.statistics) monitor.statistics = [this] { return statistics_text(machine_, streams_); };
         auto watch = watch_for(steering_.get(), trace_);
         gdb_ = make_gdb_server(options_, streams_, {loop_, machine_, std::move(monitor), std::move(watch), boot_->elf64()});

@@ -3,20 +3,17 @@
 
 #include "control/block_commands.hpp"
 #include "control/json.hpp"
+#include "monitor/human_error.hpp"
 
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace asyncvm::control {
 
-/// A line that is wrong, in the human monitor's words.
-struct HumanError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
+using monitor::HumanError;
 
 /// Between blanks. Pure, as all but the texts about disks.
 [[nodiscard]] std::vector<std::string_view> words_of(std::string_view line);

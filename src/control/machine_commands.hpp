@@ -5,11 +5,13 @@
 #include "control/json.hpp"
 #include "control/memory_dump.hpp"
 #include "control/schema.hpp"
+#include "monitor/view.hpp"
 
 #include <asyncvm/asio.hpp>
 #include <asyncvm/machine.hpp>
 #include <asyncvm/outcome.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -71,6 +73,7 @@ private:
     [[nodiscard]] awaitable<void> inject_nmi();
     [[nodiscard]] awaitable<void> save_memory(const Json& arguments, bool linear);
     [[nodiscard]] awaitable<std::string> human(std::string_view line, std::uint64_t cpu);
+    [[nodiscard]] awaitable<std::optional<std::string>> human_look(std::string line, unsigned cpu);
     [[nodiscard]] awaitable<std::string> human_info(std::string_view what, std::uint64_t cpu);
     [[nodiscard]] std::string human_help() const;
 
@@ -82,6 +85,7 @@ private:
     [[nodiscard]] awaitable<void> human_dump(std::string_view words);
 
     Subject subject_;
+    monitor::View view_;
     Tell tell_;
     Phase phase_ = Phase::before;
     std::optional<Pause> pause_;

@@ -82,8 +82,9 @@ constexpr Command all_commands[] = {
     {"query-dump", {}, "how far the last one is: `status` is `none`, `active`, `completed` or `failed`; bytes of memory"},
     {"query-dump-guest-memory-capability", {}, "the formats of core files: `elf`"},
     {"human-monitor-command", command_line,
-     "`info status`, `version`, `cpus`, `registers [-a]`, `report` (of a stuck vCPU), `devices`, `chardev`, `block [-v] "
-     "[DEVICE]`, `blockstats`, `stats`; `x`, `xp`, `print`, `gva2gpa` ([memory and registers](#memory-and-registers)); "
+     "`info status`, `version`, `cpus`, `report` (of a stuck vCPU), `devices`, `chardev`, `block [-v] [DEVICE]`, "
+     "`blockstats`, `stats`; `info registers`, `mem`, `tlb`, `mtree`, `irqchip`, `pic`, `lapic`, `exits`, `x`, `xp`, "
+     "`print`, `gva2gpa`, `tlb` ([memory and registers](#memory-and-registers)); "
      "`chardev-change ID SPEC`, `block_resize DEVICE SIZE` (in MiB without a unit), `change DEVICE "
      "[-f] FILE`, `stop`, `cont`, "
      "`system_reset`, `nmi`, `dump-guest-memory [-p] FILE`, `quit`, `help`; answered with text"},

@@ -78,7 +78,8 @@ awaitable<std::string> Client::reply_in_words(Command command) {
     } else {
         co_return std::string(invalid);
     }
-    co_return to_hex(words);
+    // An empty reply is that to an unknown packet.
+    co_return words.empty() ? "OK" : to_hex(words);
 }
 
 /// No coroutine itself: with all of these awaits in one, g++ 12 warns of the frame's own memory.

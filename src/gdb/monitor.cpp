@@ -8,19 +8,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "gdb/interrupt_text.hpp"
 #include "gdb/register_file.hpp"
+#include "monitor/commands.hpp"
+#include "monitor/human_error.hpp"
+#include "monitor/report_parts.hpp"
+#include "monitor/view.hpp"
 #include "text/parse.hpp"
 #include "vmcore/dump.hpp"
 #include "x86/bits.hpp"
-#include "x86/page_walk.hpp"
+#include "x86/linear.hpp"
 
 namespace asyncvm::gdb {
 
@@ -45,29 +47,6 @@ std::string devices_on(const Bus& bus, const char* what) {
     return text;
 }
 
-std::string describe(const PageWalk& walk, std::uint64_t linear) {
-    switch (walk.status) {
-        case PageWalk::Status::mapped:
-            return fmt::format("{:#x} is at {:#x}, in a page of {} KiB{}\n", linear, walk.physical, walk.page_size / 1024,
-                               walk.level == 0 ? " (no paging)" : "");
-        case PageWalk::Status::not_present:
-            return fmt::format("{:#x} is not mapped: its entry in the table of level {} is not present\n", linear,
-                               walk.level);
-        case PageWalk::Status::not_canonical:
-            return fmt::format("{:#x} is no canonical address\n", linear);
-        case PageWalk::Status::table_outside:
-            break;
-    }
-    return fmt::format("{:#x} is not mapped: the table of level {} is where there is no memory\n", linear, walk.level);
-}
-
-/// The part of a report from the line that begins with `from` to the one that begins with `to`.
-std::string part(const std::string& report, std::string_view from, std::string_view to) {
-    const auto begin = report.find(from);
-    if (begin == report.npos) return report;
-    return report.substr(begin, std::min(report.find(to, begin), report.size()) - begin);
-}
-
 /// What a person has typed, and where.
 struct Request {
     Debuggee& machine;
@@ -83,13 +62,7 @@ awaitable<std::string> answered(std::string text) { co_return text; }
 
 awaitable<std::string> registers_of_report(RequestPtr request) {
     const std::string report = co_await request->machine.machine().report(request->cpu);
-    co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu) : part(report, "registers of", "\1");
-}
-
-awaitable<std::string> exits_of_report(RequestPtr request) {
-    const std::string report = co_await request->machine.machine().report(request->cpu);
-    co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu)
-                             : part(report, "last exits", "registers of");
+    co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu) : monitor::registers_of(report);
 }
 
 awaitable<std::string> report(RequestPtr request) {
@@ -111,42 +84,9 @@ awaitable<std::string> devices(RequestPtr request) {
     return answered(devices_on(machine.ports(), "port") + devices_on(machine.mmio(), "memory"));
 }
 
-awaitable<std::string> memory_map(RequestPtr request) {
-    Machine& machine = request->machine.machine();
-    const auto interrupts = co_await request->machine.interrupts(request->cpu);
-    std::map<std::uint64_t, std::string> lines;
-    const auto add = [&lines](std::uint64_t first, std::uint64_t size, std::string_view what) {
-        lines.emplace(first, fmt::format("{:#018x}-{:#018x}  {}\n", first, first + (size - 1), what));
-    };
-    for (const auto& region : machine.memory().regions()) add(region.address, region.bytes.size(), region.name);
-    for (const auto& [range, device] : machine.mmio().ranges()) add(range.first, range.size, device);
-    if (interrupts) {
-        constexpr std::uint64_t ioapic = 0xfec0'0000;
-        constexpr std::uint64_t page = 4096;
-        add(ioapic, page, "IOAPIC (of the accelerator)");
-        add(interrupts->local.base & ~(page - 1), page, "local APIC (of the accelerator)");
-    }
-    std::string text;
-    for (const auto& [first, line] : lines) text += line;
-    co_return text;
-}
-
-awaitable<std::string> irqchip(RequestPtr request) {
-    const auto interrupts = co_await request->machine.interrupts(request->cpu);
-    co_return interrupts ? describe_interrupts(*interrupts, request->cpu)
-                         : "the accelerator has no interrupt controllers for this guest (--irqchip on)\n";
-}
-
 awaitable<std::string> statistics(RequestPtr request) {
     const auto& text = request->surroundings.statistics;
     return answered(text ? text() : "not counted: start asyncvm with --stats\n");
-}
-
-awaitable<std::string> tlb(RequestPtr request) {
-    const auto address = parse_number(request->word(0));
-    if (!address) co_return "tlb needs an address (example: monitor tlb 0xffffffff81000000)\n";
-    const Registers registers = co_await request->machine.registers(request->cpu);
-    co_return describe(translate(request->machine.machine().memory(), registers, *address), *address);
 }
 
 awaitable<std::string> msr(RequestPtr request) {
@@ -225,14 +165,10 @@ struct MonitorCommand {
 constexpr MonitorCommand commands[] = {
     {"help", "", "this text", help},
     {"info regs", "", "the registers of this thread's vCPU, as in a report", registers_of_report},
-    {"info exits", "", "its last exits", exits_of_report},
     {"info report", "", "all that a report has", report},
     {"info cpus", "", "where each vCPU is", cpus},
     {"info devices", "", "which device is at which ports and addresses", devices},
-    {"info mtree", "", "what lies where in physical memory", memory_map},
-    {"info irqchip", "", "the interrupt controllers, and this thread's local APIC", irqchip},
     {"info stats", "", "exits and times until now, with --stats", statistics},
-    {"tlb", "ADDRESS", "where a linear address leads to", tlb},
     {"msr", "INDEX [VALUE]", "reads or writes a model-specific register of this thread's vCPU", msr},
     {"phys", "on|off", "whether gdb reads and writes physical addresses", phys},
     {"core", "FILE", "writes a core file, with the memory that this thread's vCPU maps", core},
@@ -242,15 +178,47 @@ constexpr MonitorCommand commands[] = {
 
 std::string help_text() {
     std::string text;
-    for (const MonitorCommand& command : commands) {
-        const std::string usage =
-            command.parameters.empty() ? std::string(command.name) : fmt::format("{} {}", command.name, command.parameters);
-        text += fmt::format("{:<19} {}\n", usage, command.what);
+    const auto add = [&text](std::string name, std::string_view parameters, std::string_view what) {
+        if (!parameters.empty()) name += fmt::format(" {}", parameters);
+        text += fmt::format("{:<25} {}\n", name, what);
+    };
+    for (const MonitorCommand& command : commands) add(std::string(command.name), command.parameters, command.what);
+    for (const monitor::Command& command : monitor::commands()) {
+        const bool two = !command.other_name.empty();
+        add(two ? fmt::format("{}|{}", command.name, command.other_name) : std::string(command.name), command.parameters,
+            command.what);
     }
     return text;
 }
 
 awaitable<std::string> help(RequestPtr) { return answered(help_text()); }
+
+/// With what gdb has changed in registers, also before the vCPU has it.
+class DebuggeeView final : public monitor::View {
+public:
+    explicit DebuggeeView(Debuggee& machine) noexcept : View(machine.machine()), debuggee_(machine) {}
+
+    [[nodiscard]] awaitable<Registers> registers(unsigned cpu) override { return debuggee_.registers(cpu); }
+    [[nodiscard]] awaitable<std::optional<InterruptState>> interrupts(unsigned cpu) override {
+        return debuggee_.interrupts(cpu);
+    }
+
+private:
+    Debuggee& debuggee_;
+};
+
+/// What is not only gdb's.
+awaitable<std::string> common_answer(Debuggee& machine, unsigned cpu, std::string typed) {
+    DebuggeeView view(machine);
+    std::optional<std::string> text;
+    try {
+        text = co_await monitor::answer(view, typed, cpu);
+    } catch (const monitor::HumanError& error) {
+        text = fmt::format("{}\nTry \"monitor help\" for more information\n", error.what());
+    }
+    if (!text) text = fmt::format("there is no such command: {}\n{}", typed, help_text());
+    co_return *std::move(text);
+}
 
 }  // namespace
 
@@ -272,7 +240,7 @@ awaitable<std::string> monitor(Debuggee& machine, unsigned cpu, const std::strin
     const std::size_t used = words[0] == "info" && words.size() > 1 ? 2 : 1;
     const std::string name = used == 2 ? "info " + words[1] : words[0];
     const auto* const found = std::ranges::find(commands, name, &MonitorCommand::name);
-    if (found == std::end(commands)) return answered(fmt::format("there is no such command: {}\n{}", typed, help_text()));
+    if (found == std::end(commands)) return common_answer(machine, cpu, typed);
     words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(used));
     return found->answer(std::make_shared<const Request>(Request{machine, cpu, std::move(words), surroundings}));
 }

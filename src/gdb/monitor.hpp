@@ -12,8 +12,8 @@ namespace asyncvm::gdb {
 
 /// What `monitor` needs of the program.
 struct MonitorSurroundings {
-    std::function<void()> kill;               ///< ends the program
-    std::function<std::string()> statistics;  ///< as --stats prints it; null: they are not counted
+    std::function<void()> kill;                 ///< ends the program
+    std::function<std::string()> statistics{};  ///< as --stats prints it; null: they are not counted
 };
 
 /// `cpu` is the one that gdb talks of. Everything stands.

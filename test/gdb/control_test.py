@@ -114,13 +114,27 @@ class Looking(Case):
         with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine:
             self.assert_lines(machine.debug("monitor info stats", "kill"), "not counted: start asyncvm with --stats")
 
+    def test_monitor_looks_as_the_control_socket_does(self):
+        with Machine(SPIN_64, "--mode", "64", "--cpus", "2", gdb=",wait") as machine:
+            text = machine.debug("set $rax = 0x77", "monitor p $rax+1", "monitor print /d 2-3", "monitor x/2xb 0x10003", "monitor xp /1xh 0x10004",
+                                 "monitor x /1i $pc", "monitor gva2gpa 0x10003", "monitor tlb $pc", "monitor info registers", "monitor info registers 1",
+                                 "monitor info mem", "monitor info tlb", "monitor info lapic", "monitor info pic", "monitor x", "monitor x /0xb 0",
+                                 "monitor help", "thread 2", "monitor p $rax", "kill")
+            self.assert_lines(text, "0x78\n", "-1\n", "0000000000010003: 0xb8 0x34\n", "0000000000010004: 0x1234\n", "0x00010000:  90 ",
+                              "gpa: 0x10003\n", "0x10000 is at 0x10000, in a page of", "CPU#0\nRAX=0000000000000077 ", "CPU#1\nRAX=0000000000000000 ",
+                              "0000000000000000-0000000100000000 0000000100000000 -rw\n", "00000000ffe00000: 00000000ffe00000 --P",
+                              "no interrupt controllers", "no interrupt controllers", "unexpected end of expression\nTry \"monitor help\" for",
+                              "info mem", "0x0\n")
+            self.assertNotIn("support this command", text)
+
     def test_monitor_s_interrupt_controllers(self):
         if ACCELERATOR != "kvm":
             self.skipTest("the accelerator has none")
         with Machine(SPIN_32, "--mode", "32", "--irqchip", "on", gdb=",wait") as machine:
-            text = machine.debug("stepi", "monitor info mtree", "monitor info irqchip", "kill")
+            text = machine.debug("stepi", "monitor info mtree", "monitor info irqchip", "monitor info lapic", "kill")
             self.assert_lines(text, "-0x00000000fec00fff  IOAPIC", "-0x00000000fee00fff  local APIC", "8259A, master: vectors from 0x08",
-                              "IOAPIC: 24 inputs", "local APIC of vCPU 0: at 0xfee00000, xAPIC", "LINT1")
+                              "IOAPIC: 24 inputs", "local APIC of vCPU 0: at 0xfee00000, xAPIC", "LINT1",
+                              "local APIC of vCPU 0: at 0xfee00000, xAPIC")
 
     def test_reset(self):
         with Machine(SPIN_32, "--mode", "32", gdb=",wait") as machine:

@@ -1,4 +1,4 @@
-#include "gdb/interrupt_text.hpp"
+#include "monitor/interrupt_text.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -7,7 +7,7 @@
 #include <string>
 
 using namespace asyncvm;
-using namespace asyncvm::gdb;
+using namespace asyncvm::monitor;
 
 namespace {
 
@@ -15,7 +15,7 @@ bool has(const std::string& text, const std::string& line) { return text.find(li
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(gdb_interrupt_text)
+BOOST_AUTO_TEST_SUITE(interrupt_text)
 
 BOOST_AUTO_TEST_CASE(the_pics) {
     InterruptState state;

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace asyncvm::control {
+namespace asyncvm::monitor {
 
 /// "/4xw": how many, how they are written, how many bytes one has.
 struct MemoryFormat {
@@ -27,4 +27,4 @@ struct MemoryFormat {
 /// `format` is not that of instructions.
 [[nodiscard]] std::string memory_text(std::span<const std::byte> bytes, std::uint64_t address, const MemoryFormat& format);
 
-}  // namespace asyncvm::control
+}  // namespace asyncvm::monitor

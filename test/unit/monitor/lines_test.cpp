@@ -1,7 +1,7 @@
-#include "control/block_lines.hpp"
-#include "control/memory_text.hpp"
-#include "control/monitor_expression.hpp"
-#include "control/registers_text.hpp"
+#include "monitor/human_error.hpp"
+#include "monitor/memory_text.hpp"
+#include "monitor/expression.hpp"
+#include "monitor/registers_text.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -13,7 +13,7 @@
 #include <vector>
 
 using namespace asyncvm;
-using namespace asyncvm::control;
+using namespace asyncvm::monitor;
 
 namespace {
 
@@ -149,19 +149,19 @@ BOOST_AUTO_TEST_CASE(a_format_says_how_many_how_and_how_large) {
 BOOST_AUTO_TEST_CASE(memory_is_printed_in_lines_with_addresses) {
     constexpr std::string_view bytes = "C$\x83\xc4 [^_]\xc3UWVS\x83\xec\b\x89\xc6\x89";
     BOOST_TEST(dump(bytes.substr(0, 16), "/4xw") ==
-               "00000000000f0000: 0xc4832443 0x5f5e5b20 0x5755c35d 0xec835356\r\n");
+               "00000000000f0000: 0xc4832443 0x5f5e5b20 0x5755c35d 0xec835356\n");
     BOOST_TEST(dump(bytes, "/20xb") ==
-               "00000000000f0000: 0x43 0x24 0x83 0xc4 0x20 0x5b 0x5e 0x5f\r\n"
-               "00000000000f0008: 0x5d 0xc3 0x55 0x57 0x56 0x53 0x83 0xec\r\n00000000000f0010: 0x08 0x89 0xc6 0x89\r\n");
-    BOOST_TEST(dump(bytes.substr(0, 10), "/5uh") == "00000000000f0000:  9283 50307 23328 24414 50013\r\n");
-    BOOST_TEST(dump(bytes.substr(0, 16), "/2xg") == "00000000000f0000: 0x5f5e5b20c4832443 0xec8353565755c35d\r\n");
-    BOOST_TEST(dump(bytes.substr(0, 6), "/6ob") == "00000000000f0000: 0103 044 0203 0304 040 0133\r\n");
-    BOOST_TEST(dump(bytes.substr(0, 6), "/6c") == "00000000000f0000: 'C' '$' '\\x83' '\\xc4' ' ' '['\r\n");
+               "00000000000f0000: 0x43 0x24 0x83 0xc4 0x20 0x5b 0x5e 0x5f\n"
+               "00000000000f0008: 0x5d 0xc3 0x55 0x57 0x56 0x53 0x83 0xec\n00000000000f0010: 0x08 0x89 0xc6 0x89\n");
+    BOOST_TEST(dump(bytes.substr(0, 10), "/5uh") == "00000000000f0000:  9283 50307 23328 24414 50013\n");
+    BOOST_TEST(dump(bytes.substr(0, 16), "/2xg") == "00000000000f0000: 0x5f5e5b20c4832443 0xec8353565755c35d\n");
+    BOOST_TEST(dump(bytes.substr(0, 6), "/6ob") == "00000000000f0000: 0103 044 0203 0304 040 0133\n");
+    BOOST_TEST(dump(bytes.substr(0, 6), "/6c") == "00000000000f0000: 'C' '$' '\\x83' '\\xc4' ' ' '['\n");
     // QEMU forgets the sign.
-    BOOST_TEST(dump(bytes.substr(0, 4), "/1dw") == "00000000000f0000: -998038461\r\n");
-    BOOST_TEST(dump("\xff\xff", "/2db") == "00000000000f0000:  -1  -1\r\n");
+    BOOST_TEST(dump(bytes.substr(0, 4), "/1dw") == "00000000000f0000: -998038461\n");
+    BOOST_TEST(dump("\xff\xff", "/2db") == "00000000000f0000:  -1  -1\n");
     // What does not fill a number is left out.
-    BOOST_TEST(dump(bytes.substr(0, 7), "/2xw") == "00000000000f0000: 0xc4832443\r\n");
+    BOOST_TEST(dump(bytes.substr(0, 7), "/2xw") == "00000000000f0000: 0xc4832443\n");
     BOOST_TEST(dump("", "/1xw").empty());
 }
 
@@ -178,15 +178,15 @@ BOOST_AUTO_TEST_CASE(numbers_are_printed_as_asked) {
 BOOST_AUTO_TEST_CASE(registers_stand_where_scripts_look_for_them) {
     const auto text = registers_text(long_mode(), 1);
     for (const char* const line :
-         {"\r\nCPU#1\r\nRAX=0000000112345678 RBX=0000000000000000 RCX=0000000000000000 RDX=0000000000000000\r\n",
-          "\r\nRSI=0000000000000000 RDI=0000000000000000 RBP=0000000000000000 RSP=ffffffff82a03de8\r\nR8 =0000000000000000 ",
-          "R10=000000000000feed ", "\r\nRIP=ffffffff81000000 RFL=00000246 [---Z-P-] CPL=0",
-          "\r\nCS =0010 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]\r\n",
-          "\r\nSS =0018 0000000000000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r\n",
-          "\r\nGS =0000 ffff8a030f800000 00000000 00000000\r\n",
-          "\r\nTR =0040 fffffe0000003000 00004087 00008b00 DPL=0 TSS64-busy\r\n",
-          "\r\nGDT=     fffffe0000001000 0000007f\r\n",
-          "\r\nCR0=80050033 CR2=0000000000000000 CR3=0000000002964000 CR4=00000000\r\nEFER=0000000000000d01\r\n"}) {
+         {"\nCPU#1\nRAX=0000000112345678 RBX=0000000000000000 RCX=0000000000000000 RDX=0000000000000000\n",
+          "\nRSI=0000000000000000 RDI=0000000000000000 RBP=0000000000000000 RSP=ffffffff82a03de8\nR8 =0000000000000000 ",
+          "R10=000000000000feed ", "\nRIP=ffffffff81000000 RFL=00000246 [---Z-P-] CPL=0",
+          "\nCS =0010 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]\n",
+          "\nSS =0018 0000000000000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\n",
+          "\nGS =0000 ffff8a030f800000 00000000 00000000\n",
+          "\nTR =0040 fffffe0000003000 00004087 00008b00 DPL=0 TSS64-busy\n",
+          "\nGDT=     fffffe0000001000 0000007f\n",
+          "\nCR0=80050033 CR2=0000000000000000 CR3=0000000002964000 CR4=00000000\nEFER=0000000000000d01\n"}) {
         BOOST_TEST(text.find(line) != text.npos, line << " is not in " << text);
     }
     Registers real;
@@ -194,7 +194,8 @@ BOOST_AUTO_TEST_CASE(registers_stand_where_scripts_look_for_them) {
     real.cs = {.selector = 0xf000, .base = 0xffff'0000, .limit = 0xffff, .type = 0xb, .present = true, .code_or_data = true};
     const auto short_text = registers_text(real, 0);
     for (const char* const line :
-         {"EAX=00000000 ", "\r\nEIP=0000fff0 EFL=00000002 [-------] CPL=0", "\r\nCS =f000 ffff0000 0000ffff 00009b00 DPL=0 CS16 [-RA]\r\n"})
+         {"EAX=00000000 ", "\nEIP=0000fff0 EFL=00000002 [-------] CPL=0",
+          "\nCS =f000 ffff0000 0000ffff 00009b00 DPL=0 CS16 [-RA]\n"})
         BOOST_TEST(short_text.find(line) != short_text.npos, line << " is not in " << short_text);
     BOOST_TEST(short_text.find("R8 ") == short_text.npos);
 }

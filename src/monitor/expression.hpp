@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-namespace asyncvm::control {
+namespace asyncvm::monitor {
 
 /// A register by the name that a data sheet or QEMU's monitor has for it: rax, eax, rip, eip, pc (as a linear address),
 /// rflags, cs, cs.base, cs.limit, gdt.base, cr3, efer. Nothing: there is none.
@@ -17,4 +17,4 @@ namespace asyncvm::control {
 /// monitor ranks them. With 64 bits, without overflow. Throws HumanError.
 [[nodiscard]] std::uint64_t evaluate(std::string_view text, const Registers& registers);
 
-}  // namespace asyncvm::control
+}  // namespace asyncvm::monitor

@@ -5,9 +5,9 @@
 
 #include <string>
 
-namespace asyncvm::control {
+namespace asyncvm::monitor {
 
 /// Without what QEMU knows about its own processor (II, A20, SMM, HLT), debug registers, x87 and SSE.
 [[nodiscard]] std::string registers_text(const Registers& registers, unsigned cpu);
 
-}  // namespace asyncvm::control
+}  // namespace asyncvm::monitor

@@ -1,12 +1,12 @@
-#include "control/memory_text.hpp"
+#include "monitor/memory_text.hpp"
 
-#include "control/block_lines.hpp"
+#include "monitor/human_error.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace asyncvm::control {
+namespace asyncvm::monitor {
 
 namespace {
 
@@ -97,13 +97,13 @@ std::string memory_text(std::span<const std::byte> bytes, std::uint64_t address,
     const std::size_t width = width_of(format);
     std::string text;
     for (std::size_t at = 0; at + format.size <= bytes.size(); at += format.size) {
-        if (at % line == 0) text += fmt::format("{}{:016x}:", at == 0 ? "" : "\r\n", address + at);
+        if (at % line == 0) text += fmt::format("{}{:016x}:", at == 0 ? "" : "\n", address + at);
         std::uint64_t value = 0;
         for (std::size_t i = format.size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(bytes[at + i]);
         text += format.how == 'x' ? fmt::format(" {:#0{}x}", value, 2 + 2 * format.size)
                                   : fmt::format(" {:>{}}", number_text(value, format), width);
     }
-    return text.empty() ? text : text + "\r\n";
+    return text.empty() ? text : text + "\n";
 }
 
-}  // namespace asyncvm::control
+}  // namespace asyncvm::monitor

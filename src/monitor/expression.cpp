@@ -1,6 +1,6 @@
-#include "control/monitor_expression.hpp"
+#include "monitor/expression.hpp"
 
-#include "control/block_lines.hpp"
+#include "monitor/human_error.hpp"
 #include "x86/linear.hpp"
 
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 #include <charconv>
 #include <iterator>
 
-namespace asyncvm::control {
+namespace asyncvm::monitor {
 
 namespace {
 
@@ -198,4 +198,4 @@ std::optional<std::uint64_t> register_value(const Registers& registers, std::str
 
 std::uint64_t evaluate(std::string_view text, const Registers& registers) { return Reader(text, registers).all(); }
 
-}  // namespace asyncvm::control
+}  // namespace asyncvm::monitor

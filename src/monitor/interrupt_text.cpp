@@ -1,10 +1,10 @@
-#include "gdb/interrupt_text.hpp"
+#include "monitor/interrupt_text.hpp"
 
 #include <fmt/format.h>
 
 #include <string_view>
 
-namespace asyncvm::gdb {
+namespace asyncvm::monitor {
 
 namespace {
 
@@ -76,7 +76,9 @@ std::string timer(const LocalApicState& state) {
                        power == 8 ? 1u : 1u << power);
 }
 
-std::string local(const LocalApicState& state, unsigned cpu) {
+}  // namespace
+
+std::string describe_local_apic(const LocalApicState& state, unsigned cpu) {
     constexpr std::uint64_t enabled = 1u << 11;
     constexpr std::uint64_t x2apic = 1u << 10;
     constexpr std::uint32_t software_enabled = 1u << 8;
@@ -98,11 +100,9 @@ std::string local(const LocalApicState& state, unsigned cpu) {
     return text;
 }
 
-}  // namespace
-
 std::string describe_interrupts(const InterruptState& state, unsigned cpu) {
     return pic(state.pics[0], "8259A, master") + pic(state.pics[1], "8259A, slave ") + ioapic(state.ioapic) +
-           local(state.local, cpu);
+           describe_local_apic(state.local, cpu);
 }
 
-}  // namespace asyncvm::gdb
+}  // namespace asyncvm::monitor

@@ -1,4 +1,4 @@
-#include "control/registers_text.hpp"
+#include "monitor/registers_text.hpp"
 
 #include "x86/bits.hpp"
 #include "x86/linear.hpp"
@@ -7,7 +7,7 @@
 
 #include <string_view>
 
-namespace asyncvm::control {
+namespace asyncvm::monitor {
 
 namespace {
 
@@ -48,13 +48,13 @@ public:
     explicit Writer(const Registers& registers) : r_(registers) {}
 
     std::string all(unsigned cpu) {
-        text_ = fmt::format("\r\nCPU#{}\r\n", cpu);
+        text_ = fmt::format("\nCPU#{}\n", cpu);
         general();
         constexpr std::string_view letters = "CPAZSTIDO";
         constexpr unsigned places[] = {0, 2, 4, 6, 7, 8, 9, 10, 11};
         std::string flags;
         for (const std::size_t i : {8, 7, 4, 3, 2, 1, 0}) flags += (r_.rflags >> places[i] & 1) != 0 ? letters[i] : '-';
-        text_ += fmt::format("{}={:0{}x} {}={:08x} [{}] CPL={}\r\n", wide_ ? "RIP" : "EIP", r_.rip, digits_,
+        text_ += fmt::format("{}={:0{}x} {}={:08x} [{}] CPL={}\n", wide_ ? "RIP" : "EIP", r_.rip, digits_,
                              wide_ ? "RFL" : "EFL", r_.rflags, flags, (r_.cr0 & cr0_pe) != 0 ? r_.cs.selector & 3 : 0);
         for (const auto& [name, one] :
              {Named{"ES ", &r_.es}, Named{"CS ", &r_.cs}, Named{"SS ", &r_.ss}, Named{"DS ", &r_.ds}, Named{"FS ", &r_.fs},
@@ -62,11 +62,11 @@ public:
             segment(name, *one);
         }
         const int base = long_mode_ ? 16 : 8;
-        text_ += fmt::format("GDT=     {:0{}x} {:08x}\r\n", r_.gdt.base, base, r_.gdt.limit);
-        text_ += fmt::format("IDT=     {:0{}x} {:08x}\r\n", r_.idt.base, base, r_.idt.limit);
+        text_ += fmt::format("GDT=     {:0{}x} {:08x}\n", r_.gdt.base, base, r_.gdt.limit);
+        text_ += fmt::format("IDT=     {:0{}x} {:08x}\n", r_.idt.base, base, r_.idt.limit);
         text_ +=
-            fmt::format("CR0={:08x} CR2={:0{}x} CR3={:0{}x} CR4={:08x}\r\n", r_.cr0, r_.cr2, base, r_.cr3, base, r_.cr4);
-        text_ += fmt::format("EFER={:016x}\r\n", r_.efer);
+            fmt::format("CR0={:08x} CR2={:0{}x} CR3={:0{}x} CR4={:08x}\n", r_.cr0, r_.cr2, base, r_.cr3, base, r_.cr4);
+        text_ += fmt::format("EFER={:016x}\n", r_.efer);
         return std::move(text_);
     }
 
@@ -85,7 +85,7 @@ private:
                              {"SI", r_.rsi}, {"DI", r_.rdi}, {"BP", r_.rbp}, {"SP", r_.rsp}};
         std::size_t count = 0;
         const auto add = [&](std::string name, std::uint64_t value) {
-            text_ += fmt::format("{:<3}={:0{}x}{}", name, value, digits_, ++count % 4 == 0 ? "\r\n" : " ");
+            text_ += fmt::format("{:<3}={:0{}x}{}", name, value, digits_, ++count % 4 == 0 ? "\n" : " ");
         };
         for (const Value& one : low) add(fmt::format("{}{}", wide_ ? 'R' : 'E', one.name), one.value);
         if (!wide_) return;
@@ -98,7 +98,7 @@ private:
         text_ += fmt::format("{}={:04x} {:0{}x} {:08x} {:08x}", name, one.selector, one.base, long_mode_ ? 16 : 8, one.limit,
                              flags_of(one));
         if (one.present) text_ += fmt::format(" DPL={} {}", one.dpl, kind_of(one, long_mode_));
-        text_ += "\r\n";
+        text_ += "\n";
     }
 
     const Registers& r_;
@@ -112,4 +112,4 @@ private:
 
 std::string registers_text(const Registers& registers, unsigned cpu) { return Writer(registers).all(cpu); }
 
-}  // namespace asyncvm::control
+}  // namespace asyncvm::monitor
