@@ -222,6 +222,7 @@ void Session::steer() {
                       .groups = {stream_commands(streams_, options_)},
                       .tell_debugger = [this] { return gdb::Server::interrupt(gdb_); },
                       .debugger_go_on = [this] { return gdb::Server::let_go(gdb_); },
+                      .runs_on_kvm = [this] { return accelerator_name_ == "kvm"; },
                       .quit = [this] { asio::post(loop_, [this] { quit("quit (control socket)", exit_code::success); }); }});
 }
 

@@ -1,7 +1,10 @@
 // The lines of human-monitor-command.
 #include "control/machine_commands.hpp"
 #include "monitor/commands.hpp"
+#include "monitor/expression.hpp"
 #include "monitor/human_error.hpp"
+
+#include <asyncvm/registers.hpp>
 
 #include <fmt/format.h>
 
@@ -35,6 +38,12 @@ std::string looks_help() {
         text += fmt::format("{} {} -- {}\r\n", name, one.parameters, one.what);
     }
     return text;
+}
+
+/// As in QEMU the choice ends with the line: of the next one it is cpu-index. Shells that keep it ask whether there is one.
+std::string chosen(std::string_view words, unsigned cpus) {
+    const std::uint64_t index = monitor::evaluate(words, Registers());
+    return index < cpus ? "" : "invalid CPU index\n";
 }
 
 }  // namespace
@@ -72,7 +81,7 @@ awaitable<std::string> MachineCommands::human_info(std::string_view what, std::u
 std::string MachineCommands::human_help() const {
     std::string text = "info status|version|cpus|report|devices|stats, stop, cont, system_reset, nmi, ";
     for (const auto& group : subject_.groups) text += fmt::format("{}, ", group->human_help());
-    return text + "dump-guest-memory [-p] FILE, quit, help\r\n" + looks_help();
+    return text + "dump-guest-memory [-p] FILE, cpu N, quit, help\r\n" + looks_help();
 }
 
 awaitable<void> MachineCommands::human_dump(std::string_view words) {
@@ -83,11 +92,16 @@ awaitable<void> MachineCommands::human_dump(std::string_view words) {
     co_await MemoryDump::carry_out(dump_, arguments);
 }
 
-/// What gdb's `monitor` answers, too.
+/// What gdb's `monitor` answers, too, and the choice of a vCPU.
 awaitable<std::optional<std::string>> MachineCommands::human_look(std::string line, unsigned cpu) {
+    constexpr std::string_view choose = "cpu";
     std::optional<std::string> text;
     try {
-        text = co_await monitor::answer(view_, line, cpu);
+        if (line == choose || line.starts_with("cpu ")) {
+            text = chosen(std::string_view(line).substr(choose.size()), subject_.machine.cpus());
+        } else {
+            text = co_await monitor::answer(view_, line, cpu);
+        }
     } catch (const HumanError& error) {
         text = fmt::format("{}\nTry \"help\" for more information\n", error.what());
     }

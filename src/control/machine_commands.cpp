@@ -4,6 +4,9 @@
 #include "control/memory_file.hpp"
 #include "x86/page_walk.hpp"
 
+#include <asyncvm/accelerator.hpp>
+#include <asyncvm/error.hpp>
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -41,6 +44,15 @@ Json reason(bool guest, std::string_view why) { return {{"guest", guest}, {"reas
 std::uint64_t number(const Json& arguments, std::string_view name, std::uint64_t otherwise) {
     const auto found = arguments.find(name);
     return found == arguments.end() ? otherwise : found->get<std::uint64_t>();
+}
+
+bool kvm_can_be_used() {
+    try {
+        static_cast<void>(make_kvm_accelerator());
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
 }
 
 }  // namespace
@@ -92,6 +104,13 @@ awaitable<Json> MachineCommands::query_cpus() {
                        {"target", "x86_64"}});
     }
     co_return all;
+}
+
+awaitable<Json> MachineCommands::query_kvm() {
+    co_await subject_.machine.prepared();
+    const bool enabled = subject_.runs_on_kvm();
+    Json answer{{"enabled", enabled}, {"present", enabled || kvm_can_be_used()}};
+    co_return answer;
 }
 
 awaitable<void> MachineCommands::hold() {
@@ -234,6 +253,12 @@ awaitable<Json> MachineCommands::carry_out(const Command& command, const Json& a
         answer = describe();
     } else if (name == "query-status") {
         answer = query_status();
+    } else if (name == "query-target") {
+        answer = {{"arch", "x86_64"}};
+    } else if (name == "query-kvm") {
+        answer = co_await query_kvm();
+    } else if (name == "query-memory-size-summary") {
+        answer = {{"base-memory", subject_.machine.memory().ram_size()}};
     } else if (name == "query-cpus-fast") {
         answer = co_await query_cpus();
     } else if (name == "query-devices") {

@@ -32,7 +32,8 @@ struct Subject {
     /// MachineCommands::debugger_stopped() and debugger_goes_on().
     std::function<awaitable<void>()> tell_debugger{};
     std::function<awaitable<void>()> debugger_go_on{};
-    std::function<void()> quit{};  ///< ends the program; called later than the command is answered
+    std::function<bool()> runs_on_kvm{};  ///< asked after Machine::prepared()
+    std::function<void()> quit{};         ///< ends the program; called later than the command is answered
 };
 
 /// One for a machine, whoever asks: what one client stops another one lets go on. Everything on the device loop's thread.
@@ -66,6 +67,7 @@ private:
     [[nodiscard]] Json query_status() const;
     [[nodiscard]] Json query_devices();
     [[nodiscard]] awaitable<Json> query_cpus();
+    [[nodiscard]] awaitable<Json> query_kvm();
     [[nodiscard]] awaitable<void> stop();
     [[nodiscard]] awaitable<void> cont();
     [[nodiscard]] awaitable<void> reset();

@@ -36,6 +36,10 @@ constexpr Member new_image[] = {{"device", Type::text, optional},
 constexpr Command all_commands[] = {
     {"qmp_capabilities", capabilities, "begins: before it no other command is taken; there are no capabilities to enable"},
     {"query-version", {}, "the program's version; the member is called `qemu` because clients look for it"},
+    {"query-name", {}, "the machine's `name`, if it has one; none has"},
+    {"query-target", {}, "the guest's processor: `arch` is `x86_64`"},
+    {"query-kvm", {}, "whether this machine runs on KVM (`enabled`), and whether this host's KVM can be used (`present`)"},
+    {"query-memory-size-summary", {}, "the guest's RAM in bytes: `base-memory`"},
     {"query-commands", {}, "the names of these commands"},
     {"query-qmp-schema", {}, "these commands, the events, and the types of their members"},
     {"query-status",
@@ -84,7 +88,7 @@ constexpr Command all_commands[] = {
     {"human-monitor-command", command_line,
      "`info status`, `version`, `cpus`, `report` (of a stuck vCPU), `devices`, `chardev`, `block [-v] [DEVICE]`, "
      "`blockstats`, `stats`; `info registers`, `mem`, `tlb`, `mtree`, `irqchip`, `pic`, `lapic`, `exits`, `x`, `xp`, "
-     "`print`, `gva2gpa`, `tlb` ([memory and registers](#memory-and-registers)); "
+     "`print`, `gva2gpa`, `tlb` ([memory and registers](#memory-and-registers)); `cpu N`; "
      "`chardev-change ID SPEC`, `block_resize DEVICE SIZE` (in MiB without a unit), `change DEVICE "
      "[-f] FILE`, `stop`, `cont`, "
      "`system_reset`, `nmi`, `dump-guest-memory [-p] FILE`, `quit`, `help`; answered with text"},

@@ -312,8 +312,38 @@ BOOST_AUTO_TEST_CASE(page_tables_and_maps_are_looked_at_while_the_guest_runs) {
     BOOST_TEST(say("info registers 1").starts_with(R"({"return":"\r\nCPU#1\r\n)"));
     BOOST_TEST(say("info mem 1").starts_with(R"({"return":"extraneous characters at the end of line\r\nTry \"help\")"));
     const auto help = say("help");
-    for (const char* const part : {"info mem ", "info irqchip|info pic ", "tlb ADDRESS"})
+    for (const char* const part : {"cpu N", "info mem ", "info irqchip|info pic ", "tlb ADDRESS"})
         BOOST_TEST(help.find(part) != help.npos, part);
+}
+
+BOOST_FIXTURE_TEST_CASE(scripts_find_out_what_they_talk_to, Counting) {
+    BOOST_TEST(peer->ask(R"({"execute":"query-name"})") == R"({"return":{}})");
+    BOOST_TEST(peer->ask(R"({"execute":"query-target"})") == R"({"return":{"arch":"x86_64"}})");
+    BOOST_TEST(peer->ask(R"({"execute":"query-memory-size-summary"})") == R"({"return":{"base-memory":134217728}})");
+    const std::string kvm = why_no_kvm().empty() ? "true" : "false";
+    BOOST_TEST(peer->ask(R"({"execute":"query-kvm"})") == R"({"return":{"enabled":)" + kvm + R"(,"present":)" + kvm + "}}");
+    const auto say = [this](const std::string& line) {
+        return peer->ask(R"({"execute":"human-monitor-command","arguments":{"command-line":")" + line + "\"}}");
+    };
+    // As QEMU answers.
+    BOOST_TEST(say("cpu 0") == R"({"return":""})");
+    BOOST_TEST(say("cpu 0x1-1") == R"({"return":""})");
+    BOOST_TEST(say("cpu 1") == R"({"return":"invalid CPU index\r\n"})");
+    BOOST_TEST(say("cpu -1") == R"({"return":"invalid CPU index\r\n"})");
+    BOOST_TEST(say("cpu").starts_with(R"({"return":"unexpected end of expression\r\n)"));
+    BOOST_TEST(say("cpus") == R"({"return":"unknown command: 'cpus'\r\n"})");
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_that_is_emulated_says_whether_kvm_is_there) {
+    const TemporaryDirectory files;
+    write_file(files.file("guest"), halting_guest);
+    if (const auto tried = run_asyncvm({"--accel", "unicorn", files.file("guest")}); tried.code != 0) {
+        BOOST_TEST_MESSAGE("not tested, no Unicorn: " << tried.err);
+        return;
+    }
+    Running vm(spinning_guest, {"--accel", "unicorn"});
+    const std::string present = why_no_kvm().empty() ? "true" : "false";
+    BOOST_TEST(vm.peer->ask(R"({"execute":"query-kvm"})") == R"({"return":{"enabled":false,"present":)" + present + "}}");
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_socket_is_named) {
