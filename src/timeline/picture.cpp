@@ -25,7 +25,6 @@ constexpr int bar_height = 18;
 constexpr int small = 10;  ///< a font
 constexpr std::size_t most_rows = 64;
 constexpr std::size_t longest_label = 60;
-constexpr std::size_t most_in_legend = 12;
 
 constexpr std::string_view guest_colour = "#8fc7a1";
 constexpr std::string_view waiting_colour = "#f2d17c";
@@ -115,10 +114,14 @@ private:
         std::vector<std::pair<std::uint64_t, Name>> order;
         for (const auto& [name, time] : times) order.emplace_back(time, name);
         std::ranges::sort(order, std::ranges::greater());
+        // Where there are more names than colours, the rest shares the last one.
+        const auto own = order.size() <= colours.size() ? order.size() : colours.size() - 1;
         for (const auto& [time, name] : order) {
-            colours_[name] = colours[std::min(colours_.size(), colours.size() - 1)];
-            if (legend_.size() < most_in_legend) legend_.emplace_back(trace_.names[name], colours_[name]);
+            const auto index = std::min(colours_.size(), own);
+            colours_[name] = colours[index];
+            if (index < own) legend_.emplace_back(trace_.names[name], colours_[name]);
         }
+        if (own < order.size()) legend_.emplace_back(fmt::format("{} others", order.size() - own), colours.back());
     }
 
     [[nodiscard]] std::string_view fixed_colour(Name name) const {

@@ -67,15 +67,15 @@ private:
     }
 
     void cpus() {
-        bool first = true;
+        std::vector<const Track*> found;
         for (const Track& track : trace_.tracks) {
-            if (!is_cpu(track)) continue;
-            if (std::exchange(first, false)) {
-                add("\n{:<12}{:>10}{:>10}{:>10}{:>10}{:>14}\n", "", "in guest", "in device", "waiting", "exits",
-                    "not recorded");
-            }
-            cpu(track);
+            if (is_cpu(track)) found.push_back(&track);
         }
+        if (found.empty()) return;
+        // Not as they have begun.
+        std::ranges::sort(found, {}, &Track::uuid);
+        add("\n{:<12}{:>10}{:>10}{:>10}{:>10}{:>14}\n", "", "in guest", "in device", "waiting", "exits", "not recorded");
+        for (const Track* const track : found) cpu(*track);
     }
 
     void cpu(const Track& track) {

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "timeline/picture.hpp"
 #include "timeline/summary.hpp"
@@ -80,6 +82,27 @@ std::string trace_with_gaps_as() {
     format.slice_ends({.source = 0, .time = 11'000'000, .track = tracks::first_cpu});
     return out;
 }
+/// vCPU 1 begins before vCPU 0, and each of its accesses takes longer than the one before.
+template <typename F>
+std::string busy_trace_as(unsigned devices) {
+    std::string out;
+    F format(out);
+    format.begin({.boottime = 1'000'000, .monotonic = 1, .realtime = 2}, 7, "asyncvm");
+    constexpr auto second_cpu = tracks::first_cpu + 1;
+    format.declare(second_cpu, tracks::process, "vCPU 1", Format::TrackKind::slices);
+    std::uint64_t time = 1'000'000;
+    for (unsigned i = 1; i <= devices; ++i) {
+        const auto name = "device" + std::to_string(i) + " read";
+        format.slice_begins({.source = 0, .time = time, .track = second_cpu, .name = name});
+        time += i * 100'000;
+        format.slice_ends({.source = 0, .time = time, .track = second_cpu});
+    }
+    format.declare(tracks::first_cpu, tracks::process, "vCPU 0", Format::TrackKind::slices);
+    format.slice_begins({.source = 1, .time = time, .track = tracks::first_cpu, .name = "guest"});
+    format.slice_ends({.source = 1, .time = time + 1000, .track = tracks::first_cpu});
+    format.end();
+    return out;
+}
 std::string short_trace() { return short_trace_as<PerfettoFormat>(); }
 std::string short_chrome_trace() { return short_trace_as<JsonFormat>(); }
 
@@ -118,6 +141,32 @@ BOOST_AUTO_TEST_CASE(the_summary_has_shares_devices_and_waits) {
     BOOST_TEST(has(text, "vCPU 0          50.0 %    30.0 %    20.0 %         1"), text);
     BOOST_TEST(has(text, "uart16550 write                            1     5.00 ms     5.00 ms     5.00 ms\n"), text);
     BOOST_TEST(has(text, "uart16550 write                      6.00 ms     2.00 ms  vCPU 0, port 0x3f8\n"), text);
+}
+
+BOOST_AUTO_TEST_CASE(vcpus_are_in_the_order_of_their_numbers) {
+    for (const auto& trace : {read_perfetto(busy_trace_as<PerfettoFormat>(1)), read_chrome(busy_trace_as<JsonFormat>(1))}) {
+        const auto text = summary(trace);
+        BOOST_TEST(text.find("\nvCPU 0 ") < text.find("\nvCPU 1 "), text);
+        BOOST_TEST(has(text, "\nvCPU 1 "), text);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(each_name_in_the_legend_has_a_colour_of_its_own) {
+    const auto colours_in_legend = [](unsigned devices) {
+        const auto svg = picture(read_perfetto(busy_trace_as<PerfettoFormat>(devices)), {});
+        std::vector<std::string> colours;
+        constexpr std::string_view box = "width=\"12\" height=\"12\" fill=\"";
+        for (auto at = svg.find(box); at != svg.npos; at = svg.find(box, at + 1))
+            colours.push_back(svg.substr(at + box.size(), 7));
+        BOOST_TEST(std::set(colours.begin(), colours.end()).size() == colours.size(), svg);
+        BOOST_TEST(has(svg, "others</text>") == (devices > 8), svg);
+        BOOST_TEST(has(svg, ">device1 read</text>") == (devices <= 8), svg);
+        return colours.size();
+    };
+    BOOST_TEST(colours_in_legend(8) == 11U);  // with the guest's, and those of waiting and of what is not recorded
+    BOOST_TEST(colours_in_legend(9) == 11U);
+    BOOST_TEST(colours_in_legend(20) == 11U);
+    BOOST_TEST(has(picture(read_perfetto(busy_trace_as<PerfettoFormat>(20)), {}), ">13 others</text>"));
 }
 
 BOOST_AUTO_TEST_CASE(the_summary_has_what_happened_once_for_each_kind_with_its_values) {
