@@ -11,6 +11,7 @@
 #include <asyncvm/outcome.hpp>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -135,6 +136,14 @@ void print_answer(const Json& answer) {
     }
 }
 
+/// In place of what was there before. A terminal of which nothing is known has all of it.
+std::string on_terminal(const std::string& table) {
+    constexpr std::string_view home_and_clear = "\x1b[H\x1b[J";
+    winsize size{};
+    const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0;
+    return fmt::format("{}{}", home_and_clear, known ? control::fitted(table, size.ws_row, size.ws_col) : table);
+}
+
 }  // namespace
 
 int run_ctl(std::span<const char* const> arguments) {
@@ -202,9 +211,8 @@ int run_top(std::span<const char* const> arguments) {
                 print(error.what());
                 return exit_code::success;
             }
-            constexpr std::string_view home_and_clear = "\x1b[H\x1b[J";
-            print_out((redraw ? std::string(home_and_clear) : std::string()) + control::top_table(before, now) +
-                      (redraw ? "" : "\n"));
+            const auto table = control::top_table(before, now);
+            print_out(redraw ? on_terminal(table) : table + "\n");
             before = std::move(now);
             std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
         }

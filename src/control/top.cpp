@@ -75,7 +75,7 @@ Line line_of(const Json& before, const Json& now, double seconds) {
     const auto posted = grown(before, now, "posted");
     const auto bytes = grown(before, now, "bytes");
     return {exits + posted,
-            fmt::format("{:<34} {:>9.0f} {:>9.0f} {:>11.0f} {:>7.1f}% {:>7.1f}%\n", where(now),
+            fmt::format("{:<32} {:>8.0f} {:>8.0f} {:>10.0f} {:>7.1f}% {:>6.1f}%\n", where(now),
                         static_cast<double>(exits) / seconds, static_cast<double>(posted) / seconds,
                         static_cast<double>(bytes) / seconds,
                         100.0 * static_cast<double>(grown_total(before, now, "in-device")) / second / seconds,
@@ -86,7 +86,7 @@ Line line_of(const Json& before, const Json& now, double seconds) {
 
 std::string top_table(const Json& before, const Json& now, std::size_t most) {
     const double seconds = std::max(1e-3, static_cast<double>(grown(before, now, "elapsed-ns")) / second);
-    std::string text = fmt::format("{:<34} {:>10} {:>10} {:>10}\n", "vCPU", "in guest", "in device", "waiting");
+    std::string text = fmt::format("{:<32} {:>10} {:>10} {:>10}\n", "vCPU", "in guest", "in device", "waiting");
     for (std::size_t cpu = 0; const auto& one : now.value("cpus", Json::array())) {
         const auto& old = at(before, "cpus", cpu);
         const auto share = [&](std::string_view sum, std::initializer_list<std::string_view> states) {
@@ -95,7 +95,7 @@ std::string top_table(const Json& before, const Json& now, std::size_t most) {
             return std::clamp(100.0 * time / second / seconds, 0.0, 100.0);
         };
         const auto name = fmt::format("vcpu{} {}", cpu++, word(one, "state"));
-        text += fmt::format("{:<34} {:>9.1f}% {:>9.1f}% {:>9.1f}%\n", name, share("in-guest-ns", {"in-guest"}),
+        text += fmt::format("{:<32} {:>9.1f}% {:>9.1f}% {:>9.1f}%\n", name, share("in-guest-ns", {"in-guest"}),
                             share("in-device-ns", {"in-device", "waiting"}), share("waiting-ns", {"waiting"}));
     }
     std::vector<Line> lines;
@@ -104,10 +104,19 @@ std::string top_table(const Json& before, const Json& now, std::size_t most) {
         if (line.exits > 0) lines.push_back(std::move(line));
     }
     std::ranges::sort(lines, std::ranges::greater(), &Line::exits);
-    text += fmt::format("{:<34} {:>9} {:>9} {:>11} {:>8} {:>8}\n", "device", "exits/s", "posted/s", "bytes/s", "time",
-                        "waiting");
+    text += fmt::format("{:<32} {:>8} {:>8} {:>10} {:>8} {:>7}\n", "device", "exits/s", "posted/s", "bytes/s", "time", "waiting");
     for (const auto& line : std::span(lines).first(std::min(most, lines.size()))) text += line.text;
     return text;
+}
+
+std::string fitted(std::string_view text, std::size_t rows, std::size_t columns) {
+    std::string result;
+    for (std::size_t row = 1; row < rows && !text.empty(); ++row) {
+        const auto end = std::min(text.find('\n'), text.size() - 1);
+        result += fmt::format("{}\n", text.substr(0, std::min(end, columns)));
+        text.remove_prefix(end + 1);
+    }
+    return result;
 }
 
 }  // namespace asyncvm::control

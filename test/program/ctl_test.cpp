@@ -77,6 +77,14 @@ BOOST_FIXTURE_TEST_CASE(a_line_of_the_monitor_needs_no_quotes, Asked) {
     BOOST_TEST(bare.err.find("hmp needs a line") != std::string::npos, bare.err);
 }
 
+BOOST_FIXTURE_TEST_CASE(on_a_terminal_the_table_is_drawn_again_in_place, Asked) {
+    Child top(asyncvm({"top", socket, "0.1"}), Console::terminal);
+    const auto& shown = top.wait_for_output("\x1b[H\x1b[JvCPU ");
+    BOOST_TEST(shown.starts_with("\x1b[H\x1b[J"));
+    top.send_signal(SIGINT);
+    BOOST_TEST(top.wait().code == 130);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_reader_who_has_seen_enough_ends_it_without_a_word, Asked) {
     Child top(asyncvm({"top", socket, "0.1"}));
     top.wait_for_output("vcpu0 ");
