@@ -36,7 +36,11 @@ Client::Client(const std::string& path) : path_(without_kind(path)), fd_(::socke
         throw Error(ErrorKind::host, fmt::format("cannot connect to {}: {}{}", path_, reason(error),
                                                  absent ? " (no asyncvm runs with --control unix:" + path_ + ")" : ""));
     }
-    if (!expect_message().contains("QMP")) {
+    const auto greeting = next_message();
+    if (!greeting) {
+        throw Error(ErrorKind::host, fmt::format("{} takes nobody: its machine ends just now, or is another user's", path_));
+    }
+    if (!greeting->contains("QMP")) {
         throw Error(ErrorKind::host, fmt::format("{} is no control socket: its greeting is another one", path_));
     }
     static_cast<void>(execute("qmp_capabilities"));

@@ -1,5 +1,9 @@
 // The program's own clients of the control socket, as people and scripts use them.
 #define BOOST_TEST_MODULE ctl
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <boost/test/unit_test.hpp>
 
 #include <csignal>
@@ -75,6 +79,21 @@ BOOST_FIXTURE_TEST_CASE(a_line_of_the_monitor_needs_no_quotes, Asked) {
     const auto bare = ctl({"hmp"});
     BOOST_TEST(bare.code == 64);
     BOOST_TEST(bare.err.find("hmp needs a line") != std::string::npos, bare.err);
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_that_takes_nobody_is_not_said_to_have_ended) {
+    TemporaryDirectory files;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    files.file("vm").copy(address.sun_path, sizeof address.sun_path - 1);
+    const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    BOOST_TEST_REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    BOOST_TEST_REQUIRE(::listen(listener, 1) == 0);
+    Child ctl(asyncvm({"ctl", files.file("vm"), "stop"}));
+    ::close(::accept(listener, nullptr, nullptr));
+    BOOST_TEST(ctl.wait().code == 72);
+    BOOST_TEST(ctl.err() == "asyncvm: " + files.file("vm") + " takes nobody: its machine ends just now, or is another user's\n");
+    ::close(listener);
 }
 
 BOOST_FIXTURE_TEST_CASE(on_a_terminal_the_table_is_drawn_again_in_place, Asked) {
