@@ -30,7 +30,8 @@ using control::Json;
 
 constexpr std::string_view ctl_usage =
     "usage: asyncvm ctl PATH COMMAND [NAME=VALUE]...   carry out one command and print its answer\n"
-    "       asyncvm ctl PATH hmp WORDS...              carry out a line of QEMU's monitor: info registers, x /2i $rip\n"
+    "       asyncvm ctl PATH hmp [cpu-index=N] WORDS...\n"
+    "                                                  carry out a line of QEMU's monitor: info registers, x /2i '$rip'\n"
     "       asyncvm ctl PATH events                    print events as they come, until the machine ends\n"
     "       asyncvm ctl --commands                     the commands and their arguments\n"
     "\n"
@@ -96,10 +97,18 @@ std::string advice(std::string_view command, const control::CommandError& error)
     return what.starts_with("Parameter '") || what.starts_with("Invalid parameter") ? taken_by(command) : "";
 }
 
+/// No line of the monitor begins with "cpu-index=": in front of one it is the other argument.
 Json monitor_line(std::span<const char* const> words) {
+    constexpr std::string_view index = "cpu-index=";
+    Json arguments = Json::object();
+    if (std::string_view(words.front()).starts_with(index)) {
+        arguments["cpu-index"] = parse_value(std::string_view(words.front()).substr(index.size()));
+        words = words.subspan(1);
+    }
     std::string line;
     for (const std::string_view word : words) line += fmt::format("{}{}", line.empty() ? "" : " ", word);
-    return {{"command-line", line}};
+    arguments["command-line"] = line;
+    return arguments;
 }
 
 /// What the command takes as text is text, whatever it looks like.

@@ -76,6 +76,8 @@ BOOST_FIXTURE_TEST_CASE(numbers_have_the_units_of_the_command_line, Asked) {
 BOOST_FIXTURE_TEST_CASE(a_line_of_the_monitor_needs_no_quotes, Asked) {
     BOOST_TEST(ctl({"hmp", "info", "status"}).out == "VM status: running\n");
     BOOST_TEST(ctl({"hmp", "print $cs.base + 0x10"}).out == "0x10010\n");
+    BOOST_TEST(ctl({"hmp", "cpu-index=0", "info", "status"}).out == "VM status: running\n");
+    BOOST_TEST(ctl({"hmp", "cpu-index=7", "print", "$pc"}).code == 88);
     const auto bare = ctl({"hmp"});
     BOOST_TEST(bare.code == 64);
     BOOST_TEST(bare.err.find("hmp needs a line") != std::string::npos, bare.err);
