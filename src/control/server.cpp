@@ -120,9 +120,10 @@ Server::Server(asio::io_context& loop, const Place& place, Log log, Execute exec
     (void)fd.release();
 }
 
-void Server::start() {
+void Server::start(bool held) {
     if (listener_) {
-        log_(fmt::format("the control socket is {}", where_));
+        const auto* const next = held ? "; the guest waits for cont (asyncvm ctl PATH cont)" : "";
+        log_(fmt::format("the control socket is {}{}", where_, next));
         spawn(accept_all(shared_from_this()));
     } else {
         admit(std::move(connection_));

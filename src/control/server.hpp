@@ -35,8 +35,8 @@ public:
     Server& operator=(const Server&) = delete;
     ~Server() { close(); }
 
-    /// Once, after the constructor.
-    void start();
+    /// Once, after the constructor. `held`: the guest does not begin before a client says `cont`.
+    void start(bool held);
 
     /// Sends an event to every client that has negotiated.
     void tell(std::string_view name, const Json& data);

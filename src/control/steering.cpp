@@ -65,8 +65,9 @@ void Steering::add_disk(Disk disk) { state_->disks.push_back(std::move(disk)); }
 void Steering::start(Subject subject) {
     const auto tell = [server = state_->server.get()](std::string_view name, const Json& data) { server->tell(name, data); };
     subject.groups.push_back(make_block_commands(state_->disks, state_->loop, tell));
+    const bool held = subject.held;
     state_->commands.emplace(std::move(subject), tell);
-    state_->server->start();
+    state_->server->start(held);
 }
 
 awaitable<void> Steering::hold() { co_await state_->commands->hold(); }

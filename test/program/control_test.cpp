@@ -243,7 +243,8 @@ BOOST_AUTO_TEST_CASE(a_guest_can_be_held_before_its_first_instruction) {
     TemporaryDirectory files;
     write_file(files.file("guest"), spinning_guest);
     Child child(asyncvm({"--control", "unix:" + files.file("control"), "-S", "--serial", "null", files.file("guest")}));
-    child.wait_for_error("the control socket is");
+    const auto said = child.wait_for_error_line("the control socket is");
+    BOOST_TEST(said.ends_with("; the guest waits for cont (asyncvm ctl PATH cont)"), said);
     Peer peer(files.file("control"));
     BOOST_TEST(peer.line().starts_with(R"({"QMP":)"));
     BOOST_TEST(peer.ask(negotiate) == R"({"return":{}})");
