@@ -24,7 +24,7 @@ struct Asked : TemporaryDirectory {
         write_file(file("guest"), spinning_guest);
         child = std::make_unique<Child>(
             asyncvm({"--control", "unix:" + socket, "--stats", "--serial", "null", file("guest")}));
-        child->wait_for_error("the control socket is");
+        child->wait_for_output("S");
     }
 
     Ended ctl(std::vector<std::string> words) const {
