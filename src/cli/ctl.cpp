@@ -145,6 +145,18 @@ void print_answer(const Json& answer) {
     }
 }
 
+/// Until the machine ends. Returns the exit code.
+int print_events(control::Client& client) {
+    bool shut_down = false;
+    while (const auto event = client.next_event()) {
+        shut_down = shut_down || event->value("event", "") == "SHUTDOWN";
+        print_out(control::to_text(*event) + "\n");
+    }
+    if (shut_down) return exit_code::success;
+    print("events: the machine has ended without SHUTDOWN: it was killed, or has given this client up");
+    return exit_code::host;
+}
+
 /// In place of what was there before. A terminal of which nothing is known has all of it.
 std::string on_terminal(const std::string& table) {
     constexpr std::string_view home_and_clear = "\x1b[H\x1b[J";
@@ -178,10 +190,7 @@ int run_ctl(std::span<const char* const> arguments) {
     const std::string_view command = is_line ? "human-monitor-command" : arguments[1];
     const auto values = is_line ? monitor_line(arguments.subspan(2)) : parse_arguments(command, arguments.subspan(2));
     control::Client client(arguments[0]);
-    if (command == "events") {
-        while (const auto event = client.next_event()) print_out(control::to_text(*event) + "\n");
-        return exit_code::success;
-    }
+    if (command == "events") return print_events(client);
     try {
         print_answer(client.execute(command, values));
     } catch (const control::CommandError& error) {

@@ -94,7 +94,8 @@ BOOST_AUTO_TEST_CASE(a_machine_that_takes_nobody_is_not_said_to_have_ended) {
     Child ctl(asyncvm({"ctl", files.file("vm"), "stop"}));
     ::close(::accept(listener, nullptr, nullptr));
     BOOST_TEST(ctl.wait().code == 72);
-    BOOST_TEST(ctl.err() == "asyncvm: " + files.file("vm") + " takes nobody: its machine ends just now, or is another user's\n");
+    BOOST_TEST(ctl.err() ==
+               "asyncvm: " + files.file("vm") + " takes nobody: its machine ends just now, or is another user's\n");
     ::close(listener);
 }
 
@@ -104,6 +105,28 @@ BOOST_FIXTURE_TEST_CASE(on_a_terminal_the_table_is_drawn_again_in_place, Asked) 
     BOOST_TEST(shown.starts_with("\x1b[H\x1b[J"));
     top.send_signal(SIGINT);
     BOOST_TEST(top.wait().code == 130);
+}
+
+BOOST_AUTO_TEST_CASE(events_tell_an_end_from_a_machine_that_was_killed) {
+    const auto listen = [](const Asked& machine, Child& events) {
+        events.wait_until("an event", [&] {
+            static_cast<void>(machine.ctl({"stop"}));
+            static_cast<void>(machine.ctl({"cont"}));
+            return events.out().find("\"STOP\"") != std::string::npos;
+        });
+    };
+    const Asked orderly;
+    Child until_its_end(asyncvm({"ctl", orderly.socket, "events"}));
+    listen(orderly, until_its_end);
+    BOOST_TEST(orderly.ctl({"quit"}).code == 0);
+    BOOST_TEST(until_its_end.wait().code == 0);
+    BOOST_TEST(until_its_end.err() == "");
+    const Asked killed;
+    Child until_then(asyncvm({"ctl", killed.socket, "events"}));
+    listen(killed, until_then);
+    killed.child->send_signal(SIGKILL);
+    BOOST_TEST(until_then.wait().code == 72);
+    BOOST_TEST(until_then.err().find("the machine has ended without SHUTDOWN") != std::string::npos, until_then.err());
 }
 
 BOOST_FIXTURE_TEST_CASE(a_reader_who_has_seen_enough_ends_it_without_a_word, Asked) {
