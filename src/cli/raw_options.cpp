@@ -105,6 +105,7 @@ constexpr Elsewhere qemu_options[] = {
     {"bios", "--firmware FILE"},
     {"drive", "--disk FILE"},
     {"hda", "--disk FILE"},
+    {"cdrom", "--disk FILE,ro"},
     {"netdev", "--net SPEC"},
     {"nic", "--net SPEC"},
     {"chardev", "--serial SPEC and --console SPEC"},

@@ -139,6 +139,34 @@ void make_and_attach(const DeviceKind& kind, const DeviceOptions& options, const
     for (const auto& [space, range] : places) (space == Space::port ? host.ports : host.mmio).attach(range, device);
 }
 
+/// Names of QEMU's for what is here by another one.
+struct Elsewhere {
+    std::string_view name;
+    std::string_view here;
+};
+
+constexpr Elsewhere qemu_devices[] = {
+    {"isa-debug-exit", "exit, there by default at ports 0xf4 and 0x501"},
+    {"isa-debugcon", "debugcon, there by default: --debugcon SPEC"},
+    {"isa-serial", "--serial SPEC"},
+    {"virtio-blk-pci", "--disk FILE"},
+    {"virtio-net-pci", "--net SPEC"},
+    {"virtio-rng-pci", "--rng"},
+    {"virtio-balloon-pci", "--balloon"},
+    {"virtio-serial-pci", "--console SPEC and --virtio-port NAME=SPEC"},
+    {"vhost-vsock-pci", "--vsock SPEC"},
+};
+
+/// What a person may have meant.
+std::string instead_of(std::string_view name) {
+    if (name.ends_with(".so")) return fmt::format(" (a plugin's name has a slash: ./{})", name);
+    const auto* const known = std::ranges::find(qemu_devices, name, &Elsewhere::name);
+    if (known != std::end(qemu_devices)) return fmt::format(" (QEMU's; here: {})", known->here);
+    std::vector<std::string_view> names;
+    for (const auto* const kind : kinds) names.push_back(kind->name);
+    return suggestion(name, names);
+}
+
 }  // namespace
 
 std::span<const DeviceKind* const> device_kinds() noexcept { return kinds; }
@@ -147,12 +175,7 @@ const DeviceKind& device_kind(std::string_view name) {
     if (plugin::names_file(name)) return plugin::load(std::string(name));
     const auto found = std::ranges::find(kinds, name, &DeviceKind::name);
     if (found != kinds.end()) return **found;
-    std::vector<std::string_view> names;
-    for (const auto* const kind : kinds) names.push_back(kind->name);
-    const bool is_file = name.ends_with(".so");
-    throw Error(ErrorKind::usage,
-                fmt::format("there is no device {}{}", name,
-                            is_file ? fmt::format(" (a plugin's name has a slash: ./{})", name) : suggestion(name, names)));
+    throw Error(ErrorKind::usage, fmt::format("there is no device {}{}", name, instead_of(name)));
 }
 
 std::string place_taken_by(const DeviceRequest& request) {

@@ -265,6 +265,9 @@ BOOST_AUTO_TEST_CASE(serial_ports_have_the_interrupt_lines_of_a_pc_or_the_one_th
 
 BOOST_AUTO_TEST_CASE(errors_say_what_there_is) {
     check_usage_error("conter", "there is no device conter (did you mean counter?)");
+    check_usage_error("isa-debug-exit,iobase=0xf4",
+                      "there is no device isa-debug-exit (QEMU's; here: exit, there by default at ports 0xf4 and 0x501)");
+    check_usage_error("virtio-rng-pci", "there is no device virtio-rng-pci (QEMU's; here: --rng)");
     check_usage_error("nvme",
                       "there is no device nvme (there are: uart16550, counter, debugcon, exit, post, sleep, power, "
                       "pci-config, port92, port61, acpi-pm, i8042, rtc, fw_cfg, pvpanic, testdev, crtc, replay, remote)");
