@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
@@ -60,6 +61,13 @@ std::string receive(int fd, std::size_t size) {
         all.append(part, 0, static_cast<std::size_t>(count));
     }
     return all;
+}
+
+/// Of this thread.
+std::chrono::nanoseconds processor_time() {
+    timespec time{};
+    BOOST_TEST_REQUIRE(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
@@ -156,9 +164,21 @@ BOOST_AUTO_TEST_CASE(a_peer_that_has_reset_the_connection_is_one_that_is_gone) {
     BOOST_TEST(ours.read_all() == "");
     ours.begin_write("more");
     BOOST_TEST(!ours.wrote.value());
-    const auto begin = std::chrono::steady_clock::now();
-    ours.connection.write_now("more");
-    BOOST_TEST((std::chrono::steady_clock::now() - begin < 1s));
+    // At once: the second is for one that is slow.
+    auto fastest = std::chrono::steady_clock::duration::max();
+    for (int i = 0; i < 5 && fastest > 500ms; ++i) {
+        const auto begin = std::chrono::steady_clock::now();
+        ours.connection.write_now("more");
+        fastest = std::min(fastest, std::chrono::steady_clock::now() - begin);
+    }
+    BOOST_TEST((fastest <= 500ms));
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_read_at_all_is_an_end) {
+    UniqueFd directory(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    auto [their_in, out] = make_pipe();
+    Ours ours(std::move(directory), std::move(out));
+    BOOST_TEST(ours.read_all() == "");
 }
 
 BOOST_AUTO_TEST_CASE(close_ends_what_waits_and_everything_after_it) {
@@ -216,10 +236,14 @@ BOOST_AUTO_TEST_CASE(what_must_go_now_goes_behind_the_rest_of_what_is_being_writ
 BOOST_AUTO_TEST_CASE(nobody_waits_longer_than_a_second_for_a_debugger_that_takes_nothing) {
     auto [mine, theirs] = socket_pair();
     Ours ours(std::move(mine));
+    const auto text = text_of(much);
     const auto begin = std::chrono::steady_clock::now();
-    ours.connection.write_now(text_of(much));
+    const auto worked = processor_time();
+    ours.connection.write_now(text);
     BOOST_TEST((std::chrono::steady_clock::now() - begin >= 990ms));
     BOOST_TEST((std::chrono::steady_clock::now() - begin < 15s));
+    // It sleeps meanwhile.
+    BOOST_TEST((processor_time() - worked < 500ms));
 }
 
 BOOST_AUTO_TEST_CASE(a_debugger_has_left_when_its_side_is_shut_also_if_it_has_said_something) {

@@ -43,6 +43,7 @@ public:
         check(event);
         lines.push_back(fmt::format("{}: {:#x} {} = {}", event.time, event.track, event.name, value));
     }
+    void gap(unsigned source) override { lines.push_back(fmt::format("gap of {}", source)); }
     void end() override {}
 
     std::vector<std::string> lines;

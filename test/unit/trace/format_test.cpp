@@ -110,8 +110,14 @@ BOOST_AUTO_TEST_CASE(perfetto_gets_deltas_and_names_by_number_and_says_so) {
         packets.push_back(field.bytes);
     }
     BOOST_TEST_REQUIRE(packets.size() == 15U);
-    // The clocks, the process and three tracks; then a sequence begins.
-    BOOST_TEST(fields_of(only(packets[0], perfetto::packet::clock_snapshot).bytes).size() == 3U);
+    // The clocks, the process and three tracks; then a sequence begins, whose own clock alone counts from packet to packet.
+    std::vector<unsigned> incremental;
+    for (const auto packet : {packets[0], packets[5]}) {
+        for (const Field& clock : fields_of(only(packet, perfetto::packet::clock_snapshot).bytes))
+            incremental.push_back(only(clock.bytes, perfetto::snapshot::clock_is_incremental).number);
+    }
+    BOOST_TEST(incremental == (std::vector<unsigned>{0, 0, 0, 0, perfetto::snapshot::clock_is_incremental}),
+               boost::test_tools::per_element());
     const auto counter = only(packets[4], perfetto::packet::track_descriptor).bytes;
     BOOST_TEST(only(counter, perfetto::descriptor::parent_uuid).value == (7ULL << 32) + tracks::first_chardev);
     BOOST_TEST(only(only(counter, perfetto::descriptor::counter).bytes, perfetto::descriptor::counter_unit).value == 3U);
@@ -129,6 +135,15 @@ BOOST_AUTO_TEST_CASE(perfetto_gets_deltas_and_names_by_number_and_says_so) {
     BOOST_TEST(only(begin, perfetto::event::flow_ids).value == 3U);
     BOOST_TEST((only(begin, perfetto::event::flow_ids).type == wire::Type::fixed64));
     BOOST_TEST(only(begin, perfetto::event::track_uuid).number == 0U);
+    BOOST_TEST(only(begin, perfetto::event::counter_value).number == 0U);
+    std::string kinds;
+    for (const Field& field : fields_of(begin)) {
+        if (field.number != perfetto::event::annotation) continue;
+        if (only(field.bytes, perfetto::annotation::pointer_value).value == 0x3f8) kinds += "pointer ";
+        if (only(field.bytes, perfetto::annotation::uint_value).value == 1) kinds += "number ";
+        if (only(field.bytes, perfetto::annotation::string_value).bytes == "so\n") kinds += "text";
+    }
+    BOOST_TEST(kinds == "pointer number text");
     BOOST_TEST(only(packets[7], perfetto::packet::timestamp).value == 345U);
     const auto guest = only(packets[8], perfetto::packet::track_event).bytes;
     BOOST_TEST(only(guest, perfetto::event::terminating_flow_ids).value == 3U);
@@ -142,6 +157,33 @@ BOOST_AUTO_TEST_CASE(perfetto_gets_deltas_and_names_by_number_and_says_so) {
     BOOST_TEST(only(packets[14], perfetto::packet::interned_data).number != 0U);
 }
 
+BOOST_AUTO_TEST_CASE(perfetto_is_told_of_lost_packets_only_where_there_were_some_before) {
+    std::string out;
+    PerfettoFormat format(out);
+    format.gap(0);
+    format.instant({.source = 1, .time = 5, .track = tracks::machine, .name = "a"});
+    format.gap(0);
+    format.instant({.source = 0, .time = 6, .track = tracks::machine, .name = "b"});
+    format.gap(1);
+    format.instant({.source = 1, .time = 7, .track = tracks::machine, .name = "c"});
+    std::vector<std::uint64_t> dropped;
+    for (const Field& packet : fields_of(out)) {
+        if (only(packet.bytes, perfetto::packet::sequence_flags).value == perfetto::flags::state_cleared)
+            dropped.push_back(only(packet.bytes, perfetto::packet::previous_packet_dropped).value);
+    }
+    BOOST_TEST(dropped == (std::vector<std::uint64_t>{0, 0, 1}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(perfettos_time_stands_where_an_event_comes_late) {
+    std::string out;
+    PerfettoFormat format(out);
+    std::vector<std::uint64_t> deltas;
+    for (const std::uint64_t time : {50, 40, 60})
+        format.instant({.source = 0, .time = time, .track = tracks::machine, .name = "a"});
+    for (const Field& packet : fields_of(out)) deltas.push_back(only(packet.bytes, perfetto::packet::timestamp).value);
+    BOOST_TEST(deltas == (std::vector<std::uint64_t>{50, 0, 0, 10}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(json_is_json_with_and_without_its_end) {
     const auto trace = short_trace<JsonFormat>();
     const auto all = nlohmann::json::parse(trace);
@@ -153,6 +195,9 @@ BOOST_AUTO_TEST_CASE(json_is_json_with_and_without_its_end) {
     BOOST_TEST(all[6]["args"]["port"] == "0x3f8");
     BOOST_TEST(all[6]["args"]["why"] == "so\n");
     BOOST_TEST(all[6]["ts"].get<double>() == 2.0);
+    // The arrow ends at the slice around it, and not at the next one.
+    BOOST_TEST(all[10].value("bp", "") == "e");
+    BOOST_TEST(!all[7].contains("bp"));
     BOOST_TEST(trace.find("\"ts\":2.345,\"name\":\"guest\"") != std::string::npos);
 }
 

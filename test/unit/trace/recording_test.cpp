@@ -1,11 +1,15 @@
 #include "trace/recording.hpp"
 
+#include <time.h>
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
 using namespace asyncvm::trace;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -120,6 +124,8 @@ BOOST_AUTO_TEST_CASE(two_recordings_on_one_thread_get_what_is_theirs) {
         }
     }
     BOOST_TEST(first.records.size() == 100U);
+    // Its vCPU's, the shared one, this thread's.
+    BOOST_TEST(first.cpus.size() == 3U);
     BOOST_TEST(second.records.size() == 200U);
     for (const auto& [source, record] : first.records) BOOST_TEST(record.value == 1U);
     for (const auto& [source, record] : second.records) BOOST_TEST(source == 0U);
@@ -156,24 +162,37 @@ private:
 BOOST_AUTO_TEST_CASE(what_had_no_room_is_told_where_it_is_missing_also_if_nothing_comes_after_it) {
     Taken taken;
     std::atomic<bool> go = false;
-    std::uint64_t of_cpu = 0;
-    std::uint64_t of_loop = 0;
     {
         Recording recording(std::make_unique<Held>(taken, go), 2);
-        while (of_cpu < 3) of_cpu += recording.push(1, made(1)) ? 0 : 1;
-        std::thread loop([&] {
-            while (of_loop < 5) of_loop += recording.push(made(2)) ? 0 : 1;
-        });
-        loop.join();
+        for (unsigned left = 3; left > 0;) left -= recording.push(1, made(1)) ? 0 : 1;
+        // Each pushes `records` and as many as it takes to drop `by`, and stays: the next one is another thread.
+        std::vector<std::thread> threads;
+        std::atomic<std::size_t> done = 0;
+        const auto run = [&](unsigned records, unsigned by) {
+            threads.emplace_back([&, records, by] {
+                for (unsigned i = 0; i < records; ++i) recording.push(made(2));
+                for (unsigned left = by; left > 0;) left -= recording.push(made(2)) ? 0 : 1;
+                ++done;
+                done.notify_all();
+                go.wait(false);
+            });
+            for (auto now = done.load(); now < threads.size(); now = done.load()) done.wait(now);
+        };
+        run(0, 5);
+        for (int i = 0; i < 31; ++i) run(1, 0);
+        run(0, 7);
         go = true;
         go.notify_all();
+        for (auto& thread : threads) thread.join();
     }
     std::vector<std::uint64_t> lost(taken.cpus.size());
     for (const auto& [source, record] : taken.records) {
         if (record.kind == Kind::lost) lost[source] += record.value;
     }
-    BOOST_TEST(taken.dropped == 8U);
-    BOOST_TEST(lost == (std::vector<std::uint64_t>{0, 3, 0, 5}), boost::test_tools::per_element());
+    BOOST_TEST(taken.dropped == 15U);
+    // The last thread is one too many for a ring of its own.
+    lost.resize(4);
+    BOOST_TEST(lost == (std::vector<std::uint64_t>{0, 3, 7, 5}), boost::test_tools::per_element());
     BOOST_TEST((taken.records.back().second.kind == Kind::lost));
     BOOST_TEST(taken.records.back().second.time >= taken.records.front().second.time);
 }
@@ -193,6 +212,84 @@ BOOST_AUTO_TEST_CASE(what_the_threads_own_preparation_pushes_is_part_of_it) {
     BOOST_TEST(taken.records.size() == 1U);
     made_here.finish();
     BOOST_TEST(taken.ends == 1U);
+}
+
+/// Can be held up in the middle of its work.
+struct Gate {
+    std::atomic<std::size_t> begun = 0;  ///< records that are being taken, or have been
+    std::atomic<std::size_t> ended = 0;
+    std::atomic<bool> open = true;
+
+    static void reach(const std::atomic<std::size_t>& count, std::size_t wanted) {
+        for (auto now = count.load(); now < wanted; now = count.load()) count.wait(now);
+    }
+};
+
+class Gated : public Keeper {
+public:
+    Gated(Taken& taken, Gate& gate) : Keeper(taken), gate_(gate) {}
+    void take(unsigned source, std::span<const Record> records) override {
+        gate_.begun += records.size();
+        gate_.begun.notify_all();
+        gate_.open.wait(false);
+        Keeper::take(source, records);
+        gate_.ended += records.size();
+        gate_.ended.notify_all();
+    }
+
+private:
+    Gate& gate_;
+};
+
+BOOST_AUTO_TEST_CASE(each_record_is_taken_once_also_round_the_end_of_a_ring) {
+    Taken taken;
+    Gate gate;
+    Recording recording(std::make_unique<Gated>(taken, gate), 1);
+    std::uint64_t pushed = 0;
+    const auto push = [&](std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) BOOST_TEST_REQUIRE(recording.push(made(pushed++)));
+    };
+    // Most of the ring of a thread that is no vCPU's, and then more than what is left of it.
+    push(6000);
+    Gate::reach(gate.ended, 6000);
+    gate.open = false;
+    push(1);
+    Gate::reach(gate.begun, 6001);
+    push(5999);
+    std::thread end([&recording] { recording.finish(); });
+    gate.open = true;
+    gate.open.notify_all();
+    end.join();
+    BOOST_TEST_REQUIRE(taken.records.size() == pushed);
+    for (std::uint64_t i = 0; i < pushed; ++i) BOOST_TEST_REQUIRE(taken.records[i].second.value == i);
+}
+
+BOOST_AUTO_TEST_CASE(who_has_hurried_once_rests_again) {
+    Taken taken;
+    std::atomic<int> looks = 0;
+    Recording recording(std::make_unique<Keeper>(taken), 1, [&looks] {
+        ++looks;
+        looks.notify_all();
+    });
+    // Half of the ring.
+    for (int i = 0; i < 4200; ++i) recording.push(made(1));
+    const auto begin = std::chrono::steady_clock::now();
+    const int already = looks;
+    for (int now = already; now < already + 6; now = looks) looks.wait(now);
+    // The first of these may still be a hurried one.
+    BOOST_TEST((std::chrono::steady_clock::now() - begin >= 4 * 50ms));
+}
+
+BOOST_AUTO_TEST_CASE(the_time_is_the_hosts) {
+    const auto read = [] {
+        timespec time{};
+        BOOST_REQUIRE(clock_gettime(CLOCK_BOOTTIME, &time) == 0);
+        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
+    };
+    const auto before = read();
+    const auto between = now();
+    BOOST_TEST(before <= between);
+    BOOST_TEST(between <= read());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

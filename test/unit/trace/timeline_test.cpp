@@ -141,8 +141,26 @@ BOOST_FIXTURE_TEST_CASE(what_was_lost_is_a_slice_of_its_own_and_nothing_stays_op
     take(cpu, record(20, Kind::resumed));
     take(cpu, record(21, Kind::entered));
     expect({"track 0x100: vCPU 0", "5: 0x100 begins uart16550 write port=1016 size=1 value=65", "6: 0x100 begins waiting",
-            "6: 0x100 ends", "6: 0x100 ends", "6: 0x100 begins not recorded records=1000", "20: 0x100 ends",
+            "6: 0x100 ends", "6: 0x100 ends", "gap of 0", "6: 0x100 begins not recorded records=1000", "20: 0x100 ends",
             "21: 0x100 begins guest"});
+}
+
+BOOST_FIXTURE_TEST_CASE(what_was_lost_before_anything_else_begins_where_it_is_told, Fixture) {
+    const auto cpu = timeline.add_source(0);
+    Record lost = record(20, Kind::lost);
+    lost.value = 9;
+    take(cpu, lost);
+    expect({"track 0x100: vCPU 0", "gap of 0", "20: 0x100 begins not recorded records=9", "20: 0x100 ends"});
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_read_has_got_is_nothing_of_the_guests_slice, Fixture) {
+    const auto cpu = timeline.add_source(0);
+    take(cpu, record(1, Kind::entered));
+    Record next = record(2, Kind::entered);
+    next.answered = true;
+    next.value = 77;
+    take(cpu, next);
+    expect({"track 0x100: vCPU 0", "1: 0x100 begins guest", "2: 0x100 ends", "2: 0x100 begins guest"});
 }
 
 BOOST_FIXTURE_TEST_CASE(chardevs_the_loop_and_the_machine_have_tracks_of_their_own, Fixture) {
@@ -227,20 +245,26 @@ BOOST_AUTO_TEST_CASE(a_name_has_an_end) {
 
 BOOST_FIXTURE_TEST_CASE(what_was_lost_of_other_threads_is_an_instant_of_the_machine, Fixture) {
     const auto loop = timeline.add_source(Timeline::no_cpu);
+    take(loop, record(5, Kind::run_begins));
     Record lost = record(20, Kind::lost);
     lost.value = 3;
     take(loop, lost);
-    expect({"track 0x2: machine", "20: 0x2 not recorded records=3"});
+    expect({"track 0x2: machine", "5: 0x2 run begins", "gap of 0", "20: 0x2 not recorded records=3"});
 }
 
 BOOST_FIXTURE_TEST_CASE(the_end_closes_what_is_open_and_tells_what_was_lost, Fixture) {
     const auto cpu = timeline.add_source(0);
     take(cpu, write_to_uart(5));
     take(cpu, record(6, Kind::suspended));
-    take(cpu, record(7, Kind::paused));
+    take(timeline.add_source(Timeline::no_cpu), record(7, Kind::paused));
     format.lines.clear();
     timeline.finish(100, 3);
     expect({"100: 0x100 ends", "100: 0x100 ends", "100: 0x2 ends", "100: 0x2 trace ends lost records=3"});
+}
+
+BOOST_FIXTURE_TEST_CASE(a_trace_of_nothing_has_an_end, Fixture) {
+    timeline.finish(100, 0);
+    expect({"track 0x2: machine", "100: 0x2 trace ends lost records=0"});
 }
 
 BOOST_FIXTURE_TEST_CASE(whatever_comes_slices_nest_and_time_does_not_go_back, Fixture) {

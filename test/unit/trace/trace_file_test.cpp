@@ -2,15 +2,21 @@
 
 #include <asyncvm/error.hpp>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 using namespace asyncvm;
 using namespace asyncvm::trace;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -69,9 +75,50 @@ BOOST_FIXTURE_TEST_CASE(a_full_disk_is_told_once_and_ends_the_trace, Files) {
         file.flush();
     }
     file.finish(0);
+    BOOST_TEST(file.counts()->records == 0U);
     BOOST_TEST_REQUIRE(lines.size() == 1U);
     BOOST_TEST(lines[0] == "cannot write the trace /dev/full: no space left on device (it ends here; the guest goes on)");
     BOOST_TEST(file.counts()->failed);
+}
+
+BOOST_FIXTURE_TEST_CASE(much_is_written_before_anybody_asks_for_it, Files) {
+    const auto path = (directory / "t").string();
+    TraceFile file(path, TraceFormat::perfetto, "a\xff", names, log);
+    file.add_source(Recording::no_cpu);
+    const auto small = file.counts()->bytes.load();
+    file.take(0, rings(10));
+    BOOST_TEST(file.counts()->bytes == small);
+    file.take(0, rings(100'000));
+    BOOST_TEST(file.counts()->bytes > 1'000'000U);
+    BOOST_TEST(read(path).size() == file.counts()->bytes);
+    // What is no text would end the import.
+    BOOST_TEST(read(path).substr(0, small).find("a?") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_slow_reader_is_waited_for_but_for_one_that_reads_nothing_at_the_end, Files) {
+    const auto path = (directory / "fifo").string();
+    BOOST_REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    const UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    TraceFile file(path, TraceFormat::perfetto, "test", names, log);
+    file.add_source(Recording::no_cpu);
+    // More than the pipe takes. The file looks once a second whether it is needed no more.
+    std::atomic<bool> taken = false;
+    std::thread slow([&] {
+        std::this_thread::sleep_for(1200ms);
+        std::string part(65536, '\0');
+        while (!taken) {
+            if (::read(reader.get(), part.data(), part.size()) <= 0) std::this_thread::yield();
+        }
+    });
+    file.take(0, rings(100'000));
+    taken = true;
+    slow.join();
+    BOOST_TEST(!file.counts()->failed);
+    file.take(0, rings(8000));
+    BOOST_TEST(!file.counts()->failed);
+    file.finish(0);
+    BOOST_TEST_REQUIRE(lines.size() == 1U);
+    BOOST_TEST(lines[0].find("timed out") != std::string::npos, lines[0]);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_cannot_be_opened_is_an_error_that_names_it, Files) {
