@@ -296,11 +296,13 @@ BOOST_AUTO_TEST_CASE(a_chardev_that_is_closed_meanwhile_closes_both_ends) {
     auto change = fixture.change(serial, "unix:" + (directory / "sock"));
     auto late = fixture.change(serial, "null");
     BOOST_TEST(eventually([&] { return exists(directory / "sock"); }));
+    auto drained = fixture.drain(serial);
     fixture.close(serial);
     BOOST_TEST(change.get() == "serial0 is closed: the machine has ended");
     BOOST_TEST(late.get() == "serial0 is closed: the machine has ended");
     BOOST_TEST(!exists(directory / "sock"));
-    // The device waits for nothing.
+    // Nobody waits for anything.
+    BOOST_TEST(done(drained));
     BOOST_TEST(serial->writable());
     BOOST_TEST(put(*serial, "x") == 1u);
 }
