@@ -21,7 +21,7 @@ namespace asyncvm {
 
 /// Which public interface the headers are. Raised when a plugin that was built before a change would misbehave after it:
 /// test/plugin/abi.txt shows the changes, and its test asks for a new number.
-inline constexpr std::uint32_t plugin_abi_version = 3;
+inline constexpr std::uint32_t plugin_abi_version = 4;
 
 /// One thing that program and plugin must agree on, and what one of them was compiled with.
 struct PluginTrait {
