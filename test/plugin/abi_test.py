@@ -46,7 +46,7 @@ def main(words):
         return 0
     print("\n".join(difflib.unified_diff(before, now, "abi.txt", "this build", lineterm="", n=0)))
     return (f"What plugins rely on has changed. If one that was built before would misbehave, raise plugin_abi_version in "
-            f"include/asyncvm/plugin.hpp; then: {sys.argv[0]} {layout} {program} --update [--compatible]")
+            f"include/asyncvm/plugin.hpp; then: python3 {sys.argv[0]} {layout} {program} --update [--compatible]")
 
 
 sys.exit(main(sys.argv[1:]))
