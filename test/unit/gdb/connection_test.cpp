@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t much = 4 << 20;  ///< more than any socket or pipe takes
+constexpr std::size_t much = 1 << 20;  ///< more than any socket or pipe takes
 
 std::array<UniqueFd, 2> socket_pair() {
     std::array<int, 2> ends{};
