@@ -117,7 +117,6 @@ awaitable<std::string> last_exits(RequestPtr request) {
     co_return report.empty() ? fmt::format("vCPU {} has not begun\n", request->cpu) : exits_of(report);
 }
 
-
 constexpr Command all_commands[] = {
     {"x", "", "/FMT ADDRESS", "virtual memory from there on; FMT: count, x d u o c i, b h w g",
      about_memory<linear_memory_text>},

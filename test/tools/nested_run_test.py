@@ -43,6 +43,7 @@ class Turns(unittest.TestCase):
 
     def test_of_any_other_failure_the_first_counts(self):
         self.assertEqual(["not ok 1 - rtc/sleeps"], self.lines_for((WRONG, 201), (GOOD, 0)))
+        self.assertEqual(["not ok 1 - rtc/sleeps", "not ok 2 - rtc/sleeps"], self.lines_for((HUNG + WRONG, 201), (GOOD, 0)))
 
     def test_a_machine_that_ends_in_between_has_not_run_it(self):
         with self.assertRaises(run.machine.Died):
